@@ -1,0 +1,125 @@
+// Fused kernel: depthwise and pointwise pass in one, without storing what lies between them.
+//
+//   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
+//   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
+//
+// One invocation computes TILE_W pixels of a row, RW apart as in depthwise.wgsl, by COLUMNS packs of OUTPUT_LANES output
+// channels: for each pack of K it computes d for its pixels in registers and multiplies it into the sums at once.
+// A workgroup is WORKGROUP neighbours, output channels fastest; d is computed again for every tile of output channels.
+// Grid: N * OH * tiles of a row * ceil(O / (COLUMNS * OUTPUT_LANES)) invocations. No workgroup memory.
+// Equals `pointwise` of `depthwise` in src/reference.ts.
+
+alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
+alias Lanes = vec4f;       // spec: k taken at once: vec4f where Input is, or if M % 4 = 0, else f32
+alias OutputLanes = vec4f; // spec: vec4f if O % 4 = 0, else f32
+const INPUT_LANES = 4;     // spec: 4 or 1, as Input
+const LANES = 4;           // spec: 4 or 1, as Lanes
+const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
+const SW = 1;              // spec: stride along W
+const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
+const TILE_W = 4;          // spec: pixels of one invocation
+const SPAN = 6;            // spec: input columns they read: (TILE_W - 1) * SW + TAPS
+const COLUMNS = 2;         // spec: packs of output channels of one invocation
+const WORKGROUP = 64;      // spec: invocations of a workgroup
+
+const_assert SPAN == (TILE_W - 1) * SW + TAPS;
+
+struct Params {
+  N: i32, H: i32, W: i32, C: i32,
+  KH: i32, KW: i32, M: i32, K: i32,
+  OH: i32, OW: i32, O: i32, SH: i32, RH: i32, RW: i32,
+  padTop: i32, padLeft: i32,
+  depthwiseAlpha: f32, alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<Input>;                   // [N, H, W, C]
+@group(0) @binding(2) var<storage, read> depthwiseFilter: array<Lanes>;         // [KH, KW, C, M]
+@group(0) @binding(3) var<storage, read> depthwiseBias: array<Lanes>;           // [K]
+@group(0) @binding(4) var<storage, read> pointwiseFilter: array<OutputLanes>;   // [1, 1, K, O]
+@group(0) @binding(5) var<storage, read> bias: array<OutputLanes>;              // [O]
+@group(0) @binding(6) var<storage, read_write> output: array<OutputLanes>;      // [N, OH, OW, O]
+
+fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; }        // spec: an expression of activations.wgsl
+fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; }     // spec: an expression of activations.wgsl
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
+  let packs = p.O / OUTPUT_LANES;
+  let columnTiles = (packs + COLUMNS - 1) / COLUMNS;
+  let tiles = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
+  if (index >= p.N * p.OH * tiles * columnTiles) {
+    return;
+  }
+  let pack = index % columnTiles * COLUMNS;
+  let tile = (index / columnTiles) % tiles;
+  let oy = (index / columnTiles / tiles) % p.OH;
+  let n = index / columnTiles / tiles / p.OH;
+  let ox = tile / p.RW * TILE_W * p.RW + tile % p.RW;
+
+  let filterPacks = p.K / LANES;
+  let pixelPacks = p.C / INPUT_LANES;
+
+  var column: array<i32, COLUMNS>;
+  var sum: array<array<OutputLanes, COLUMNS>, TILE_W>;
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    column[j] = min(pack + j, packs - 1);
+    for (var t = 0; t < TILE_W; t++) { // unroll
+      sum[t][j] = bias[column[j]];
+    }
+  }
+  for (var k = 0; k < filterPacks; k++) {
+    let c = k * LANES / p.M / INPUT_LANES;
+    var d: array<Lanes, TILE_W>;
+    for (var t = 0; t < TILE_W; t++) { // unroll
+      d[t] = depthwiseBias[k];
+    }
+    for (var di = 0; di < p.KH; di++) {
+      let y = oy * p.SH + di * p.RH - p.padTop;
+      if (y < 0 || y >= p.H) {
+        continue;
+      }
+      let row = (n * p.H + y) * p.W;
+      for (var dj = 0; dj < p.KW; dj += TAPS) {
+        let left = ox * SW - p.padLeft + dj * p.RW;
+        var columns: array<Lanes, SPAN>;
+        for (var i = 0; i < SPAN; i++) { // unroll
+          let x = left + i * p.RW;
+          let value = Lanes(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]);
+          columns[i] = select(Lanes(0.0), value, x >= 0 && x < p.W);
+        }
+        for (var j = 0; j < TAPS; j++) { // unroll
+          let tap = depthwiseFilter[(di * p.KW + min(dj + j, p.KW - 1)) * filterPacks + k];
+          let weight = select(Lanes(0.0), tap, dj + j < p.KW);
+          for (var t = 0; t < TILE_W; t++) { // unroll
+            d[t] += columns[t * SW + j] * weight;
+          }
+        }
+      }
+    }
+    for (var t = 0; t < TILE_W; t++) { // unroll
+      d[t] = depthwiseActivation(d[t], p.depthwiseAlpha);
+    }
+    for (var i = 0; i < LANES; i++) { // unroll
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        let b = pointwiseFilter[(k * LANES + i) * packs + column[j]];
+        for (var t = 0; t < TILE_W; t++) { // unroll
+          sum[t][j] += vec4f(d[t])[i] * b;
+        }
+      }
+    }
+  }
+  for (var t = 0; t < TILE_W; t++) { // unroll
+    for (var j = 0; j < COLUMNS; j++) { // unroll
+      if (ox + t * p.RW < p.OW && pack + j < packs) {
+        let pixel = (n * p.OH + oy) * p.OW + ox + t * p.RW;
+        output[pixel * packs + pack + j] = activation(sum[t][j], p.alpha);
+      }
+    }
+  }
+}

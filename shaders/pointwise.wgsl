@@ -1,0 +1,80 @@
+// Pointwise pass: a matrix product that mixes the channels of each pixel.
+//
+//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
+//
+// One invocation computes ROWS pixels by COLUMNS packs of LANES output channels in registers, 4 k at a time. A workgroup
+// is WORKGROUP neighbours, output channels fastest. Grid: ceil(PIXELS / ROWS) * ceil(O / (COLUMNS * LANES)) invocations.
+// No workgroup memory. Equals `pointwise` in src/reference.ts.
+
+alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
+const LANES = 4;           // spec: 4 or 1, as Lanes
+const ROWS = 4;            // spec: pixels of one invocation
+const COLUMNS = 2;         // spec: packs of output channels of one invocation
+const WORKGROUP = 64;      // spec: invocations of a workgroup
+const STEP = 4;            // k of one load of the input
+
+struct Params {
+  PIXELS: i32,             // N * OH * OW
+  K: i32, O: i32,
+  K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4f>;           // [N, OH, OW, K_STRIDE]
+@group(0) @binding(2) var<storage, read> weights: array<Lanes>;         // [1, 1, K, O]
+@group(0) @binding(3) var<storage, read> bias: array<Lanes>;            // [O]
+@group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
+
+fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }    // spec: an expression of activations.wgsl
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
+  let packs = p.O / LANES;
+  let columnTiles = (packs + COLUMNS - 1) / COLUMNS;
+  let pixel = index / columnTiles * ROWS;
+  if (pixel >= p.PIXELS) {
+    return;
+  }
+  let pack = index % columnTiles * COLUMNS;
+
+  var column: array<i32, COLUMNS>;
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    column[j] = min(pack + j, packs - 1);
+  }
+  var row: array<i32, ROWS>;
+  var sum: array<array<Lanes, COLUMNS>, ROWS>;
+  for (var r = 0; r < ROWS; r++) { // unroll
+    row[r] = min(pixel + r, p.PIXELS - 1) * (p.K_STRIDE / STEP);
+    for (var j = 0; j < COLUMNS; j++) { // unroll
+      sum[r][j] = bias[column[j]];
+    }
+  }
+  for (var k = 0; k < p.K_STRIDE; k += STEP) {
+    var b: array<array<Lanes, COLUMNS>, STEP>;
+    for (var i = 0; i < STEP; i++) { // unroll
+      let weightRow = min(k + i, p.K - 1) * packs;
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        b[i][j] = weights[weightRow + column[j]];
+      }
+    }
+    for (var r = 0; r < ROWS; r++) { // unroll
+      let a = input[row[r] + k / STEP];
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        sum[r][j] += a.x * b[0][j] + a.y * b[1][j] + a.z * b[2][j] + a.w * b[3][j];
+      }
+    }
+  }
+  for (var r = 0; r < ROWS; r++) { // unroll
+    for (var j = 0; j < COLUMNS; j++) { // unroll
+      if (pixel + r < p.PIXELS && pack + j < packs) {
+        output[(pixel + r) * packs + pack + j] = activation(sum[r][j], p.alpha);
+      }
+    }
+  }
+}

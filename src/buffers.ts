@@ -1,0 +1,69 @@
+/** Bytes that a pool keeps for reuse; what is released beyond it is destroyed. */
+const MOST_POOLED_BYTES = 256 * 2 ** 20;
+
+/** Buffers for upload, results and readback, reused by size and usage so that a run allocates nothing after the first. */
+export class BufferPool {
+  readonly #device: GPUDevice;
+  readonly #free: GPUBuffer[] = [];
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** A buffer of at least `byteLength` bytes with stale contents. May be called inside an error scope only. */
+  acquire(byteLength: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
+    const index = this.#free.findIndex((buffer) =>
+      buffer.usage === usage && buffer.size >= byteLength && buffer.size <= 2 * Math.max(byteLength, 4096));
+    const [buffer] = index < 0 ? [] : this.#free.splice(index, 1);
+    if (!buffer) return this.#device.createBuffer({ label, size: Math.max(16, Math.ceil(byteLength / 16) * 16), usage });
+    buffer.label = label;
+    return buffer;
+  }
+
+  /** Gives a buffer back once its last use is submitted; the oldest go when too much lies unused. */
+  release(buffer: GPUBuffer): void {
+    this.#free.push(buffer);
+    let bytes = this.#free.reduce((sum, { size }) => sum + size, 0);
+    while (bytes > MOST_POOLED_BYTES) {
+      const oldest = this.#free.shift()!;
+      bytes -= oldest.size;
+      oldest.destroy();
+    }
+  }
+
+  destroy(): void {
+    for (const buffer of this.#free.splice(0)) buffer.destroy();
+  }
+}
+
+/**
+ * Memory between the two passes. Convolutions of one manager share a buffer, because the dispatches of a queue run in
+ * order; one that needs more gets a larger buffer, which those after it share.
+ */
+export class Scratch {
+  readonly #device: GPUDevice;
+  readonly #users = new Map<GPUBuffer, number>();
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  acquire(byteLength: number): GPUBuffer {
+    const shared = [...this.#users.keys()].find(({ size }) => size >= byteLength);
+    const buffer = shared ?? this.#device.createBuffer({
+      label: 'sepconv-webgpu intermediate', size: byteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
+    });
+    this.#users.set(buffer, (this.#users.get(buffer) ?? 0) + 1);
+    return buffer;
+  }
+
+  /** Destroys the buffer with its last user. */
+  release(buffer: GPUBuffer): void {
+    const users = (this.#users.get(buffer) ?? 0) - 1;
+    if (users > 0) {
+      this.#users.set(buffer, users);
+    } else if (this.#users.delete(buffer)) {
+      buffer.destroy();
+    }
+  }
+}

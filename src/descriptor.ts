@@ -1,0 +1,68 @@
+import { show, UnsupportedError, ValueError } from './errors.js';
+import {
+  checkData, checkOptions, checkShape, checkTensor, type ConvolutionOptions, type Geometry, operation, resolveGeometry,
+  type Shape4D, type Tensor4D,
+} from './geometry.js';
+import type { Strategy } from './plan.js';
+
+/** A filter or bias that is on the GPU already, dense float32 from `offset` bytes (default 0). It is read at every run. */
+export interface GpuTensor<Shape extends readonly number[] = Shape4D> {
+  readonly shape: Shape;
+  readonly buffer: GPUBuffer;
+  readonly offset?: number;
+}
+
+export interface GpuOptions {
+  /** `'auto'` (default) takes what the plan finds faster; `'fused'` runs one kernel, `'two-pass'` two. */
+  readonly strategy?: Strategy;
+  /** Storage type; sums are float32. `'f16'` is not supported yet. */
+  readonly dtype?: 'f32' | 'f16';
+}
+
+/** One convolution with its weights, for inputs of one shape. */
+export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions {
+  /** `[N, H, W, C]` */
+  readonly inputShape: Shape4D;
+  /** `[KH, KW, C, M]` */
+  readonly depthwiseFilter: Tensor4D | GpuTensor;
+  /** `[1, 1, C*M, O]` */
+  readonly pointwiseFilter: Tensor4D | GpuTensor;
+  /** `[C*M]` */
+  readonly depthwiseBias?: Float32Array | GpuTensor<readonly [number]>;
+  /** `[O]` */
+  readonly bias?: Float32Array | GpuTensor<readonly [number]>;
+}
+
+/** Checks a descriptor without touching the GPU. @throws ValueError, UnsupportedError */
+export function resolveDescriptor(descriptor: ConvolutionDescriptor): Geometry {
+  checkOptions(descriptor);
+  const { inputShape, name, strategy = 'auto', dtype = 'f32' } = descriptor;
+  const op = operation(name);
+  checkShape(`${op}: input`, inputShape);
+  for (const filter of ['depthwiseFilter', 'pointwiseFilter'] as const) {
+    const tensor: unknown = descriptor[filter];
+    if (isGpuTensor(tensor)) checkShape(`${op}: ${filter}`, tensor.shape);
+    else checkTensor(`${op}: ${filter}`, tensor);
+  }
+  const biasShape = (argument: 'depthwiseBias' | 'bias'): readonly number[] | undefined => {
+    const bias: unknown = descriptor[argument];
+    if (bias === undefined) return undefined;
+    if (isGpuTensor(bias)) return bias.shape;
+    checkData(`${op}: ${argument}`, [(bias as Float32Array | null)?.length ?? 0], bias);
+    return [bias.length];
+  };
+  const geometry = resolveGeometry({
+    input: inputShape, depthwiseFilter: descriptor.depthwiseFilter.shape, pointwiseFilter: descriptor.pointwiseFilter.shape,
+    depthwiseBias: biasShape('depthwiseBias'), bias: biasShape('bias'),
+  }, descriptor);
+  if (!['auto', 'fused', 'two-pass'].includes(strategy)) {
+    throw new ValueError(`${op}: strategy must be 'auto', 'fused' or 'two-pass', got ${show(strategy)}`);
+  }
+  if (dtype === 'f16') throw new UnsupportedError(`${op}: dtype 'f16' is not supported by this version, only 'f32'`);
+  if (dtype !== 'f32') throw new ValueError(`${op}: dtype must be 'f32' or 'f16', got ${show(dtype)}`);
+  return geometry;
+}
+
+export function isGpuTensor(tensor: unknown): tensor is GpuTensor<readonly number[]> {
+  return typeof tensor === 'object' && tensor !== null && 'buffer' in tensor && 'shape' in tensor;
+}

@@ -1,0 +1,53 @@
+import { SepconvError, UnsupportedError } from './errors.js';
+import type { AdapterKind } from './plan.js';
+
+/** Optional features that kernels or callers profit from, and limits that let larger tensors through. */
+const WANTED_FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const satisfies GPUFeatureName[];
+const WANTED_LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
+
+/** A device of the library's own, with what the adapter offers. @throws UnsupportedError without WebGPU */
+export async function requestDevice(): Promise<GPUDevice> {
+  const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
+  if (!gpu) {
+    throw new UnsupportedError('This environment has no WebGPU (navigator.gpu): use a current browser on a page from https or '
+      + 'localhost, or pass a GPUDevice');
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new UnsupportedError('WebGPU found no adapter: the GPU or its driver may be blocked in this browser');
+  return adapter.requestDevice({
+    label: 'sepconv-webgpu',
+    requiredFeatures: WANTED_FEATURES.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
+  });
+}
+
+/** Software adapters say so themselves, or are known by name. */
+export function adapterKindOf({ adapterInfo }: GPUDevice): AdapterKind {
+  const { isFallbackAdapter, vendor, architecture, device, description } = adapterInfo;
+  const names = [vendor, architecture, device, description].join(' ');
+  return isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(names) ? 'software' : 'gpu';
+}
+
+/**
+ * Runs GPU calls inside error scopes, and rejects with what WebGPU found wrong, where it would otherwise go to the device
+ * owner's `uncapturederror`. `work` must be synchronous: a scope held across an `await` would catch other code's errors.
+ */
+export async function checked<T>(device: GPUDevice, where: string, work: () => T): Promise<T> {
+  const filters = ['validation', 'out-of-memory', 'internal'] as const;
+  for (const filter of filters) device.pushErrorScope(filter);
+  const popped: Promise<GPUError | null>[] = [];
+  let result: T;
+  try {
+    result = work();
+  } finally {
+    popped.push(...filters.map(() => device.popErrorScope()));
+    for (const promise of popped) promise.catch(() => undefined);
+  }
+  for (const [index, error] of (await Promise.all(popped)).entries()) {
+    if (!error) continue;
+    const filter = filters.at(-1 - index);
+    const message = `${where}: WebGPU reports ${filter}: ${error.message}`;
+    throw filter === 'out-of-memory' ? new UnsupportedError(message) : new SepconvError(message);
+  }
+  return result;
+}

@@ -1,0 +1,224 @@
+import { type Activation, type ResolvedActivation, resolveActivation } from './activation.js';
+import { show, ValueError } from './errors.js';
+
+export type Shape4D = readonly [number, number, number, number];
+
+/** A dense row-major tensor of rank 4; images are NHWC. */
+export interface Tensor4D {
+  readonly shape: Shape4D;
+  readonly data: Float32Array;
+}
+
+export type Pair = readonly [number, number];
+
+/** `'SAME'` and `'VALID'` in any case, `[[top, bottom], [left, right]]`, or TensorFlow's four pairs in NHWC order. */
+export type Padding = string | readonly [Pair, Pair] | readonly [Pair, Pair, Pair, Pair];
+
+/** What defines the operation, beside its tensors. The same on the GPU and in the reference. */
+export interface ConvolutionOptions {
+  /** Step of the depthwise pass: `number | [sh, sw] | [1, sh, sw, 1]`; default 1. */
+  readonly strides?: number | Pair | Shape4D;
+  readonly padding: Padding;
+  /** Dilation of the depthwise taps: `number | [rh, rw]`; default 1. More than 1 needs strides of 1. */
+  readonly rate?: number | Pair;
+  /** Appears in GPU debug labels and error messages. */
+  readonly name?: string;
+  /** Activation between the two passes; default `'linear'`. */
+  readonly depthwiseActivation?: Activation;
+  /** Activation after the pointwise pass; default `'linear'`. */
+  readonly activation?: Activation;
+  /** Accept `C * M > O`, which TensorFlow refuses; default false. */
+  readonly allowOverparameterized?: boolean;
+}
+
+/** The shapes of a convolution's tensors; biases are absent or `[length]`. */
+export interface Shapes {
+  readonly input: readonly number[];
+  readonly depthwiseFilter: readonly number[];
+  readonly pointwiseFilter: readonly number[];
+  readonly depthwiseBias?: readonly number[] | undefined;
+  readonly bias?: readonly number[] | undefined;
+}
+
+/**
+ * A checked convolution: input `[N, H, W, C]`, depthwise filter `[KH, KW, C, M]`, pointwise filter `[1, 1, K, O]` with
+ * `K = C*M`, output `[N, OH, OW, O]`; strides `SH SW`, rates `RH RW`; the input is padded by `padTop` rows and `padLeft`
+ * columns (what is padded below and to the right is implied by `OH` and `OW`). Counts are elements.
+ */
+export interface Geometry {
+  readonly N: number; readonly H: number; readonly W: number; readonly C: number;
+  readonly KH: number; readonly KW: number; readonly M: number; readonly K: number;
+  readonly OH: number; readonly OW: number; readonly O: number;
+  readonly SH: number; readonly SW: number; readonly RH: number; readonly RW: number;
+  readonly padTop: number; readonly padLeft: number;
+  readonly depthwiseActivation: ResolvedActivation;
+  readonly activation: ResolvedActivation;
+}
+
+/** Starts every message: the operation, and the caller's name for it. */
+export const operation = (name?: string): string => (name ? `separableConv2d '${name}'` : 'separableConv2d');
+
+export const elements = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
+
+export const outputShape = ({ N, OH, OW, O }: Geometry): Shape4D => [N, OH, OW, O];
+
+/**
+ * Checks shapes and options and works out the output's shape and the padding.
+ * @throws ValueError for everything TensorFlow refuses, in TensorFlow's order
+ * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/separable_conv2d
+ */
+export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions): Geometry {
+  const op = operation(options.name);
+  const fail = (argument: string, rule: string, got: unknown): never => {
+    throw new ValueError(`${op}: ${argument} ${rule}, got ${show(got)}`);
+  };
+  for (const argument of ['input', 'depthwiseFilter', 'pointwiseFilter'] as const) {
+    checkShape(`${op}: ${argument}`, shapes[argument]);
+  }
+  const [N, H, W, C] = shapes.input as Shape4D;
+  const [KH, KW, depthwiseC, M] = shapes.depthwiseFilter as Shape4D;
+  const [one, alsoOne, pointwiseK, O] = shapes.pointwiseFilter as Shape4D;
+  if (one !== 1 || alsoOne !== 1) fail('pointwiseFilter', 'must be [1, 1, C*M, O]', shapes.pointwiseFilter);
+  if (elements(shapes.depthwiseFilter) === 0) fail('depthwiseFilter', 'must not be empty', shapes.depthwiseFilter);
+  if (elements(shapes.pointwiseFilter) === 0) fail('pointwiseFilter', 'must not be empty', shapes.pointwiseFilter);
+  const allowed = options.allowOverparameterized;
+  if (allowed !== undefined && typeof allowed !== 'boolean') fail('allowOverparameterized', 'must be a boolean', allowed);
+  if (!allowed && M * C > O) {
+    throw new ValueError(`${op}: Refusing to perform an overparameterized separable convolution: channel_multiplier * `
+      + `in_channels = ${M} * ${C} = ${M * C} > ${O} = out_channels (allowOverparameterized: true permits it)`);
+  }
+  if (depthwiseC !== C) {
+    fail('depthwiseFilter', `must be [KH, KW, ${C}, M] (C = ${C} input channels)`, shapes.depthwiseFilter);
+  }
+  const K = C * M;
+  if (pointwiseK !== K) fail('pointwiseFilter', `must be [1, 1, ${K}, O] (C*M = ${C}*${M})`, shapes.pointwiseFilter);
+  for (const [argument, shape, channels] of [
+    ['depthwiseBias', shapes.depthwiseBias, K], ['bias', shapes.bias, O],
+  ] as const) {
+    if (shape && (shape.length !== 1 || shape[0] !== channels)) fail(argument, `must be [${channels}]`, shape);
+  }
+
+  const [SH, SW] = resolveStrides(op, options.strides);
+  const [RH, RW] = resolveRate(op, options.rate);
+  if ((RH > 1 || RW > 1) && (SH > 1 || SW > 1)) {
+    fail('rate', `must be 1 where strides are not 1 (strides = [${SH}, ${SW}])`, [RH, RW]);
+  }
+  const padding = resolvePadding(op, options.padding);
+  const [OH, padTop] = extent(op, padding, 0, H, KH, SH, RH);
+  const [OW, padLeft] = extent(op, padding, 1, W, KW, SW, RW);
+  checkShape(`${op}: output`, [N, OH, OW, O]);
+  checkShape(`${op}: depthwise result`, [N, OH, OW, K]);
+  return {
+    N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW, padTop, padLeft,
+    depthwiseActivation: resolveActivation(`${op}: depthwiseActivation`, options.depthwiseActivation),
+    activation: resolveActivation(`${op}: activation`, options.activation),
+  };
+}
+
+const OPTIONS = new Set([
+  'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
+  'allowOverparameterized', 'strategy', 'dtype', 'manager', 'inputShape', 'depthwiseFilter', 'pointwiseFilter',
+]);
+
+/** Checks that options are an object without misspelt names. @throws ValueError */
+export function checkOptions(options: unknown): asserts options is object {
+  if (typeof options !== 'object' || options === null) {
+    throw new ValueError(`${operation()}: options must be an object with at least padding, got ${show(options)}`);
+  }
+  const unknown = Object.keys(options).find((option) => !OPTIONS.has(option));
+  if (unknown !== undefined) {
+    throw new ValueError(`${operation()}: options must be among ${[...OPTIONS].slice(0, 12).join(', ')}, got ${show(unknown)}`);
+  }
+  if ('name' in options && options.name !== undefined && typeof options.name !== 'string') {
+    throw new ValueError(`${operation()}: name must be a string, got ${show(options.name)}`);
+  }
+}
+
+/** Checks a tensor by itself: `{ shape, data }` that agree. @throws ValueError */
+export function checkTensor(where: string, tensor: unknown): asserts tensor is Tensor4D {
+  if (typeof tensor !== 'object' || tensor === null || !('shape' in tensor) || !('data' in tensor)) {
+    throw new ValueError(`${where} must be { shape, data }, got ${show(tensor)}`);
+  }
+  checkShape(where, tensor.shape);
+  checkData(`${where}.data`, tensor.shape, tensor.data);
+}
+
+/** Checks that `data` has one float32 for each element of `shape`. @throws ValueError */
+export function checkData(where: string, shape: readonly number[], data: unknown): asserts data is Float32Array {
+  if (!ArrayBuffer.isView(data) || Object.prototype.toString.call(data) !== '[object Float32Array]') {
+    throw new ValueError(`${where} must be a Float32Array, got ${show(data)}`);
+  }
+  const { length } = data as Float32Array;
+  if (length !== elements(shape)) {
+    throw new ValueError(`${where} must have ${elements(shape)} elements for shape ${show(shape)}, got ${length}`);
+  }
+}
+
+/** Checks a shape of rank 4. @throws ValueError */
+export function checkShape(where: string, shape: unknown): asserts shape is Shape4D {
+  if (!Array.isArray(shape) || shape.length !== 4) {
+    throw new ValueError(`${where} must have a shape of rank 4, got ${show(shape)}`);
+  }
+  if (!shape.every(isCount) || !Number.isSafeInteger(elements(shape) * 4)) {
+    throw new ValueError(`${where} must have non-negative integer dimensions, fewer than 2^51 elements, got ${show(shape)}`);
+  }
+}
+
+type ResolvedPadding = 'SAME' | 'VALID' | readonly [Pair, Pair];
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isPositive = (value: unknown): value is number => isCount(value) && value > 0;
+
+function isPairOf(test: (value: unknown) => value is number, value: unknown): value is Pair {
+  return Array.isArray(value) && value.length === 2 && value.every(test);
+}
+
+function resolveStrides(op: string, strides: unknown = 1): Pair {
+  if (isPositive(strides)) return [strides, strides];
+  const inner = Array.isArray(strides) && strides.length === 4 && strides[0] === 1 && strides[3] === 1
+    ? strides.slice(1, 3) : strides;
+  if (isPairOf(isPositive, inner)) return inner;
+  throw new ValueError(`${op}: strides must be a positive integer, [sh, sw] or [1, sh, sw, 1], got ${show(strides)}`);
+}
+
+function resolveRate(op: string, rate: unknown = 1): Pair {
+  if (isPositive(rate)) return [rate, rate];
+  if (isPairOf(isPositive, rate)) return rate;
+  throw new ValueError(`${op}: rate must be a positive integer or [rh, rw], got ${show(rate)}`);
+}
+
+function resolvePadding(op: string, padding: unknown): ResolvedPadding {
+  if (typeof padding === 'string') {
+    const upper = padding.toUpperCase();
+    if (upper === 'SAME' || upper === 'VALID') return upper;
+  }
+  if (Array.isArray(padding)) {
+    const pairs = padding.filter((pair) => isPairOf(isCount, pair));
+    const [first, second, third, last] = pairs;
+    if (padding.length === 2 && first && second) return [first, second];
+    if (padding.length === 4 && first && second && third && last && [...first, ...last].every((n) => n === 0)) {
+      return [second, third];
+    }
+  }
+  throw new ValueError(`${op}: padding must be 'SAME', 'VALID', [[top, bottom], [left, right]] or `
+    + `[[0, 0], [top, bottom], [left, right], [0, 0]] with non-negative integers, got ${show(padding)}`);
+}
+
+/** Output extent and padding before the input, along one axis. */
+function extent(
+  op: string, padding: ResolvedPadding, axis: 0 | 1, size: number, k: number, stride: number, rate: number,
+): Pair {
+  const effective = (k - 1) * rate + 1;
+  if (padding === 'SAME') {
+    const out = Math.ceil(size / stride);
+    return [out, Math.floor(Math.max((out - 1) * stride + effective - size, 0) / 2)];
+  }
+  const [before, after] = padding === 'VALID' ? [0, 0] : padding[axis];
+  const out = Math.floor((size + before + after - effective) / stride) + 1;
+  if (out < 0 || (padding === 'VALID' && out === 0) || !Number.isSafeInteger(out)) {
+    const side = axis === 0 ? 'height' : 'width';
+    throw new ValueError(`${op}: input ${side} with its padding must be at least the effective kernel `
+      + `((k - 1) * rate + 1 = ${effective}) under ${show(padding)} padding, got ${size + before + after}`);
+  }
+  return [out, before];
+}

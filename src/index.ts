@@ -1,0 +1,8 @@
+export type { Activation } from './activation.js';
+export type { Convolution, EncodeTargets } from './convolution.js';
+export type { ConvolutionDescriptor, GpuOptions, GpuTensor } from './descriptor.js';
+export { DeviceLostError, SepconvError, UnsupportedError, ValueError } from './errors.js';
+export type { ConvolutionOptions, Padding, Shape4D, Tensor4D } from './geometry.js';
+export { PipelineManager, type PipelineManagerOptions } from './manager.js';
+export type { AdapterKind, Strategy } from './plan.js';
+export { separableConv2d, type SeparableConv2dOptions } from './separable.js';

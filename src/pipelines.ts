@@ -1,0 +1,56 @@
+import { checked } from './device.js';
+import { SepconvError } from './errors.js';
+import { type KernelName, kernels, type Variant } from './kernels.js';
+
+/** Compiled pipelines of one device by variant name. Callers that ask at the same time share one compile. */
+export class PipelineCache {
+  readonly #device: GPUDevice;
+  readonly #layouts = new Map<KernelName, GPUBindGroupLayout>();
+  readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** Params at binding 0, then the kernel's operands; the last is written. */
+  layout(kernel: KernelName): GPUBindGroupLayout {
+    const known = this.#layouts.get(kernel);
+    if (known) return known;
+    const { operands } = kernels[kernel];
+    const types: GPUBufferBindingType[] = ['uniform', ...operands.map(() => 'read-only-storage' as const)];
+    types[operands.length] = 'storage';
+    const layout = this.#device.createBindGroupLayout({
+      label: `sepconv-webgpu ${kernel}`,
+      entries: types.map((type, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
+    });
+    this.#layouts.set(kernel, layout);
+    return layout;
+  }
+
+  pipeline(variant: Variant): Promise<GPUComputePipeline> {
+    const known = this.#pipelines.get(variant.name);
+    if (known) return known;
+    const pipeline = this.#compile(variant);
+    this.#pipelines.set(variant.name, pipeline);
+    pipeline.catch(() => this.#pipelines.delete(variant.name));
+    return pipeline;
+  }
+
+  async #compile({ kernel, name, source }: Variant): Promise<GPUComputePipeline> {
+    // An invalid module would make createComputePipelineAsync reject without saying why.
+    let module: GPUShaderModule | undefined;
+    try {
+      const label = `sepconv-webgpu ${name}`;
+      const layout = await checked(this.#device, name, () => {
+        module = this.#device.createShaderModule({ label, code: source });
+        return this.#device.createPipelineLayout({ label, bindGroupLayouts: [this.layout(kernel)] });
+      });
+      return await this.#device.createComputePipelineAsync({ label, layout, compute: { module: module! } });
+    } catch (error) {
+      const messages = (await module?.getCompilationInfo().catch(() => undefined))?.messages ?? [];
+      const details = messages.filter(({ type }) => type === 'error')
+        .map(({ lineNum, message }) => `${kernel}.wgsl:${lineNum}: ${message}`).join('\n');
+      throw new SepconvError(`${name}: the shader did not compile: ${details || String(error)}`, { cause: error });
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './descriptor.js';
+import { checkOptions, checkTensor, type ConvolutionOptions, elements, operation, outputShape, type Tensor4D } from './geometry.js';
+import { PipelineManager } from './manager.js';
+
+export interface SeparableConv2dOptions
+  extends ConvolutionOptions, GpuOptions, Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'> {
+  /** Where to run; default: one manager that all such calls share, on a device requested at the first. */
+  readonly manager?: PipelineManager;
+}
+
+let shared: Promise<PipelineManager> | undefined;
+
+/** The manager of calls without one; made anew after a failure or the loss of its device. */
+function sharedManager(): Promise<PipelineManager> {
+  shared ??= PipelineManager.create().then(
+    (manager) => {
+      void manager.lost.then(() => (shared = undefined));
+      return manager;
+    },
+    (error: unknown) => {
+      shared = undefined;
+      throw error;
+    },
+  );
+  return shared;
+}
+
+/**
+ * TensorFlow's `tf.nn.separable_conv2d` on the GPU: uploads, dispatches, reads back. Input `[N, H, W, C]`, depthwise
+ * filter `[KH, KW, C, M]`, pointwise filter `[1, 1, C*M, O]`, result `[N, OH, OW, O]`. An empty result takes no GPU.
+ * Leave the tensors unchanged until the promise resolves. For more than one run use `PipelineManager.prepare`.
+ * @throws ValueError before any GPU call; UnsupportedError; DeviceLostError
+ * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/separable_conv2d
+ */
+export async function separableConv2d(
+  input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
+): Promise<Tensor4D> {
+  checkOptions(options);
+  const { manager, ...rest } = options;
+  checkTensor(`${operation(options.name)}: input`, input);
+  const descriptor = { ...rest, inputShape: input.shape, depthwiseFilter, pointwiseFilter };
+  const shape = outputShape(resolveDescriptor(descriptor));
+  if (elements(shape) === 0) return { shape, data: new Float32Array(0) };
+  const convolution = await (manager ?? (await sharedManager())).prepare(descriptor);
+  try {
+    return await convolution.run(input);
+  } finally {
+    convolution.destroy();
+  }
+}

@@ -1,0 +1,135 @@
+import { elements, type Geometry, resolveGeometry } from '../src/geometry.js';
+import type { ReferenceOptions } from '../src/reference.js';
+import { depthwise, pointwise } from '../src/reference.js';
+import { random, randomData } from './random.js';
+
+/** One convolution to check, as plain data that travels between Node and a page. */
+export interface Case extends Omit<ReferenceOptions, 'depthwiseBias' | 'bias'> {
+  readonly name: string;
+  /** `[N, H, W, C]` */
+  readonly input: readonly [number, number, number, number];
+  /** `[KH, KW, M]` */
+  readonly filter: readonly [number, number, number];
+  readonly O: number;
+  /** Whether both passes have random biases. */
+  readonly biases?: boolean;
+}
+
+/** A case's geometry and its random tensors. */
+export interface Problem {
+  readonly geometry: Geometry;
+  readonly input: Float32Array;
+  readonly depthwiseFilter: Float32Array;
+  readonly pointwiseFilter: Float32Array;
+  readonly depthwiseBias: Float32Array | undefined;
+  readonly bias: Float32Array | undefined;
+}
+
+export function problem({ input, filter: [KH, KW, M], O, biases, ...options }: Case, seed: number): Problem {
+  const C = input[3];
+  const shapes = { input, depthwiseFilter: [KH, KW, C, M], pointwiseFilter: [1, 1, C * M, O] };
+  const geometry = resolveGeometry(shapes, { allowOverparameterized: true, ...options });
+  const next = random(seed);
+  const draw = (shape: readonly number[]) => randomData(elements(shape), next);
+  return {
+    geometry, input: draw(shapes.input), depthwiseFilter: draw(shapes.depthwiseFilter),
+    pointwiseFilter: draw(shapes.pointwiseFilter),
+    depthwiseBias: biases ? draw([C * M]) : undefined, bias: biases ? draw([O]) : undefined,
+  };
+}
+
+/** What a kernel must compute, and how large the terms are that it sums: their rounding errors scale with it. */
+export interface Expected {
+  readonly values: Float64Array;
+  readonly magnitudes: Float64Array;
+}
+
+const linear = { kind: 'linear', alpha: 0 } as const;
+const absolute = (values: ArrayLike<number> | undefined) => values && Float64Array.from(values, Math.abs);
+
+export function expectedDepthwise(p: Problem): Expected {
+  return {
+    values: depthwise(p.geometry, p.input, p.depthwiseFilter, p.depthwiseBias),
+    magnitudes: depthwise({ ...p.geometry, depthwiseActivation: linear },
+      absolute(p.input)!, absolute(p.depthwiseFilter)!, absolute(p.depthwiseBias)),
+  };
+}
+
+/** The pointwise result for a given depthwise result, which may be the GPU's own. */
+export function expectedPointwise(p: Problem, intermediate: ArrayLike<number>, magnitudes: ArrayLike<number> = absolute(intermediate)!): Expected {
+  return {
+    values: pointwise(p.geometry, intermediate, p.pointwiseFilter, p.bias),
+    magnitudes: pointwise({ ...p.geometry, activation: linear }, magnitudes, absolute(p.pointwiseFilter)!, absolute(p.bias)),
+  };
+}
+
+export function expectedSeparable(p: Problem): Expected {
+  const { values, magnitudes } = expectedDepthwise(p);
+  return expectedPointwise(p, values, magnitudes);
+}
+
+/**
+ * The largest error that float32 arithmetic allows: summing `terms` products in any order errs by at most
+ * (terms + 1) * 2^-24 times the sum of their absolute values; a bias, an activation and its slope add a few roundings.
+ * exp and tanh have WGSL's absolute accuracy instead, about 1e-6 of values near 1.
+ * @see https://www.w3.org/TR/WGSL/#concrete-float-accuracy
+ */
+export function tolerance(terms: number, magnitude: number, transcendental: boolean): number {
+  return (terms + 8) * 2 ** -24 * magnitude + (transcendental ? 2e-6 * (1 + magnitude) : 0) + 1e-37;
+}
+
+export const isTranscendental = ({ geometry: { depthwiseActivation, activation } }: Problem): boolean =>
+  [depthwiseActivation, activation].some(({ kind }) => ['sigmoid', 'tanh', 'silu', 'elu'].includes(kind));
+
+/** Cases named by their relation to the kernels' tiles, and the regressions that other implementations had. */
+export const cases: readonly Case[] = [
+  { name: 'c_eq_tile', input: [1, 8, 8, 4], filter: [3, 3, 1], O: 16, padding: 'SAME' },
+  { name: 'c_lt_tile', input: [1, 5, 5, 3], filter: [3, 3, 1], O: 3, padding: 'SAME' },
+  { name: 'c_gt_tile', input: [1, 6, 6, 36], filter: [3, 3, 1], O: 72, padding: 'SAME' },
+  { name: 'c_one', input: [2, 7, 5, 1], filter: [3, 3, 1], O: 1, padding: 'SAME' },
+  { name: 'c_prime', input: [1, 5, 7, 31], filter: [3, 3, 1], O: 37, padding: 'SAME' },
+  { name: 'o_div_4_k_not', input: [1, 5, 7, 5], filter: [3, 3, 1], O: 64, padding: 'SAME' },
+  { name: 'k_div_4_o_not', input: [1, 5, 7, 8], filter: [3, 3, 1], O: 13, padding: 'VALID' },
+  { name: 'o_gt_tile', input: [1, 4, 4, 8], filter: [3, 3, 1], O: 132, padding: 'SAME' },
+  { name: 'pixels_lt_tile', input: [1, 2, 1, 8], filter: [3, 3, 1], O: 8, padding: 'SAME' },
+  { name: 'pixels_prime', input: [1, 1, 61, 8], filter: [1, 3, 1], O: 8, padding: 'SAME' },
+  { name: 'pixel_one', input: [1, 1, 1, 16], filter: [1, 1, 1], O: 16, padding: 'VALID' },
+  { name: 'w_gt_tile', input: [1, 3, 37, 4], filter: [3, 3, 1], O: 8, padding: 'SAME' },
+  { name: 'multiplier_2', input: [1, 6, 6, 8], filter: [3, 3, 2], O: 24, padding: 'SAME' },
+  { name: 'multiplier_3', input: [1, 6, 6, 5], filter: [3, 3, 3], O: 17, padding: 'SAME' },
+  { name: 'multiplier_4', input: [1, 6, 6, 3], filter: [3, 3, 4], O: 16, padding: 'SAME' },
+  { name: 'multiplier_8', input: [1, 4, 4, 2], filter: [2, 2, 8], O: 16, padding: 'SAME' },
+  { name: 'batch_3', input: [3, 5, 6, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', strides: 2 },
+  { name: 'kernel_gt_input', input: [1, 3, 2, 4], filter: [7, 5, 1], O: 4, padding: 'SAME' },
+  { name: 'kernel_gt_taps', input: [1, 4, 30, 4], filter: [3, 19, 1], O: 4, padding: 'SAME' },
+  { name: 'kernel_tall', input: [1, 30, 3, 3], filter: [21, 1, 1], O: 5, padding: 'VALID' },
+  { name: 'kernel_even', input: [1, 7, 7, 4], filter: [2, 4, 1], O: 4, padding: 'SAME' },
+  { name: 'kernel_1x1', input: [1, 9, 9, 4], filter: [1, 1, 1], O: 8, padding: 'SAME', strides: 3 },
+  { name: 'kernel_lt_stride', input: [1, 11, 10, 4], filter: [2, 1, 1], O: 4, padding: 'SAME', strides: 3 },
+  { name: 'stride_gt_input', input: [1, 2, 3, 4], filter: [2, 2, 1], O: 4, padding: 'SAME', strides: [5, 7] },
+  { name: 'stride_unequal', input: [1, 9, 10, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', strides: [2, 1] },
+  { name: 'stride_unequal_wide', input: [1, 9, 10, 8], filter: [5, 3, 1], O: 8, padding: 'VALID', strides: [1, 3] },
+  { name: 'rate_2', input: [1, 9, 11, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', rate: 2 },
+  { name: 'rate_unequal', input: [1, 9, 11, 5], filter: [3, 2, 1], O: 8, padding: 'VALID', rate: [3, 4] },
+  { name: 'rate_gt_output', input: [1, 5, 5, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', rate: 7 },
+  { name: 'rate_4_multiplier_3', input: [2, 13, 9, 3], filter: [3, 3, 3], O: 12, padding: 'SAME', rate: 4 },
+  { name: 'padding_explicit', input: [1, 5, 6, 4], filter: [3, 3, 1], O: 4, padding: [[0, 3], [2, 1]], strides: 2 },
+  { name: 'padding_gt_kernel', input: [1, 3, 3, 4], filter: [2, 2, 1], O: 4, padding: [[5, 4], [3, 6]], biases: true },
+  { name: 'input_empty_padded', input: [1, 0, 3, 4], filter: [2, 2, 1], O: 4, padding: [[2, 1], [0, 0]], biases: true },
+  { name: 'biases', input: [1, 5, 5, 6], filter: [3, 3, 1], O: 7, padding: 'SAME', biases: true },
+  ...(['relu', 'relu6', 'sigmoid', 'tanh', 'hardSwish', 'silu', 'elu', { leakyRelu: 0.1 }] as const).flatMap((activation) =>
+    [[8, 1, 8], [5, 3, 7]].map(([C, M, O]): Case => ({
+      name: `activation_${typeof activation === 'string' ? activation : 'leakyRelu'}_o${O}`,
+      input: [1, 5, 5, C!], filter: [3, 3, M!], O: O!, padding: 'SAME', biases: true,
+      depthwiseActivation: activation, activation,
+    }))),
+  { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1], O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
+  // Regressions of other implementations.
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33].map((C): Case =>
+    ({ name: `channels_${C} (tfjs #6284, onnxruntime #29651)`, input: [1, 5, 5, C], filter: [3, 3, 1], O: C, padding: 'SAME' })),
+  ...[2, 3].flatMap((strides) => [1, 2, 3, 4, 5, 6, 7].map((k): Case =>
+    ({ name: `same_stride_${strides}_k_${k} (onnxruntime #26734)`, input: [1, 8, 7, 4], filter: [k, k, 1], O: 4, padding: 'SAME', strides }))),
+  ...[2, 3, 4].map((rate): Case =>
+    ({ name: `rate_${rate} (tfjs #6263)`, input: [1, 12, 13, 6], filter: [3, 3, 1], O: 8, padding: 'SAME', rate })),
+  { name: '65x65x960_rate_4 (tfjs #5378, #5293)', input: [1, 65, 65, 960], filter: [3, 3, 1], O: 8, padding: 'SAME', rate: 4, allowOverparameterized: true },
+];

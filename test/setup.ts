@@ -1,0 +1,20 @@
+import { createServer } from 'vite';
+import type { TestProject } from 'vitest/node';
+import { launchBrowser } from '../demo/browser.js';
+
+declare module 'vitest' {
+  interface ProvidedContext { browserEndpoint: string; origin: string }
+}
+
+/** One browser and one Vite server for all tests that need a real page. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const server = await createServer({ server: { port: 0, hmr: false }, logLevel: 'warn' });
+  await server.listen();
+  const browser = await launchBrowser((line) => console.log(line));
+  project.provide('browserEndpoint', browser.wsEndpoint());
+  project.provide('origin', server.resolvedUrls?.local[0]?.replace(/\/$/, '') ?? '');
+  return async () => {
+    await browser.close();
+    await server.close();
+  };
+}

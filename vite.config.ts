@@ -1,0 +1,27 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^sepconv-webgpu$/, replacement: path('src/index.ts') },
+      { find: /^sepconv-webgpu\/reference$/, replacement: path('src/reference.ts') },
+    ],
+  },
+  server: { host: '127.0.0.1' },
+  build: {
+    target: 'es2022',
+    sourcemap: true,
+    lib: { entry: { index: path('src/index.ts'), reference: path('src/reference.ts') }, formats: ['es'] },
+    rolldownOptions: { output: { chunkFileNames: '[name].js' } },
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: 'test/setup.ts',
+    fileParallelism: false, // A software adapter takes all cores for itself.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
