@@ -252,7 +252,7 @@ export class Convolution {
 function resolveBinding(
   device: GPUDevice, where: string, target: GPUBuffer | GPUBufferBinding | undefined, byteLength: number,
 ): Binding {
-  const { buffer, offset = 0, size = undefined } = target && 'buffer' in target ? target : { buffer: target };
+  const { buffer, offset = 0, size } = target && 'buffer' in target ? target : { buffer: target, offset: 0, size: target?.size };
   if (!buffer || !(buffer.usage & GPUBufferUsage.STORAGE)) {
     throw new ValueError(`${where} must be a GPUBuffer with usage STORAGE, got ${show(buffer?.usage ?? target)}`);
   }

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPage } from './browser.js';
@@ -27,3 +28,63 @@ describe('each kernel against its stage of the reference', () => {
     expect(failures(reports)).toEqual([]);
   });
 });
+
+describe('limits', () => {
+  test('grids beyond the workgroups of one dimension (tfjs #8373, llama.cpp #19965)', async () => {
+    const reports = await run(cases.filter(({ name }) => /gt_tile|batch_3|activation_silu/.test(name)), { maxComputeWorkgroupsPerDimension: 7 });
+    expect(failures(reports)).toEqual([]);
+  });
+  test('a real grid beyond 65,535 workgroups', async () => {
+    const reports = await run([{ name: 'rows_4200', input: [1, 4200, 520, 1], filter: [1, 1, 1], O: 1, padding: 'SAME' }]);
+    expect(failures(reports)).toEqual([]);
+  });
+  test('few invocations a workgroup, as in compatibility mode (tfjs #5494, onnxruntime #25962)', async () => {
+    const reports = await run(cases.filter(({ name }) => /^(c_|o_|rate_)/.test(name)), { maxComputeInvocationsPerWorkgroup: 8 });
+    expect(failures(reports)).toEqual([]);
+  });
+});
+
+test('exhaustive small sweep (tfjs #6629, #8393)', { timeout: 600_000 }, async () => {
+  const sweep: Case[] = [];
+  for (const M of [1, 2]) for (const s of [1, 2, 3]) for (const KH of [1, 2, 3, 4]) for (const KW of [1, 2, 3, 4]) {
+    for (let H = 1; H <= 5; H++) for (let W = 1; W <= 5; W++) for (const padding of ['SAME', 'VALID']) {
+      if (padding === 'VALID' && (KH > H || KW > W)) continue;
+      const C = 1 + ((H + W + KH + KW + s) % 4);
+      sweep.push({ name: `${H}x${W}x${C} k${KH}x${KW}x${M} s${s} ${padding}`, input: [1, H, W, C], filter: [KH, KW, M], O: 1 + ((H * KW + s) % 5), padding, strides: s });
+    }
+  }
+  expect(sweep.length).toBeGreaterThan(3000);
+  expect(failures(await runAll(sweep)).slice(0, 20)).toEqual([]);
+});
+
+test('random geometries', { timeout: 600_000 }, async () => {
+  const extent = (most: number) => fc.integer({ min: 1, max: most });
+  const activation = fc.constantFrom<NonNullable<Case['activation']>[]>('linear', 'relu6', 'silu', { leakyRelu: 0.2 });
+  const geometry = fc.record({
+    input: fc.tuple(extent(3), extent(20), extent(20), extent(40)), filter: fc.tuple(extent(6), extent(11), extent(4)), O: extent(70),
+    step: fc.oneof(fc.record({ strides: fc.tuple(extent(4), extent(4)) }), fc.record({ rate: fc.tuple(extent(4), extent(4)) })),
+    padding: fc.oneof(fc.constant('SAME'), fc.tuple(fc.tuple(fc.nat(7), fc.nat(7)), fc.tuple(fc.nat(7), fc.nat(7)))),
+    biases: fc.boolean(), depthwiseActivation: activation, activation,
+  });
+  const drawn = fc.sample(geometry, { seed, numRuns: 150 }).map(({ step, ...one }): Case => ({ name: JSON.stringify({ ...one, ...step }), ...one, ...step }));
+  // Explicit padding may be too small for the kernel: an error, which geometry.test.ts has.
+  const possible = drawn.filter(({ input: [, H, W], filter: [KH, KW], padding, rate }) => {
+    const [rh, rw] = rate as [number, number] | undefined ?? [1, 1];
+    return typeof padding === 'string'
+      || (H + sum(padding[0]!) > (KH - 1) * rh && W + sum(padding[1]!) > (KW - 1) * rw);
+  });
+  expect(possible.length).toBeGreaterThan(75);
+  expect(failures(await runAll(possible)).slice(0, 20)).toEqual([]);
+});
+
+const sum = ([a, b]: readonly [number, number]) => a + b;
+
+/** In portions, so that progress shows. */
+async function runAll(batch: readonly Case[]): Promise<Report[]> {
+  const reports: Report[] = [];
+  for (let start = 0; start < batch.length; start += 500) {
+    reports.push(...(await run(batch.slice(start, start + 500))));
+    console.log(`${Math.min(start + 500, batch.length)} of ${batch.length} geometries, ${reports.length} comparisons`);
+  }
+  return reports;
+}

@@ -7,6 +7,7 @@ import {
   type Case, expectedDepthwise, expectedPointwise, expectedSeparable, isTranscendental, type Problem, problem,
 } from './cases.js';
 import { type Comparison, compare } from './compare.js';
+import { runScenario } from './scenarios.js';
 
 /** Runs in a real browser: what the tests in Node ask of the GPU, many cases a call. */
 
@@ -158,6 +159,6 @@ function compareStages({ title, problem: data, plan: { byteLengths } }: Job, res
 }
 
 declare global {
-  interface Window { tests: { checkKernels: typeof checkKernels } }
+  interface Window { tests: { checkKernels: typeof checkKernels; runScenario: typeof runScenario } }
 }
-window.tests = { checkKernels };
+window.tests = { checkKernels, runScenario };

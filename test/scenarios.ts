@@ -1,0 +1,343 @@
+import {
+  type ConvolutionDescriptor, DeviceLostError, PipelineManager, SepconvError, separableConv2d, type Shape4D, type Tensor4D,
+  UnsupportedError, ValueError,
+} from 'sepconv-webgpu';
+import { separableConv2dReference } from 'sepconv-webgpu/reference';
+import { tolerance } from './cases.js';
+import { random, randomData } from './random.js';
+
+/** The public API as an app uses it, in a real browser. Each scenario throws when something is wrong. */
+
+const STORAGE = 0x80 | 0x8 | 0x4; // GPUBufferUsage.STORAGE | COPY_DST | COPY_SRC, which Node does not have.
+const POISON = 0x7fc0dead;
+
+let next = random(1);
+const tensor = (...shape: [number, number, number, number]): Tensor4D =>
+  ({ shape, data: randomData(shape.reduce((a, b) => a * b, 1), next) });
+
+function check(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Error(message);
+}
+
+function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, what: string): void {
+  check(String(actual.shape) === String(expected.shape), `${what}: shape ${actual.shape}, not ${expected.shape}`);
+  for (const [i, value] of expected.data.entries()) {
+    const error = Math.abs(actual.data[i]! - value);
+    check(error <= tolerance(terms, terms, false), `${what}: element ${i} is ${actual.data[i]}, not ${value}`);
+  }
+}
+
+type ErrorClass = new (message: string) => Error;
+
+async function checkThrows(work: () => unknown, type: ErrorClass, message: string): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    check(error instanceof type && error.message.includes(message), `expected ${type.name} '${message}', got ${String(error)}`);
+    return;
+  }
+  throw new Error(`expected ${type.name} '${message}', got none`);
+}
+
+async function borrowedDevice(): Promise<GPUDevice> {
+  const adapter = await navigator.gpu.requestAdapter();
+  check(adapter !== null, 'no adapter');
+  const device = await adapter.requestDevice();
+  device.addEventListener('uncapturederror', ({ error }) => {
+    throw error; // Reaches the page's error handler, which fails the test.
+  });
+  return device;
+}
+
+function upload(device: GPUDevice, data: Float32Array, offset = 0, after = 0): GPUBuffer {
+  const words = new Uint32Array((offset + data.byteLength + after) / 4).fill(POISON);
+  words.set(new Uint32Array(data.slice().buffer), offset / 4);
+  const buffer = device.createBuffer({ size: words.byteLength, usage: STORAGE });
+  device.queue.writeBuffer(buffer, 0, words);
+  return buffer;
+}
+
+async function download(device: GPUDevice, buffer: GPUBuffer): Promise<ArrayBuffer> {
+  const readable = device.createBuffer({ size: buffer.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const encoder = device.createCommandEncoder();
+  encoder.copyBufferToBuffer(buffer, 0, readable, 0, buffer.size);
+  device.queue.submit([encoder.finish()]);
+  await readable.mapAsync(GPUMapMode.READ);
+  return readable.getMappedRange().slice(0);
+}
+
+/** Calls of the named methods of an object from now on. */
+function counted<T extends object>(target: T, ...methods: (keyof T & string)[]): () => number {
+  let calls = 0;
+  for (const method of methods) {
+    const original = target[method] as (...args: unknown[]) => unknown;
+    Object.defineProperty(target, method, { value: (...args: unknown[]) => (calls++, original.apply(target, args)) });
+  }
+  return () => calls;
+}
+
+type Filters = 'depthwiseFilter' | 'pointwiseFilter';
+const layer = (inputShape: Shape4D, M: number, O: number, more: Omit<Partial<ConvolutionDescriptor>, Filters> = {}) => ({
+  inputShape, padding: 'SAME', depthwiseFilter: tensor(3, 3, inputShape[3], M), pointwiseFilter: tensor(1, 1, inputShape[3] * M, O),
+  ...more,
+}) satisfies ConvolutionDescriptor;
+
+export const scenarios: Readonly<Record<string, () => Promise<void>>> = {
+  async 'one call, all strategies, all argument forms'() {
+    const [x, d, p] = [tensor(2, 7, 9, 6), tensor(3, 3, 6, 2), tensor(1, 1, 12, 20)];
+    for (const strategy of ['auto', 'fused', 'two-pass'] as const) {
+      const options = {
+        strides: [1, 2, 2, 1], padding: 'SAME', name: 'block1', depthwiseActivation: 'relu6', activation: { leakyRelu: 0.1 },
+        depthwiseBias: randomData(12, next), bias: randomData(20, next),
+      } as const;
+      checkClose(await separableConv2d(x, d, p, { ...options, strategy }), separableConv2dReference(x, d, p, options), 40, strategy);
+    }
+    checkClose(await separableConv2d(x, d, p, { strides: [1, 3], padding: [[1, 0], [2, 3]], rate: 1 }),
+      separableConv2dReference(x, d, p, { strides: [1, 1, 3, 1], padding: [[0, 0], [1, 0], [2, 3], [0, 0]] }), 40, 'other forms');
+  },
+
+  async 'what prepare returns'() {
+    using manager = disposable(await PipelineManager.create());
+    for (const strategy of ['fused', 'two-pass'] as const) {
+      const conv = await manager.prepare(layer([1, 8, 8, 8], 1, 16, { strides: 2, name: 'block2', strategy }));
+      check(String(conv.outputShape) === '1,4,4,16' && conv.outputByteLength === 1024, `output ${conv.outputShape}`);
+      check(conv.strategy === strategy && conv.label === 'block2', `${conv.strategy}, ${conv.label}`);
+      check(conv.kernels.length === (strategy === 'fused' ? 1 : 2), `kernels ${conv.kernels}`);
+    }
+  },
+
+  async "encode into the caller's pass: offsets, chained layers, guard words, error scope"() {
+    const device = await borrowedDevice();
+    const manager = await PipelineManager.create({ device });
+    for (const strategy of ['fused', 'two-pass'] as const) {
+      const [a, b] = [layer([1, 9, 7, 5], 2, 12, { strategy }), layer([1, 9, 7, 12], 1, 13, { strategy, strides: 2 })];
+      const [first, second] = [await manager.prepare(a), await manager.prepare(b)];
+      const x = tensor(...a.inputShape as [1, 9, 7, 5]);
+      const input = upload(device, x.data, 256);
+      const between = upload(device, new Float32Array(0), 512 + first.outputByteLength, 256);
+      const output = upload(device, new Float32Array(0), 256 + second.outputByteLength, 256);
+      device.pushErrorScope('validation');
+      const [submits, allocations] = [counted(device.queue, 'submit'), counted(device, 'createBuffer')];
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      first.encode(pass, { input: { buffer: input, offset: 256 }, output: { buffer: between, offset: 512, size: first.outputByteLength } });
+      second.encode(pass, { input: { buffer: between, offset: 512 }, output: { buffer: output, offset: 256 } });
+      pass.end();
+      check(submits() === 0 && allocations() === 0, 'encode submitted or allocated');
+      device.queue.submit([encoder.finish()]);
+      const error = await device.popErrorScope();
+      check(error === null, `validation error: ${error?.message}`);
+      const middle = separableConv2dReference(x, a.depthwiseFilter, a.pointwiseFilter, a);
+      const expected = separableConv2dReference(middle, b.depthwiseFilter, b.pointwiseFilter, b);
+      for (const [result, buffer, offset] of [[middle, between, 512], [expected, output, 256]] as const) {
+        const bytes = await download(device, buffer);
+        const actual = new Float32Array(bytes, offset, result.data.length);
+        checkClose({ shape: result.shape, data: actual }, result, 1000, strategy);
+        const words = new Uint32Array(bytes);
+        const beside = [...words.subarray(0, offset / 4), ...words.subarray(offset / 4 + result.data.length)];
+        check(beside.length >= 128 && beside.every((word) => word === POISON), `${strategy}: words beside the output changed`);
+      }
+    }
+    manager.destroy();
+    device.destroy();
+  },
+
+  async 'filters in GPU buffers are read at every run, and stay the caller\'s'() {
+    const device = await borrowedDevice();
+    const manager = await PipelineManager.create({ device });
+    const plain = layer([1, 6, 6, 4], 1, 8);
+    const bias = randomData(8, next);
+    const [dBuffer, pBuffer] = [upload(device, plain.depthwiseFilter.data), upload(device, plain.pointwiseFilter.data, 256)];
+    const conv = await manager.prepare({
+      ...plain, depthwiseFilter: { shape: plain.depthwiseFilter.shape, buffer: dBuffer },
+      pointwiseFilter: { shape: plain.pointwiseFilter.shape, buffer: pBuffer, offset: 256 },
+      bias: { shape: [8], buffer: upload(device, bias) },
+    });
+    const x = tensor(1, 6, 6, 4);
+    const expected = (filter: Tensor4D) => separableConv2dReference(x, filter, plain.pointwiseFilter, { padding: 'SAME', bias });
+    checkClose(await conv.run(x), expected(plain.depthwiseFilter), 20, 'first filter');
+    const other = tensor(3, 3, 4, 1);
+    device.queue.writeBuffer(dBuffer, 0, other.data as Float32Array<ArrayBuffer>);
+    checkClose(await conv.run(x), expected(other), 20, 'changed filter');
+    conv.destroy();
+    manager.destroy();
+    check(new Float32Array(await download(device, dBuffer))[0] === other.data[0], 'the filter was destroyed');
+    device.destroy();
+  },
+
+  async 'a borrowed device outlives its managers'() {
+    const device = await borrowedDevice();
+    for (let round = 0; round < 3; round++) {
+      const manager = await PipelineManager.create({ device });
+      const description = layer([1, 5, 5, 4], 1, 4);
+      const x = tensor(1, 5, 5, 4);
+      checkClose(await (await manager.prepare(description)).run(x),
+        separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description), 20, `round ${round}`);
+      manager.destroy();
+      manager.destroy();
+      await checkThrows(() => manager.prepare(description), SepconvError, 'the PipelineManager was destroyed');
+    }
+    check(device.onuncapturederror === null, 'the manager listens on a borrowed device');
+    device.pushErrorScope('validation');
+    device.createBuffer({ size: 16, usage: GPUBufferUsage.STORAGE });
+    check((await device.popErrorScope()) === null, 'the device was harmed');
+    const alive = await Promise.race([device.lost.then(() => false), new Promise((resolve) => setTimeout(() => resolve(true), 50))]);
+    check(alive === true, 'the device was destroyed');
+    device.destroy();
+  },
+
+  async 'overlapping runs, and one compile for concurrent callers and for other extents'() {
+    const device = await borrowedDevice();
+    const manager = await PipelineManager.create({ device });
+    const compiles = counted(device, 'createComputePipelineAsync');
+    const description = layer([1, 16, 16, 8], 1, 16, { strategy: 'two-pass' });
+    const convs = await Promise.all([1, 2, 3].map(() => manager.prepare(description)));
+    const extents = await manager.prepare({ ...description, inputShape: [2, 32, 16, 8] });
+    check(compiles() === 2, `${compiles()} compiles of two kernels`);
+    const inputs = [1, 2, 3, 4, 5, 6].map(() => tensor(1, 16, 16, 8));
+    const outputs = await Promise.all(inputs.map((x, i) => convs[i % 3]!.run(x)));
+    for (const [i, x] of inputs.entries()) {
+      const expected = separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description);
+      checkClose(outputs[i]!, expected, 20, `run ${i}`);
+      const again = await convs[0]!.run(x);
+      check(again.data.every((value, j) => value === outputs[i]!.data[j]), `run ${i} is not reproducible`);
+    }
+    const allocations = counted(device, 'createBuffer');
+    await convs[0]!.run(inputs[0]!);
+    check(allocations() === 0, `${allocations()} buffers made by a run after the first`);
+    extents.destroy();
+    manager.destroy();
+    device.destroy();
+  },
+
+  async 'two passes may read and write one buffer; the fused kernel says why not'() {
+    const device = await borrowedDevice();
+    const manager = await PipelineManager.create({ device });
+    const description = layer([1, 8, 8, 4], 1, 4, { strategy: 'two-pass' });
+    const conv = await manager.prepare(description);
+    const x = tensor(1, 8, 8, 4);
+    const buffer = upload(device, x.data);
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    conv.encode(pass, { input: buffer, output: buffer });
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    const expected = separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description);
+    checkClose({ shape: expected.shape, data: new Float32Array(await download(device, buffer)) }, expected, 20, 'in place');
+    const fused = await manager.prepare({ ...description, strategy: 'fused' });
+    await checkThrows(() => fused.encode(pass, { input: buffer, output: buffer }), ValueError, "strategy 'two-pass' can share it");
+    manager.destroy();
+    device.destroy();
+  },
+
+  async 'empty results take no GPU, empty inputs can still give some'() {
+    const untouchable = { prepare: () => { throw new Error('the GPU was used'); } } as unknown as PipelineManager;
+    const [d, p] = [tensor(3, 3, 4, 1), tensor(1, 1, 4, 8)];
+    const none = await separableConv2d({ shape: [0, 5, 5, 4], data: new Float32Array(0) }, d, p, { padding: 'SAME', manager: untouchable });
+    check(String(none.shape) === '0,5,5,8' && none.data.length === 0, `shape ${none.shape}`);
+    const rows = await separableConv2d(tensor(1, 2, 5, 4), d, p, { padding: [[0, 0], [0, 0]], manager: untouchable });
+    check(String(rows.shape) === '1,0,3,8' && rows.data.length === 0, `shape ${rows.shape}`);
+    using manager = disposable(await PipelineManager.create());
+    const conv = await manager.prepare({ inputShape: [0, 5, 5, 4], depthwiseFilter: d, pointwiseFilter: p, padding: 'SAME' });
+    check(conv.outputByteLength === 0 && (await conv.run({ shape: [0, 5, 5, 4], data: new Float32Array(0) })).data.length === 0, 'prepared');
+    const bias = randomData(8, next);
+    const x: Tensor4D = { shape: [1, 0, 3, 4], data: new Float32Array(0) };
+    const options = { padding: [[2, 1], [0, 0]], bias, manager } as const;
+    checkClose(await separableConv2d(x, d, p, options), separableConv2dReference(x, d, p, options), 20, 'bias only');
+  },
+
+  async 'errors are typed, clear, and come before any GPU call'() {
+    const device = await borrowedDevice();
+    const manager = await PipelineManager.create({ device });
+    const good = layer([1, 6, 6, 4], 1, 8, { name: 'block1' });
+    const calls = counted(device, 'createBuffer', 'createShaderModule', 'createComputePipelineAsync', 'pushErrorScope');
+    const bad: [Partial<Record<keyof ConvolutionDescriptor, unknown>>, ErrorClass, string][] = [
+      [{ pointwiseFilter: tensor(1, 1, 5, 8) }, ValueError, "separableConv2d 'block1': pointwiseFilter must be [1, 1, 4, O] (C*M = 4*1), got [1, 1, 5, 8]"],
+      [{ pointwiseFilter: tensor(1, 1, 4, 3) }, ValueError, 'Refusing to perform an overparameterized separable convolution'],
+      [{ inputShape: [1, 6, 6] }, ValueError, 'input must have a shape of rank 4'],
+      [{ depthwiseFilter: { shape: [3, 3, 4, 1], data: new Float32Array(7) } }, ValueError, 'depthwiseFilter.data must have 36 elements'],
+      [{ depthwiseFilter: null }, ValueError, 'depthwiseFilter must be { shape, data }, got null'],
+      [{ depthwiseBias: new Float32Array(3) }, ValueError, 'depthwiseBias must be [4], got [3]'],
+      [{ bias: [1, 2] }, ValueError, 'bias must be a Float32Array'],
+      [{ strategy: 'best' }, ValueError, "strategy must be 'auto', 'fused' or 'two-pass', got 'best'"],
+      [{ dtype: 'f16' }, UnsupportedError, "dtype 'f16' is not supported"],
+      [{ dtype: 'f64' }, ValueError, "dtype must be 'f32' or 'f16', got 'f64'"],
+      [{ inputShape: [1, 2 ** 15, 2 ** 14, 4] }, UnsupportedError, 'more than the'],
+      [{ bias: { shape: [8], buffer: {} } }, ValueError, 'bias must be a GPUBuffer with usage STORAGE'],
+    ];
+    for (const [change, type, message] of bad.slice(0, -1)) {
+      await checkThrows(() => manager.prepare({ ...good, ...change } as ConvolutionDescriptor), type, message);
+    }
+    check(calls() === 0, 'an argument error touched the GPU');
+    const [change, type, message] = bad.at(-1)!;
+    await checkThrows(() => manager.prepare({ ...good, ...change } as ConvolutionDescriptor), type, message);
+
+    const conv = await manager.prepare(good);
+    await checkThrows(() => conv.run(tensor(1, 6, 5, 4)), ValueError, 'input must be [1, 6, 6, 4] as prepared, got [1, 6, 5, 4]');
+    const pass = device.createCommandEncoder().beginComputePass();
+    const input = upload(device, new Float32Array(144));
+    const output = upload(device, new Float32Array(288));
+    const wrong = device.createBuffer({ size: 4096, usage: GPUBufferUsage.COPY_DST });
+    const targets: [object, string][] = [
+      [{ input, output: input }, 'output must have 1152 bytes from its offset, got 576'],
+      [{ input: { buffer: input, offset: 4 }, output }, 'input offset must be a multiple of 256, got 4'],
+      [{ input: { buffer: input, size: 64 }, output }, 'input must have 576 bytes from its offset, got 64'],
+      [{ input: wrong, output }, 'input must be a GPUBuffer with usage STORAGE'],
+      [{ input }, 'output must be a GPUBuffer with usage STORAGE, got undefined'],
+    ];
+    for (const [target, text] of targets) await checkThrows(() => conv.encode(pass, target as { input: GPUBuffer; output: GPUBuffer }), ValueError, text);
+    conv.destroy();
+    conv.destroy();
+    await checkThrows(() => conv.encode(pass, { input, output }), SepconvError, 'this convolution was destroyed');
+    const x = tensor(1, 6, 6, 4);
+    checkClose(await (await manager.prepare(good)).run(x), separableConv2dReference(x, good.depthwiseFilter, good.pointwiseFilter, good), 20, 'after errors');
+    manager.destroy();
+    device.destroy();
+  },
+
+  async 'a lost device is a DeviceLostError, and the next manager works'() {
+    const device = await borrowedDevice();
+    const manager = await PipelineManager.create({ device });
+    const description = layer([1, 64, 64, 8], 1, 8);
+    const conv = await manager.prepare(description);
+    const x = tensor(1, 64, 64, 8);
+    const running = conv.run(x);
+    device.destroy();
+    await checkThrows(() => running, DeviceLostError, 'the GPU device was lost (destroyed)');
+    await checkThrows(() => conv.run(x), DeviceLostError, 'separableConv2d: the GPU device was lost (destroyed)');
+    await checkThrows(() => manager.prepare(description), DeviceLostError, 'lost');
+    check((await manager.lost).reason === 'destroyed', 'manager.lost');
+    manager.destroy();
+    checkClose(await separableConv2d(x, description.depthwiseFilter, description.pointwiseFilter, description),
+      separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description), 20, 'shared manager');
+  },
+
+  async 'the largest error is at most 2e-6 of the largest value for K up to 1024'() {
+    using manager = disposable(await PipelineManager.create());
+    for (const [size, C, M, O] of [[14, 32, 1, 64], [9, 128, 1, 128], [7, 256, 1, 64], [5, 512, 1, 64], [4, 1024, 1, 64], [4, 256, 4, 1024]] as const) {
+      for (const strategy of ['fused', 'two-pass'] as const) {
+        const description = layer([1, size, size, C], M, O, { strategy, allowOverparameterized: true });
+        const x = tensor(1, size, size, C);
+        const expected = separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description);
+        const actual = await separableConv2d(x, description.depthwiseFilter, description.pointwiseFilter, { ...options(description), manager });
+        const largest = expected.data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+        const error = expected.data.reduce((most, value, i) => Math.max(most, Math.abs(actual.data[i]! - value)), 0) / largest;
+        check(error > 0 && error <= 2e-6, `K = ${C * M}, ${strategy}: ${error}`);
+      }
+    }
+  },
+};
+
+const options = ({ padding, strategy, allowOverparameterized }: ReturnType<typeof layer>) => ({
+  padding, ...(strategy && { strategy }), ...(allowOverparameterized && { allowOverparameterized }),
+});
+
+function disposable<T extends { destroy(): void }>(resource: T): T & Disposable {
+  return Object.assign(resource, { [Symbol.dispose]: () => resource.destroy() });
+}
+
+/** Runs one scenario with fresh random values. */
+export async function runScenario(name: string, seed: number): Promise<void> {
+  next = random(seed);
+  await scenarios[name]!();
+}

@@ -1,0 +1,75 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { create } from 'webgpu';
+import { activations } from '../src/activation.js';
+import { type KernelName, kernels } from '../src/kernels.js';
+import { type AdapterKind, plan } from '../src/plan.js';
+import { cases, problem } from './cases.js';
+
+/** WebGPU's default limits, which every kernel must do with. */
+const limits = {
+  maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535,
+  maxComputeInvocationsPerWorkgroup: 256,
+};
+
+// Dawn's null backend runs the real compiler, with its checks of types, uniformity and limits, and executes nothing.
+let gpu: GPU | undefined; // Dawn ends with this object.
+let device: GPUDevice;
+
+beforeAll(async () => {
+  gpu = create(['backend=null']);
+  device = await (await gpu.requestAdapter())!.requestDevice();
+});
+afterAll(() => {
+  device.destroy();
+  gpu = undefined;
+});
+
+async function compileErrors(code: string, kernel?: KernelName): Promise<string[]> {
+  device.pushErrorScope('validation');
+  const module = device.createShaderModule({ code });
+  if (kernel) {
+    const { operands } = kernels[kernel];
+    const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({
+      entries: ['uniform' as const, ...operands.map(() => 'read-only-storage' as const)].map((type, binding) => ({
+        binding, visibility: 4, buffer: { type: binding === operands.length ? 'storage' as const : type },
+      })),
+    })] });
+    device.createComputePipeline({ layout, compute: { module } });
+  }
+  const error = await device.popErrorScope();
+  const { messages } = await module.getCompilationInfo();
+  return [...(error ? [error.message] : []), ...messages.map(({ lineNum, message }) => `${lineNum}: ${message}`)];
+}
+
+const folder = new URL('../shaders/', import.meta.url);
+test.each(readdirSync(folder))('%s compiles as it stands', async (file) => {
+  expect(await compileErrors(readFileSync(new URL(file, folder), 'utf8'))).toEqual([]);
+});
+
+describe('every variant that the cases reach compiles, under its own name', () => {
+  test.each(['software', 'gpu'] as const)('%s', async (kind: AdapterKind) => {
+    const sources = new Map<string, { kernel: KernelName; source: string }>();
+    for (const one of cases) {
+      const { geometry } = problem({ ...one, input: [one.input[0], one.input[1], one.input[2], one.input[3]] }, 1);
+      for (const strategy of ['fused', 'two-pass'] as const) {
+        for (const { kernel, name, source } of plan(geometry, { kind, limits }, strategy).dispatches) {
+          expect(sources.get(name)?.source ?? source, `${name} names two programs`).toBe(source);
+          sources.set(name, { kernel, source });
+        }
+      }
+    }
+    expect(sources.size).toBeGreaterThan(50);
+    expect(new Set([...sources.values()].map(({ source }) => source)).size, 'two names for one program').toBe(sources.size);
+    for (const [name, { kernel, source }] of sources) expect(await compileErrors(source, kernel), name).toEqual([]);
+  });
+});
+
+test('a shader that is wrong is found out', async () => {
+  expect(await compileErrors('fn main() -> f32 { return 1u; }')).not.toEqual([]);
+});
+
+test('every activation has its twin in WGSL', () => {
+  const source = readFileSync(new URL('activations.wgsl', folder), 'utf8');
+  for (const kind of Object.keys(activations)) expect(source).toMatch(new RegExp(`^fn ${kind}_?\\(`, 'm'));
+});
