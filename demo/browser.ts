@@ -42,7 +42,7 @@ export async function launchBrowser(announce: Announce = () => {}): Promise<Brow
     if (browser !== undefined) return browser;
   }
   for (const { what, commands, path } of installations()) {
-    announce(`No browser found. Installing ${what}…`);
+    announce(`No browser is ready to use. Installing ${what}…`);
     for (const command of commands) {
       const failure = await execute(command);
       if (failure !== undefined) failures.push(`${command.join(' ')}: ${failure}`);
@@ -126,4 +126,4 @@ function execute([command = '', ...args]: readonly string[]): Promise<string | u
 const firstLine = (error: unknown): string => String(error instanceof Error ? error.message : error).trim().split('\n')[0] ?? '';
 /** The last line that says something; stack frames do not. */
 const lastLine = (text: string): string =>
-  text.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('at ')).at(-1) ?? '';
+  text.split('\n').map((line) => line.trim()).findLast((line) => line !== '' && !line.startsWith('at ')) ?? '';

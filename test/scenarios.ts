@@ -76,8 +76,8 @@ function counted<T extends object>(target: T, ...methods: (keyof T & string)[]):
   return () => calls;
 }
 
-type Filters = 'depthwiseFilter' | 'pointwiseFilter';
-const layer = (inputShape: Shape4D, M: number, O: number, more: Omit<Partial<ConvolutionDescriptor>, Filters> = {}) => ({
+type Weights = 'depthwiseFilter' | 'pointwiseFilter' | 'depthwiseBias' | 'bias';
+const layer = (inputShape: Shape4D, M: number, O: number, more: Omit<Partial<ConvolutionDescriptor>, Weights> = {}) => ({
   inputShape, padding: 'SAME', depthwiseFilter: tensor(3, 3, inputShape[3], M), pointwiseFilter: tensor(1, 1, inputShape[3] * M, O),
   ...more,
 }) satisfies ConvolutionDescriptor;
