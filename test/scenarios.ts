@@ -71,7 +71,7 @@ function counted<T extends object>(target: T, ...methods: (keyof T & string)[]):
   let calls = 0;
   for (const method of methods) {
     const original = target[method] as (...args: unknown[]) => unknown;
-    Object.defineProperty(target, method, { value: (...args: unknown[]) => (calls++, original.apply(target, args)) });
+    Object.defineProperty(target, method, { configurable: true, value: (...args: unknown[]) => (calls++, original.apply(target, args)) });
   }
   return () => calls;
 }
