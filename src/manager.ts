@@ -3,6 +3,7 @@ import { type Convolution, prepareConvolution, type Shared } from './convolution
 import type { ConvolutionDescriptor } from './descriptor.js';
 import { adapterKindOf, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError } from './errors.js';
+import { operation } from './geometry.js';
 import { PipelineCache } from './pipelines.js';
 import type { AdapterKind } from './plan.js';
 
@@ -52,8 +53,9 @@ export class PipelineManager {
    */
   async prepare(descriptor: ConvolutionDescriptor): Promise<Convolution> {
     const convolution = await prepareConvolution(this.#shared, descriptor);
+    this.#convolutions.add(convolution);
     if (this.#destroyed) convolution.destroy();
-    else this.#convolutions.add(convolution);
+    this.#checkUsable(operation(descriptor.name));
     return convolution;
   }
 

@@ -80,11 +80,11 @@ export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strat
   return { strategy: chosen, dispatches, byteLengths };
 }
 
-/** Halves a workgroup until the device allows it. */
+/** Halves the longer side of a workgroup until the device allows it. */
 function fitTile(tile: Tile, profile: DeviceProfile): Tile {
   const [x, y] = tile.group;
   if (x * y <= profile.limits.maxComputeInvocationsPerWorkgroup) return tile;
-  return fitTile({ ...tile, group: y > 1 ? [x, y / 2] : [x / 2, y] }, profile);
+  return fitTile({ ...tile, group: y > x ? [x, y / 2] : [x / 2, y] }, profile);
 }
 
 /**
