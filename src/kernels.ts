@@ -1,6 +1,8 @@
 import activationsSource from '../shaders/activations.wgsl?raw';
 import depthwiseSource from '../shaders/depthwise.wgsl?raw';
+import fusedQuadSource from '../shaders/fused-quad.wgsl?raw';
 import fusedSource from '../shaders/fused.wgsl?raw';
+import pointwiseQuadSource from '../shaders/pointwise-quad.wgsl?raw';
 import pointwiseSource from '../shaders/pointwise.wgsl?raw';
 import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
@@ -10,14 +12,20 @@ import { specialize } from './specialize.js';
 export type Operand =
   | 'input' | 'depthwiseFilter' | 'depthwiseBias' | 'intermediate' | 'pointwiseFilter' | 'bias' | 'output';
 
-export type KernelName = 'depthwise' | 'pointwise' | 'fused';
+/** The `-quad` kernels need the feature `subgroups`. */
+export type KernelName = 'depthwise' | 'pointwise' | 'pointwise-quad' | 'fused' | 'fused-quad';
 
-/** How much one invocation computes, in outputs along W, pixels, and output channels. A preset has the largest wanted. */
+/**
+ * How much one invocation computes, or one quad in the `-quad` kernels: in outputs along H and W, pixels, and output
+ * channels. A preset has the largest wanted.
+ */
 export interface Tiles {
   readonly workgroup: number;
-  readonly depthwise: { readonly width: number };
+  readonly depthwise: { readonly height: number; readonly width: number };
   readonly pointwise: { readonly rows: number; readonly columns: number };
   readonly fused: { readonly width: number; readonly columns: number };
+  readonly 'pointwise-quad': { readonly rows: number; readonly columns: number };
+  readonly 'fused-quad': { readonly height: number; readonly width: number; readonly columns: number };
 }
 
 /** One specialised shader. `name` is its cache key, GPU label, test title and benchmark row. */
@@ -32,6 +40,7 @@ interface Specialization {
   readonly values: Record<string, number | string>;
   /** Invocations that the kernel needs, before rounding up to whole workgroups. */
   readonly invocations: number;
+  readonly workgroup: number;
 }
 
 export interface Kernel {
@@ -43,39 +52,60 @@ export interface Kernel {
 
 /** Filter columns that a depthwise kernel takes at once: wider filters go in several rounds, to bound the code. */
 const MAX_TAPS = 8;
+/** Taps that a two-dimensional tile takes at once, for the same reason: a 5x5 filter. */
+const MAX_TILE_TAPS = 25;
+/** Lanes of a quad, which is a workgroup of the `-quad` kernels. */
+const QUAD = 4;
 
-/** All kernels. Variant names: `f32-<kernel>-<taps>s<SW>-c<INPUT_LANES>k<LANES>o<lanes>-<activations>__<tile>w<WORKGROUP>`. */
+/** All kernels. Variant names: `f32-<kernel>-<taps>s<strides>-c<INPUT_LANES>k<LANES>o<lanes>-<activations>__<tile>w<WORKGROUP>`. */
 export const kernels: Readonly<Record<KernelName, Kernel>> = {
   depthwise: {
     source: depthwiseSource,
     operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'],
-    specialization(g, tiles) {
-      const row = rowTile(g, tiles.depthwise.width);
+    specialization(g, { depthwise, workgroup }) {
+      // A strided tile reads that much more: without dividing, its code would grow with the square of the stride.
+      const area = areaTile(g, Math.ceil(depthwise.height / g.SH), Math.ceil(depthwise.width / g.SW));
       const lanes = channelLanes(g);
       const { kind } = g.depthwiseActivation;
       return {
-        name: `f32-depthwise-${row.TAPS}s${g.SW}-c${lanes.INPUT_LANES}k${lanes.LANES}-${kind}__${row.TILE_W}w${tiles.workgroup}`,
-        values: { ...lanes, ...row, WORKGROUP: tiles.workgroup, activation: activationExpression(kind, lanes.Lanes) },
-        invocations: g.N * g.OH * rowTiles(g, row.TILE_W) * (channelStride(g) / lanes.LANES),
+        name: `f32-depthwise-${area.name}-c${lanes.INPUT_LANES}k${lanes.LANES}-${kind}__${area.tile}w${workgroup}`,
+        values: { ...lanes, ...area.values, WORKGROUP: workgroup, activation: activationExpression(kind, lanes.Lanes) },
+        invocations: area.tiles * (channelStride(g) / lanes.LANES),
+        workgroup,
       };
     },
   },
   pointwise: {
     source: pointwiseSource,
     operands: ['intermediate', 'pointwiseFilter', 'bias', 'output'],
-    specialization(g, tiles) {
-      const lanes = g.O % 4 === 0 ? 4 : 1;
+    specialization(g, { pointwise, workgroup }) {
+      const lanes = outputLanes(g);
       const pixels = g.N * g.OH * g.OW;
-      const ROWS = pixels >= tiles.pointwise.rows ? tiles.pointwise.rows : 2 ** Math.floor(Math.log2(pixels));
-      const COLUMNS = evenTile(g.O / lanes, tiles.pointwise.columns / lanes);
+      const ROWS = rowsOf(pixels, pointwise.rows);
+      const COLUMNS = evenTile(g.O / lanes.LANES, pointwise.columns / lanes.LANES);
       const { kind } = g.activation;
       return {
-        name: `f32-pointwise-o${lanes}-${kind}__${ROWS}x${COLUMNS * lanes}w${tiles.workgroup}`,
-        values: {
-          Lanes: type(lanes), LANES: lanes, ROWS, COLUMNS, WORKGROUP: tiles.workgroup,
-          activation: activationExpression(kind, type(lanes)),
-        },
-        invocations: Math.ceil(pixels / ROWS) * Math.ceil(g.O / lanes / COLUMNS),
+        name: `f32-pointwise-o${lanes.LANES}-${kind}__${ROWS}x${COLUMNS * lanes.LANES}w${workgroup}`,
+        values: { ...lanes, ROWS, COLUMNS, WORKGROUP: workgroup, activation: activationExpression(kind, lanes.Lanes) },
+        invocations: Math.ceil(pixels / ROWS) * Math.ceil(g.O / lanes.LANES / COLUMNS),
+        workgroup,
+      };
+    },
+  },
+  'pointwise-quad': {
+    source: pointwiseQuadSource,
+    operands: ['intermediate', 'pointwiseFilter', 'bias', 'output'],
+    specialization(g, tiles) {
+      const lanes = outputLanes(g);
+      const pixels = g.N * g.OH * g.OW;
+      const ROWS = rowsOf(pixels, tiles['pointwise-quad'].rows);
+      const { COLUMNS, columns, columnTiles } = quadColumns(g, tiles['pointwise-quad'].columns);
+      const { kind } = g.activation;
+      return {
+        name: `f32-pointwise-quad-o${lanes.LANES}-${kind}__${ROWS}x${columns}w${QUAD}`,
+        values: { ...lanes, ROWS, COLUMNS, activation: activationExpression(kind, lanes.Lanes) },
+        invocations: Math.ceil(pixels / ROWS) * columnTiles * QUAD,
+        workgroup: QUAD,
       };
     },
   },
@@ -97,16 +127,38 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
           activation: activationExpression(after, type(OUTPUT_LANES)),
         },
         invocations: g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / OUTPUT_LANES / COLUMNS),
+        workgroup: tiles.workgroup,
+      };
+    },
+  },
+  'fused-quad': {
+    source: fusedQuadSource,
+    operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'],
+    specialization(g, tiles) {
+      const most = tiles['fused-quad'];
+      // At stride 2 the tile stays whole, for the product's sake.
+      const area = areaTile(g, Math.ceil(most.height / Math.ceil(g.SH / 2)), Math.ceil(most.width / Math.ceil(g.SW / 2)));
+      const lanes = outputLanes(g);
+      const { COLUMNS, columns, columnTiles } = quadColumns(g, most.columns);
+      const [before, after] = [g.depthwiseActivation.kind, g.activation.kind];
+      return {
+        name: `f32-fused-quad-${area.name}-o${lanes.LANES}-${before}-${after}__${area.tile}x${columns}w${QUAD}`,
+        values: {
+          ...lanes, ...area.values, COLUMNS,
+          depthwiseActivation: activationExpression(before, 'f32'), activation: activationExpression(after, lanes.Lanes),
+        },
+        invocations: area.tiles * columnTiles * QUAD,
+        workgroup: QUAD,
       };
     },
   },
 };
 
-/** The variant of a kernel for one geometry, and how many invocations it takes. */
-export function variant(kernel: KernelName, geometry: Geometry, tiles: Tiles): Variant & { invocations: number } {
+/** The variant of a kernel for one geometry, and how many workgroups of which size it takes. */
+export function variant(kernel: KernelName, geometry: Geometry, tiles: Tiles): Variant & { workgroups: number; workgroup: number } {
   const { source, specialization } = kernels[kernel];
-  const { name, values, invocations } = specialization(geometry, tiles);
-  return { kernel, name, invocations, source: specialize(source, values) };
+  const { name, values, invocations, workgroup } = specialization(geometry, tiles);
+  return { kernel, name, workgroups: Math.ceil(invocations / workgroup), workgroup, source: specialize(source, values) };
 }
 
 /** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
@@ -138,6 +190,47 @@ function channelLanes({ C, M }: Geometry) {
   const INPUT_LANES = M === 1 && C % 4 === 0 ? 4 : 1;
   const LANES = INPUT_LANES === 4 || M % 4 === 0 ? 4 : 1;
   return { Input: type(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), LANES };
+}
+
+function outputLanes({ O }: Geometry) {
+  const vector = O % 4 === 0;
+  return {
+    Lanes: type(vector ? 4 : 1), LANES: vector ? 4 : 1,
+    Weights: vector ? 'mat4x4f' : 'vec4f', product: vector ? 'b * a' : 'dot(b, a)',
+  };
+}
+
+/** Tiles of few pixels are powers of two, so that there are few variants. */
+const rowsOf = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
+
+function quadColumns(g: Geometry, most: number) {
+  const { LANES } = outputLanes(g);
+  const packs = Math.ceil(g.O / LANES / QUAD);
+  const COLUMNS = evenTile(packs, most / LANES / QUAD);
+  return { COLUMNS, columns: COLUMNS * LANES * QUAD, columnTiles: Math.ceil(packs / COLUMNS) };
+}
+
+/** A tile along H and W, its part of a name, and how many there are. */
+function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, height: number, width: number) {
+  const TAPS_W = divisor(KW, MAX_TAPS);
+  const TAPS_H = divisor(KH, Math.floor(MAX_TILE_TAPS / TAPS_W));
+  const TILE_H = evenTile(Math.ceil(OH / RH), height);
+  const TILE_W = evenTile(Math.ceil(OW / RW), width);
+  return {
+    name: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
+    tile: `${TILE_H}x${TILE_W}`,
+    tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * RW * Math.ceil(OW / (TILE_W * RW)),
+    values: {
+      SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
+    },
+  };
+}
+
+/** The largest divisor of `count` that is at most `most`. */
+function divisor(count: number, most: number): number {
+  let candidate = Math.min(count, most);
+  while (count % candidate !== 0) candidate--;
+  return candidate;
 }
 
 function rowTile({ KW, SW, OW, RW }: Geometry, width: number) {

@@ -11,6 +11,8 @@ export type AdapterKind = 'software' | 'gpu';
 /** What the plan needs to know of a device. */
 export interface DeviceProfile {
   readonly kind: AdapterKind;
+  /** Whether the device has the feature `subgroups`. */
+  readonly subgroups: boolean;
   readonly limits: Pick<GPUSupportedLimits,
     'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'>;
 }
@@ -33,10 +35,12 @@ export interface Plan {
  */
 export const presets: Readonly<Record<AdapterKind, Tiles>> = {
   software: {
-    workgroup: 16, depthwise: { width: 8 }, pointwise: { rows: 14, columns: 16 }, fused: { width: 7, columns: 32 },
+    workgroup: 16, depthwise: { height: 4, width: 7 }, pointwise: { rows: 14, columns: 16 }, fused: { width: 7, columns: 32 },
+    'pointwise-quad': { rows: 28, columns: 64 }, 'fused-quad': { height: 4, width: 7, columns: 64 },
   },
   gpu: {
-    workgroup: 64, depthwise: { width: 4 }, pointwise: { rows: 4, columns: 8 }, fused: { width: 4, columns: 16 },
+    workgroup: 64, depthwise: { height: 1, width: 4 }, pointwise: { rows: 4, columns: 8 }, fused: { width: 4, columns: 16 },
+    'pointwise-quad': { rows: 4, columns: 32 }, 'fused-quad': { height: 2, width: 2, columns: 32 },
   },
 };
 
@@ -55,13 +59,19 @@ export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strat
     throw new UnsupportedError(`${operation(name)}: ${tooLarge} has ${byteLengths[tooLarge]} bytes, more than the `
       + `${bindingLimit(profile)} that this device can bind as one buffer`);
   }
-  const names: KernelName[] = chosen === 'fused' ? ['fused'] : ['depthwise', 'pointwise'];
-  const dispatches = names.map((kernel) => {
-    const { invocations, ...specialized } = variant(kernel, geometry, tilesFor(profile));
-    const grid = workgroups(invocations, profile, name);
+  const dispatches = kernelsOf(chosen, profile).map((kernel) => {
+    const { workgroups, workgroup, ...specialized } = variant(kernel, geometry, tilesFor(profile));
+    const grid = spread(workgroups, workgroup, profile, name);
     return { ...specialized, grid, uniforms: uniformData(kernel, geometry) };
   });
   return { strategy: chosen, dispatches, byteLengths };
+}
+
+/** Quads pay where loads are dear; on a GPU a workgroup of four invocations would leave most of a subgroup idle. */
+function kernelsOf(strategy: Plan['strategy'], { kind, subgroups }: DeviceProfile): readonly KernelName[] {
+  const quads = kind === 'software' && subgroups;
+  if (strategy === 'fused') return [quads ? 'fused-quad' : 'fused'];
+  return ['depthwise', quads ? 'pointwise-quad' : 'pointwise'];
 }
 
 function tilesFor({ kind, limits }: DeviceProfile): Tiles {
@@ -82,10 +92,8 @@ const bindingLimit = ({ limits }: DeviceProfile): number =>
   Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 33 - 16);
 
 /** Spreads workgroups over two dimensions where one does not hold them; kernels flatten the index again. */
-function workgroups(invocations: number, profile: DeviceProfile, name?: string): readonly [number, number] {
-  const { workgroup } = tilesFor(profile);
-  const count = Math.ceil(invocations / workgroup);
-  const most = profile.limits.maxComputeWorkgroupsPerDimension;
+function spread(count: number, workgroup: number, { limits }: DeviceProfile, name?: string): readonly [number, number] {
+  const most = limits.maxComputeWorkgroupsPerDimension;
   const y = Math.ceil(count / most);
   const x = Math.ceil(count / y);
   if (y > most || x * y * workgroup > 2 ** 31 - 1) {

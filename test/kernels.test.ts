@@ -5,6 +5,10 @@ import { type Case, cases } from './cases.js';
 import type { Report } from './page.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+/** Every kernel is reached by one of these. */
+const profiles = [
+  { kind: 'software', subgroups: true }, { kind: 'software', subgroups: false }, { kind: 'gpu', subgroups: false },
+] as const;
 let page: Page;
 
 beforeAll(async () => {
@@ -15,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => page.close());
 
 function run(batch: readonly Case[], limits: Record<string, number> = {}): Promise<Report[]> {
-  return page.evaluate((c, s, l) => window.tests.checkKernels(c, ['software', 'gpu'], s, l), batch as Case[], seed, limits);
+  return page.evaluate((c, p, s, l) => window.tests.checkKernels(c, p, s, l), batch as Case[], profiles, seed, limits);
 }
 
 const failures = (reports: readonly Report[]) => reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
