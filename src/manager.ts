@@ -37,7 +37,7 @@ export class PipelineManager {
     this.lost = device.lost.then((info) => (this.#loss = info));
     this.#shared = {
       device,
-      profile: { kind: this.adapterKind, limits: device.limits },
+      profile: { kind: this.adapterKind, subgroups: device.features.has('subgroups'), limits: device.limits },
       pipelines: new PipelineCache(device),
       buffers: new BufferPool(device),
       scratch: new Scratch(device),
