@@ -21,12 +21,14 @@ export type KernelName = 'depthwise' | 'pointwise' | 'pointwise-quad' | 'fused' 
  */
 export interface Tiles {
   readonly workgroup: number;
-  readonly depthwise: { readonly height: number; readonly width: number };
+  readonly depthwise: Area;
   readonly pointwise: { readonly rows: number; readonly columns: number };
   readonly fused: { readonly width: number; readonly columns: number };
   readonly 'pointwise-quad': { readonly rows: number; readonly columns: number };
-  readonly 'fused-quad': { readonly height: number; readonly width: number; readonly columns: number };
+  readonly 'fused-quad': Area & { readonly columns: number };
 }
+
+interface Area { readonly height: number; readonly width: number }
 
 /** One specialised shader. `name` is its cache key, GPU label, test title and benchmark row. */
 export interface Variant {
@@ -63,8 +65,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     source: depthwiseSource,
     operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'],
     specialization(g, { depthwise, workgroup }) {
-      // A strided tile reads that much more: without dividing, its code would grow with the square of the stride.
-      const area = areaTile(g, Math.ceil(depthwise.height / g.SH), Math.ceil(depthwise.width / g.SW));
+      const area = areaTile('depthwise', g, depthwise);
       const lanes = channelLanes(g);
       const { kind } = g.depthwiseActivation;
       return {
@@ -136,8 +137,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'],
     specialization(g, tiles) {
       const most = tiles['fused-quad'];
-      // At stride 2 the tile stays whole, for the product's sake.
-      const area = areaTile(g, Math.ceil(most.height / Math.ceil(g.SH / 2)), Math.ceil(most.width / Math.ceil(g.SW / 2)));
+      const area = areaTile('fused-quad', g, most);
       const lanes = outputLanes(g);
       const { COLUMNS, columns, columnTiles } = quadColumns(g, most.columns);
       const [before, after] = [g.depthwiseActivation.kind, g.activation.kind];
@@ -210,10 +210,17 @@ function quadColumns(g: Geometry, most: number) {
   return { COLUMNS, columns: COLUMNS * LANES * QUAD, columnTiles: Math.ceil(packs / COLUMNS) };
 }
 
-/** A tile along H and W, its part of a name, and how many there are. */
-function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, height: number, width: number) {
+/**
+ * A tile along H and W, its part of a name, and how many there are. Tiles of strides and large filters are smaller, to
+ * bound the code (4x7 outputs at 5x5 would compile for 2 s on SwiftShader); up to stride 2 the fused kernel's stays whole,
+ * for the product's sake.
+ */
+function areaTile(kernel: 'depthwise' | 'fused-quad', { N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, most: Area) {
   const TAPS_W = divisor(KW, MAX_TAPS);
   const TAPS_H = divisor(KH, Math.floor(MAX_TILE_TAPS / TAPS_W));
+  const alone = kernel === 'depthwise';
+  const height = Math.ceil(most.height / (alone ? SH : Math.ceil(SH / 2)) / (alone && TAPS_H * TAPS_W > 9 ? 2 : 1));
+  const width = Math.ceil(most.width / (alone ? SW : Math.ceil(SW / 2)));
   const TILE_H = evenTile(Math.ceil(OH / RH), height);
   const TILE_W = evenTile(Math.ceil(OW / RW), width);
   return {
@@ -224,6 +231,14 @@ function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, height: numbe
       SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
     },
   };
+}
+
+/** What one depthwise value costs a kernel, in loads, 30 multiply-adds being worth one. */
+export function areaLoads(kernel: 'depthwise' | 'fused-quad', geometry: Geometry, tiles: Tiles): number {
+  const { TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H, SPAN_W } = areaTile(kernel, geometry, tiles[kernel]).values;
+  const taps = TAPS_H * TAPS_W;
+  const rounds = (geometry.KH * geometry.KW) / taps;
+  return rounds * ((SPAN_H * SPAN_W + taps) / (TILE_H * TILE_W) + taps / 30);
 }
 
 /** The largest divisor of `count` that is at most `most`. */

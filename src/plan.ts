@@ -1,21 +1,10 @@
 import { UnsupportedError } from './errors.js';
 import { elements, type Geometry, operation, outputShape } from './geometry.js';
-import { channelStride, type KernelName, type Operand, type Tiles, type Variant, uniformData, variant } from './kernels.js';
+import { channelStride, type Operand, type Variant, uniformData, variant } from './kernels.js';
+import { chooseStrategy, type DeviceProfile, kernelsOf, tilesFor } from './presets.js';
 
 /** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
 export type Strategy = 'auto' | 'fused' | 'two-pass';
-
-/** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
-export type AdapterKind = 'software' | 'gpu';
-
-/** What the plan needs to know of a device. */
-export interface DeviceProfile {
-  readonly kind: AdapterKind;
-  /** Whether the device has the feature `subgroups`. */
-  readonly subgroups: boolean;
-  readonly limits: Pick<GPUSupportedLimits,
-    'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'>;
-}
 
 export interface Dispatch extends Variant {
   readonly uniforms: ArrayBuffer;
@@ -30,27 +19,13 @@ export interface Plan {
 }
 
 /**
- * Largest tiles per kind of adapter. On SwiftShader a load costs as much as 30 multiply-adds, so that large register
- * tiles win although they spill; on a GPU more than about 64 registers per invocation cost occupancy.
- */
-export const presets: Readonly<Record<AdapterKind, Tiles>> = {
-  software: {
-    workgroup: 16, depthwise: { height: 4, width: 7 }, pointwise: { rows: 14, columns: 16 }, fused: { width: 7, columns: 32 },
-    'pointwise-quad': { rows: 28, columns: 64 }, 'fused-quad': { height: 4, width: 7, columns: 64 },
-  },
-  gpu: {
-    workgroup: 64, depthwise: { height: 1, width: 4 }, pointwise: { rows: 4, columns: 8 }, fused: { width: 4, columns: 16 },
-    'pointwise-quad': { rows: 4, columns: 32 }, 'fused-quad': { height: 2, width: 2, columns: 32 },
-  },
-};
-
-/**
  * Decides what to dispatch. Pure: the same arguments give the same plan.
  * @throws UnsupportedError when a tensor is larger than the device can bind, or the indices exceed 31 bits
  */
 export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strategy = 'auto', name?: string): Plan {
   const byteLengths = operandByteLengths(geometry);
-  const chosen = strategy === 'auto' ? chooseStrategy(geometry, profile, byteLengths) : strategy;
+  const fits = byteLengths.intermediate <= bindingLimit(profile);
+  const chosen = strategy !== 'auto' ? strategy : fits ? chooseStrategy(geometry, profile) : 'fused';
   if (elements(outputShape(geometry)) === 0) return { strategy: chosen, dispatches: [], byteLengths };
 
   const tooLarge = (Object.keys(byteLengths) as Operand[]).find((operand) =>
@@ -60,32 +35,11 @@ export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strat
       + `${bindingLimit(profile)} that this device can bind as one buffer`);
   }
   const dispatches = kernelsOf(chosen, profile).map((kernel) => {
-    const { workgroups, workgroup, ...specialized } = variant(kernel, geometry, tilesFor(profile));
+    const { workgroups, workgroup, ...specialized } = variant(kernel, geometry, tilesFor(geometry, profile));
     const grid = spread(workgroups, workgroup, profile, name);
     return { ...specialized, grid, uniforms: uniformData(kernel, geometry) };
   });
   return { strategy: chosen, dispatches, byteLengths };
-}
-
-/** Quads pay where loads are dear; on a GPU a workgroup of four invocations would leave most of a subgroup idle. */
-function kernelsOf(strategy: Plan['strategy'], { kind, subgroups }: DeviceProfile): readonly KernelName[] {
-  const quads = kind === 'software' && subgroups;
-  if (strategy === 'fused') return [quads ? 'fused-quad' : 'fused'];
-  return ['depthwise', quads ? 'pointwise-quad' : 'pointwise'];
-}
-
-function tilesFor({ kind, limits }: DeviceProfile): Tiles {
-  const tiles = presets[kind];
-  return { ...tiles, workgroup: Math.min(tiles.workgroup, limits.maxComputeInvocationsPerWorkgroup) };
-}
-
-/**
- * The fused kernel computes the depthwise pass again for every tile of output channels, so that it wins only where one
- * tile holds them all; and it needs no room for the intermediate.
- */
-function chooseStrategy(geometry: Geometry, profile: DeviceProfile, byteLengths: Plan['byteLengths']): Plan['strategy'] {
-  const fits = byteLengths.intermediate <= bindingLimit(profile);
-  return !fits || geometry.O <= presets[profile.kind].fused.columns ? 'fused' : 'two-pass';
 }
 
 const bindingLimit = ({ limits }: DeviceProfile): number =>

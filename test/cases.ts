@@ -124,6 +124,10 @@ export const cases: readonly Case[] = [
       depthwiseActivation: activation, activation,
     }))),
   { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1], O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
+  // Large enough for the largest tiles of the software preset.
+  { name: 'large', input: [1, 30, 29, 64], filter: [3, 3, 1], O: 160, padding: 'SAME' },
+  { name: 'large_c_63_o_161', input: [1, 29, 31, 63], filter: [3, 3, 1], O: 161, padding: 'SAME', biases: true, activation: 'relu' },
+  { name: 'large_multiplier_2_stride_2', input: [2, 31, 33, 40], filter: [5, 3, 2], O: 200, padding: 'SAME', strides: 2 },
   // Regressions of other implementations.
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33].map((C): Case =>
     ({ name: `channels_${C} (tfjs #6284, onnxruntime #29651)`, input: [1, 5, 5, C], filter: [3, 3, 1], O: C, padding: 'SAME' })),
