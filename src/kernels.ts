@@ -203,10 +203,11 @@ function outputLanes({ O }: Geometry) {
 /** Tiles of few pixels are powers of two, so that there are few variants. */
 const rowsOf = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
 
-function quadColumns(g: Geometry, most: number) {
+/** Scalar tiles are half as wide: they have four times as many stores, each a branch, and would compile for 4 to 6 s. */
+export function quadColumns(g: Geometry, most: number) {
   const { LANES } = outputLanes(g);
   const packs = Math.ceil(g.O / LANES / QUAD);
-  const COLUMNS = evenTile(packs, most / LANES / QUAD);
+  const COLUMNS = evenTile(packs, (LANES === 4 ? most : most / 2) / LANES / QUAD);
   return { COLUMNS, columns: COLUMNS * LANES * QUAD, columnTiles: Math.ceil(packs / COLUMNS) };
 }
 

@@ -1,5 +1,5 @@
 import { elements, type Geometry, outputShape } from './geometry.js';
-import { areaLoads, type KernelName, type Tiles } from './kernels.js';
+import { areaLoads, type KernelName, quadColumns, type Tiles } from './kernels.js';
 
 /** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
 export type AdapterKind = 'software' | 'gpu';
@@ -62,7 +62,7 @@ export function chooseStrategy(geometry: Geometry, profile: DeviceProfile): 'fus
   const tiles = tilesFor(geometry, profile);
   if (profile.kind === 'gpu') return geometry.O <= tiles.fused.columns ? 'fused' : 'two-pass';
   if (!profile.subgroups) return 'two-pass';
-  const columnTiles = Math.ceil(geometry.O / tiles['fused-quad'].columns);
+  const { columnTiles } = quadColumns(geometry, tiles['fused-quad'].columns);
   const fused = columnTiles * areaLoads('fused-quad', geometry, tiles);
   const apart = areaLoads('depthwise', geometry, tiles) + 1 + columnTiles;
   return fused < apart ? 'fused' : 'two-pass';
