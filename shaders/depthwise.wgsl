@@ -72,8 +72,10 @@ fn main(
       sum[t][s] = bias[k];
     }
   }
-  for (var di = 0; di < p.KH; di += TAPS_H) {
-    for (var dj = 0; dj < p.KW; dj += TAPS_W) {
+  var di = 0;
+  loop {
+    var dj = 0;
+    loop {
       var window: array<array<Lanes, SPAN_W>, SPAN_H>;
       for (var v = 0; v < SPAN_H; v++) { // unroll
         let y = oy * SH - p.padTop + (di + v) * p.RH;
@@ -95,6 +97,14 @@ fn main(
           }
         }
       }
+      continuing {
+        dj += TAPS_W;
+        break if dj >= p.KW;
+      }
+    }
+    continuing {
+      di += TAPS_H;
+      break if di >= p.KH;
     }
   }
   for (var t = 0; t < TILE_H; t++) { // unroll

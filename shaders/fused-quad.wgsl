@@ -87,8 +87,10 @@ fn main(
         d[t][s] = depthwiseBias[k];
       }
     }
-    for (var di = 0; di < p.KH; di += TAPS_H) {
-      for (var dj = 0; dj < p.KW; dj += TAPS_W) {
+    var di = 0;
+    loop {
+      var dj = 0;
+      loop {
         var window: array<array<f32, SPAN_W>, SPAN_H>;
         for (var v = 0; v < SPAN_H; v++) { // unroll
           let y = oy * SH - p.padTop + (di + v) * p.RH;
@@ -110,6 +112,14 @@ fn main(
             }
           }
         }
+        continuing {
+          dj += TAPS_W;
+          break if dj >= p.KW;
+        }
+      }
+      continuing {
+        di += TAPS_H;
+        break if di >= p.KH;
       }
     }
     var b: array<Weights, COLUMNS>;

@@ -9,6 +9,10 @@ import pointwiseSource from '../shaders/pointwise.wgsl?raw';
 import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
 import { specialize } from './specialize.js';
+import {
+  areaTile, channelLanes, channelStride, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadColumns,
+  rowsOf, rowTile, rowTiles, type Tile,
+} from './tiles.js';
 
 /** What a kernel reads or writes. `intermediate` is the depthwise result `[N, OH, OW, K_STRIDE]`. */
 export type Operand =
@@ -17,24 +21,6 @@ export type Operand =
 /** The `-quad` kernels need the feature `subgroups`; the `-tiled` ones go through workgroup memory. */
 export type KernelName =
   | 'depthwise' | 'pointwise' | 'pointwise-quad' | 'pointwise-tiled' | 'fused' | 'fused-quad' | 'fused-tiled';
-
-/**
- * How work is cut up, for one invocation, or for one quad in the `-quad` kernels. A kernel reads what it has use for, and
- * takes less where the geometry is smaller.
- */
-export interface Tile {
-  /** Invocations of a workgroup along output channels and along pixels; one-dimensional kernels take their product. */
-  readonly group: readonly [x: number, y: number];
-  /** Outputs along H and along W. */
-  readonly height?: number;
-  readonly width?: number;
-  /** Pixels. */
-  readonly rows?: number;
-  /** Output channels. */
-  readonly columns?: number;
-  /** K of one round through workgroup memory. */
-  readonly chunk?: number;
-}
 
 /** One specialised shader. `name` is its cache key, GPU label, test title and benchmark row. */
 export interface Variant {
@@ -57,13 +43,6 @@ export interface Kernel {
   readonly specialization: (geometry: Geometry, tile: Tile) => Specialization;
 }
 
-/** Filter columns that a depthwise kernel takes at once: wider filters go in several rounds, to bound the code. */
-const MAX_TAPS = 8;
-/** Taps that a two-dimensional tile takes at once, for the same reason: a 5x5 filter. */
-const MAX_TILE_TAPS = 25;
-/** Lanes of a quad, which is a workgroup of the `-quad` kernels. */
-const QUAD = 4;
-
 const DEPTHWISE: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'];
 const POINTWISE: readonly Operand[] = ['intermediate', 'pointwiseFilter', 'bias', 'output'];
 const FUSED: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'];
@@ -76,11 +55,10 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
   depthwise: {
     source: depthwiseSource,
     operands: DEPTHWISE,
-    specialization(g, { height = 1, width = 1, group }) {
-      // A strided tile reads that much more: without dividing, its code would grow with the square of the stride.
-      const area = areaTile(g, Math.ceil(height / g.SH), Math.ceil(width / g.SW));
+    specialization(g, tile) {
+      const area = areaTile('depthwise', g, tile);
       const lanes = channelLanes(g);
-      const WORKGROUP = group[0] * group[1];
+      const WORKGROUP = tile.group[0] * tile.group[1];
       const { kind } = g.depthwiseActivation;
       return {
         suffix: `${area.filter}-${lanesName(lanes)}-${kind}__${area.tile}w${WORKGROUP}`,
@@ -109,11 +87,11 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
   'pointwise-quad': {
     source: pointwiseQuadSource,
     operands: POINTWISE,
-    specialization(g, { rows = 1, columns = 1 }) {
+    specialization(g, tile) {
       const { Lanes, LANES } = outputLanes(g);
       const pixels = g.N * g.OH * g.OW;
-      const ROWS = rowsOf(pixels, rows);
-      const quad = quadColumns(g, columns);
+      const ROWS = rowsOf(pixels, tile.rows ?? 1);
+      const quad = quadColumns(g, tile);
       const { kind } = g.activation;
       return {
         suffix: `o${LANES}-${kind}__${ROWS}x${quad.columns}w${QUAD}`,
@@ -155,11 +133,10 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
   'fused-quad': {
     source: fusedQuadSource,
     operands: FUSED,
-    specialization(g, { height = 1, width = 1, columns = 1 }) {
-      // At stride 2 the tile stays whole, for the product's sake.
-      const area = areaTile(g, Math.ceil(height / Math.ceil(g.SH / 2)), Math.ceil(width / Math.ceil(g.SW / 2)));
+    specialization(g, tile) {
+      const area = areaTile('fused-quad', g, tile);
       const { Lanes, LANES } = outputLanes(g);
-      const quad = quadColumns(g, columns);
+      const quad = quadColumns(g, tile);
       return {
         suffix: `${area.filter}-o${LANES}-${activationsName(g)}__${area.tile}x${quad.columns}w${QUAD}`,
         values: { Lanes, LANES, ...area.values, ...quad.values, ...fusedActivations(g, 'f32', Lanes) },
@@ -192,9 +169,6 @@ export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Var
   return { kernel, name: `f32-${kernel}-${suffix}`, workgroups, source: specialize(source, values) };
 }
 
-/** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
-export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;
-
 /** The bytes of a kernel's `Params`, in the order and types of the struct in its source. */
 export function uniformData(kernel: KernelName, geometry: Geometry): ArrayBuffer {
   const { N, OH, OW } = geometry;
@@ -214,28 +188,6 @@ export function uniformData(kernel: KernelName, geometry: Geometry): ArrayBuffer
   return view.buffer;
 }
 
-const type = (lanes: number): string => (lanes === 4 ? 'vec4f' : 'f32');
-
-/** Vector loads need four channels side by side in both the input and the depthwise filter. */
-function channelLanes({ C, M }: Geometry) {
-  const INPUT_LANES = M === 1 && C % 4 === 0 ? 4 : 1;
-  const LANES = INPUT_LANES === 4 || M % 4 === 0 ? 4 : 1;
-  return { Input: type(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), LANES };
-}
-
-function outputLanes({ O }: Geometry) {
-  const LANES = O % 4 === 0 ? 4 : 1;
-  return { Lanes: type(LANES), LANES };
-}
-
-function fusedOutputLanes(geometry: Geometry) {
-  const { Lanes, LANES } = outputLanes(geometry);
-  return { OutputLanes: Lanes, OUTPUT_LANES: LANES };
-}
-
-const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: number; LANES: number; OUTPUT_LANES?: number }): string =>
-  `c${INPUT_LANES}k${LANES}${OUTPUT_LANES ? `o${OUTPUT_LANES}` : ''}`;
-
 const activationsName = ({ depthwiseActivation, activation }: Geometry): string => `${depthwiseActivation.kind}-${activation.kind}`;
 
 function fusedActivations({ depthwiseActivation, activation }: Geometry, between: string, output: string) {
@@ -243,58 +195,6 @@ function fusedActivations({ depthwiseActivation, activation }: Geometry, between
     depthwiseActivation: activationExpression(depthwiseActivation.kind, between),
     activation: activationExpression(activation.kind, output),
   };
-}
-
-/** Tiles of few pixels are powers of two, so that there are few variants. */
-const rowsOf = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
-
-/** How the output channels fall to the lanes of quads. */
-function quadColumns(g: Geometry, most: number) {
-  const { LANES } = outputLanes(g);
-  const packs = Math.ceil(g.O / LANES / QUAD);
-  const COLUMNS = evenTile(packs, most / LANES / QUAD);
-  return { columns: COLUMNS * LANES * QUAD, tiles: Math.ceil(packs / COLUMNS), values: { COLUMNS, ...productOf(LANES) } };
-}
-
-/** How four k of a pack of weights are held and multiplied. */
-const productOf = (lanes: number) =>
-  (lanes === 4 ? { Weights: 'mat4x4f', product: 'b * a' } : { Weights: 'vec4f', product: 'dot(b, a)' });
-
-/** A tile along H and W, its part of a name, and how many there are. */
-function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, height: number, width: number) {
-  const TAPS_W = divisor(KW, MAX_TAPS);
-  const TAPS_H = divisor(KH, Math.floor(MAX_TILE_TAPS / TAPS_W));
-  const TILE_H = evenTile(Math.ceil(OH / RH), height);
-  const TILE_W = evenTile(Math.ceil(OW / RW), width);
-  return {
-    filter: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
-    tile: `${TILE_H}x${TILE_W}`,
-    tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * rowTiles({ OW, RW }, TILE_W),
-    values: {
-      SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
-    },
-  };
-}
-
-/** The largest divisor of `count` that is at most `most`. */
-function divisor(count: number, most: number): number {
-  let candidate = Math.min(count, most);
-  while (count % candidate !== 0) candidate--;
-  return candidate;
-}
-
-/** Outputs along W: at most `width` in even tiles, or exactly so many, where others count on it. */
-function rowTile({ KW, SW, OW, RW }: Geometry, width: number, exactly?: 'exactly') {
-  const TAPS = Math.min(KW, MAX_TAPS);
-  const TILE_W = exactly ? width : evenTile(Math.ceil(OW / RW), width);
-  return { SW, TAPS, TILE_W, SPAN: (TILE_W - 1) * SW + TAPS };
-}
-
-const rowTiles = ({ OW, RW }: Pick<Geometry, 'OW' | 'RW'>, width: number): number => RW * Math.ceil(OW / (width * RW));
-
-/** The tile of at most `most` that covers `count` in as few and as even tiles as can be. */
-function evenTile(count: number, most: number): number {
-  return Math.ceil(count / Math.ceil(count / Math.max(1, Math.floor(most))));
 }
 
 function activationExpression(kind: ActivationKind, lanes: string): string {

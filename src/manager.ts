@@ -5,7 +5,7 @@ import { adapterKindOf, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError } from './errors.js';
 import { operation } from './geometry.js';
 import { PipelineCache } from './pipelines.js';
-import type { AdapterKind } from './plan.js';
+import type { AdapterKind } from './presets.js';
 
 export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */

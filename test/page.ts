@@ -2,7 +2,8 @@ import { checked } from '../src/device.js';
 import { kernels, type Operand } from '../src/kernels.js';
 import { PipelineManager } from '../src/manager.js';
 import { PipelineCache } from '../src/pipelines.js';
-import { type DeviceProfile, type Plan, plan } from '../src/plan.js';
+import { type Plan, plan } from '../src/plan.js';
+import type { DeviceProfile } from '../src/presets.js';
 import {
   type Case, expectedDepthwise, expectedPointwise, expectedSeparable, isTranscendental, type Problem, problem,
 } from './cases.js';
