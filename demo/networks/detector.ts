@@ -1,0 +1,296 @@
+import type { Convolution, PipelineManager, Shape4D, Strategy, Tensor4D } from 'sepconv-webgpu';
+import maxPoolSource from '../shaders/max-pool.wgsl?raw';
+import pictureSource from '../shaders/picture.wgsl?raw';
+import type { Face, PictureSize } from './faces.js';
+import { type Layer, type MaxPoolLayer, type Network, poolShape } from './network.js';
+
+export type Picture = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement;
+
+/** A layer on the GPU. */
+export interface PreparedLayer {
+  readonly name: string;
+  readonly label: string;
+  readonly inputShape: Shape4D;
+  readonly outputShape: Shape4D;
+  /** `undefined` for a layer that is no convolution. */
+  readonly strategy: Convolution['strategy'] | undefined;
+  readonly kernels: readonly string[];
+}
+
+interface Step extends PreparedLayer {
+  readonly output: GPUBuffer;
+  readonly encode: (pass: GPUComputePassEncoder) => void;
+}
+
+export interface LayerTimes {
+  /** Of each layer, in milliseconds; the first is the picture's way into the first tensor. */
+  readonly milliseconds: readonly number[];
+  /** `gpu`: the GPU's own timestamps, one pass per layer. `wall`: until the queue was done, one submit per layer. */
+  readonly clock: 'gpu' | 'wall';
+}
+
+/**
+ * A network on the GPU. A run is one command buffer and one readback, of the heads; activations stay in buffers that
+ * are made once, one for each layer, so that any of them can be read after a run.
+ */
+export class Detector {
+  readonly network: Network;
+  readonly device: GPUDevice;
+  readonly layers: readonly PreparedLayer[];
+  readonly #steps: readonly Step[];
+  readonly #resources: readonly { destroy(): void }[];
+  readonly #convolutions: readonly Convolution[];
+  readonly #square: OffscreenCanvasRenderingContext2D;
+  readonly #texture: GPUTexture;
+  readonly #readback: GPUBuffer;
+  readonly #timing: { readonly set: GPUQuerySet; readonly resolved: GPUBuffer; readonly readback: GPUBuffer } | undefined;
+
+  /** Compiles and uploads. `onProgress` gets the share of layers that are ready, 0 to 1. */
+  static async create(
+    manager: PipelineManager, network: Network, strategy: Strategy = 'auto', onProgress: (share: number) => void = () => {},
+  ): Promise<Detector> {
+    const shapes = layerShapes(network);
+    let ready = 0;
+    const prepared = await Promise.all(network.layers.map(async (layer, i) => {
+      const convolution = layer.kind === 'convolution'
+        ? await manager.prepare({
+          ...layer.options, inputShape: shapes[i]!.input, depthwiseFilter: layer.depthwiseFilter,
+          pointwiseFilter: layer.pointwiseFilter, strategy,
+        })
+        : undefined;
+      onProgress(++ready / network.layers.length);
+      return convolution;
+    }));
+    const [picture, pool] = await Promise.all([pictureSource, maxPoolSource].map((code) =>
+      manager.device.createComputePipelineAsync({ layout: 'auto', compute: { module: manager.device.createShaderModule({ code }) } })));
+    return new Detector(manager.device, network, prepared, { picture: picture!, pool: pool! });
+  }
+
+  private constructor(
+    device: GPUDevice, network: Network, convolutions: readonly (Convolution | undefined)[],
+    pipelines: { picture: GPUComputePipeline; pool: GPUComputePipeline },
+  ) {
+    const { inputSize: side, layers, heads } = network;
+    const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, UNIFORM, QUERY_RESOLVE } = GPUBufferUsage;
+    const resources: { destroy(): void }[] = [];
+    const keep = <R extends { destroy(): void }>(resource: R): R => {
+      resources.push(resource);
+      return resource;
+    };
+    const buffer = (label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer =>
+      keep(device.createBuffer({ label: `${network.id} ${label}`, size, usage }));
+    const activation = (name: string, shape: Shape4D): GPUBuffer => buffer(name, byteLength(shape), STORAGE | COPY_SRC);
+    const own = (
+      name: string, pipeline: GPUComputePipeline, params: ArrayBufferView<ArrayBuffer>, source: GPUBindingResource,
+      target: GPUBuffer, grid: readonly [number, number],
+    ) => {
+      const uniforms = buffer(`${name} uniforms`, params.byteLength, UNIFORM | COPY_DST);
+      device.queue.writeBuffer(uniforms, 0, params);
+      const group = device.createBindGroup({
+        layout: pipeline.getBindGroupLayout(0),
+        entries: [{ buffer: uniforms }, source, { buffer: target }].map((resource, binding) => ({ binding, resource })),
+      });
+      return (pass: GPUComputePassEncoder): void => {
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(...grid);
+      };
+    };
+    const poolStep = ({ name, stride }: MaxPoolLayer, [, H, W, C]: Shape4D, shape: Shape4D, input: GPUBuffer, output: GPUBuffer) => {
+      const [, OH, OW] = shape;
+      const packs = C / 4;
+      const params = Uint32Array.of(H, W, packs, OH, OW, stride, 0, 0);
+      return own(name, pipelines.pool, params, { buffer: input }, output, grid(Math.ceil((OH * OW * packs) / 64)));
+    };
+
+    this.network = network;
+    this.device = device;
+    this.#convolutions = convolutions.filter((convolution) => convolution !== undefined);
+    const context = new OffscreenCanvas(side, side).getContext('2d');
+    if (context === null) throw new Error('This browser gave no 2D canvas to scale the picture with.');
+    this.#square = context;
+    this.#texture = keep(device.createTexture({
+      label: `${network.id} picture`, size: [side, side], format: 'rgba8unorm',
+      usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST | GPUTextureUsage.RENDER_ATTACHMENT,
+    }));
+    const shapes = layerShapes(network);
+    const pictureShape: Shape4D = [1, side, side, 3];
+    const first = activation('picture', pictureShape);
+    const steps: Step[] = [{
+      name: 'picture', label: 'scale, subtract mean', inputShape: pictureShape, outputShape: pictureShape, strategy: undefined,
+      kernels: ['picture.wgsl'], output: first,
+      encode: own('picture', pipelines.picture, Float32Array.of(...network.offset, network.scale), this.#texture.createView(), first,
+        [Math.ceil(side / 8), Math.ceil(side / 8)]),
+    }];
+    for (const [i, layer] of layers.entries()) {
+      const { input: inputShape, output: outputShape } = shapes[i]!;
+      const input = (layer.from === undefined ? steps.at(-1) : steps.find(({ name }) => name === layer.from))!.output;
+      const output = activation(layer.name, outputShape);
+      const convolution = convolutions[i];
+      steps.push({
+        name: layer.name, label: layer.label, inputShape, outputShape, output, strategy: convolution?.strategy,
+        kernels: convolution?.kernels ?? ['max-pool.wgsl'],
+        encode: layer.kind === 'max-pool'
+          ? poolStep(layer, inputShape, outputShape, input, output)
+          : (pass) => convolution!.encode(pass, { input, output }),
+      });
+    }
+    this.#steps = steps;
+    this.layers = steps;
+    this.#readback = buffer('heads', heads.reduce((sum, head) => sum + byteLength(this.#step(head).outputShape), 0), MAP_READ | COPY_DST);
+    if (device.features.has('timestamp-query')) {
+      const count = 2 * steps.length;
+      this.#timing = {
+        set: keep(device.createQuerySet({ type: 'timestamp', count })),
+        resolved: buffer('timestamps', 8 * count, QUERY_RESOLVE | COPY_SRC),
+        readback: buffer('timestamps readback', 8 * count, MAP_READ | COPY_DST),
+      };
+    }
+    this.#resources = resources;
+  }
+
+  /** The heads, in the network's order. One call at a time. */
+  async run(picture: Picture): Promise<Tensor4D[]> {
+    this.#upload(picture);
+    const encoder = this.device.createCommandEncoder();
+    const pass = encoder.beginComputePass({ label: this.network.id });
+    for (const { encode } of this.#steps) encode(pass);
+    pass.end();
+    this.#copyHeads(encoder);
+    this.device.queue.submit([encoder.finish()]);
+    return this.#readHeads();
+  }
+
+  async detect(picture: Picture, threshold: number): Promise<Face[]> {
+    return this.network.decode(await this.run(picture), sizeOf(picture), threshold);
+  }
+
+  /** Runs like `run`, slower, to see how long each layer takes. */
+  async measure(picture: Picture): Promise<{ heads: Tensor4D[]; times: LayerTimes }> {
+    this.#upload(picture);
+    const times = this.#timing === undefined ? await this.#measureWall() : await this.#measureGpu(this.#timing);
+    return { heads: await this.#readHeads(), times };
+  }
+
+  /** What a layer made at the last run; `picture` is the tensor that the first layer reads. */
+  async read(name: string): Promise<Tensor4D> {
+    const { output, outputShape: shape } = this.#step(name);
+    const readback = this.device.createBuffer({ size: output.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    try {
+      const encoder = this.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(output, 0, readback, 0, output.size);
+      this.device.queue.submit([encoder.finish()]);
+      await readback.mapAsync(GPUMapMode.READ);
+      return { shape, data: new Float32Array(readback.getMappedRange().slice(0)) };
+    } finally {
+      readback.destroy();
+    }
+  }
+
+  destroy(): void {
+    for (const resource of this.#resources) resource.destroy();
+    for (const convolution of this.#convolutions) convolution.destroy();
+  }
+
+  #step(name: string): Step {
+    return this.#steps.find((step) => step.name === name)!;
+  }
+
+  /** Scales by a 2D canvas, which browsers keep on the GPU, as is the copy to the texture. */
+  #upload(picture: Picture): void {
+    const side = this.network.inputSize;
+    const { width, height } = sizeOf(picture);
+    const scale = side / Math.max(width, height);
+    this.#square.clearRect(0, 0, side, side);
+    this.#square.drawImage(picture, 0, 0, width * scale, height * scale);
+    this.device.queue.copyExternalImageToTexture({ source: this.#square.canvas }, { texture: this.#texture }, [side, side]);
+  }
+
+  #copyHeads(encoder: GPUCommandEncoder): void {
+    let offset = 0;
+    for (const head of this.network.heads) {
+      const { output } = this.#step(head);
+      encoder.copyBufferToBuffer(output, 0, this.#readback, offset, output.size);
+      offset += output.size;
+    }
+  }
+
+  async #readHeads(): Promise<Tensor4D[]> {
+    await this.#readback.mapAsync(GPUMapMode.READ);
+    const bytes = this.#readback.getMappedRange();
+    let offset = 0;
+    const heads = this.network.heads.map((head) => {
+      const { outputShape: shape, output: { size } } = this.#step(head);
+      offset += size;
+      return { shape, data: new Float32Array(bytes.slice(offset - size, offset)) };
+    });
+    this.#readback.unmap();
+    return heads;
+  }
+
+  async #measureGpu({ set, resolved, readback }: { set: GPUQuerySet; resolved: GPUBuffer; readback: GPUBuffer }): Promise<LayerTimes> {
+    const encoder = this.device.createCommandEncoder();
+    for (const [i, { name, encode }] of this.#steps.entries()) {
+      const pass = encoder.beginComputePass({
+        label: name, timestampWrites: { querySet: set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+      });
+      encode(pass);
+      pass.end();
+    }
+    this.#copyHeads(encoder);
+    encoder.resolveQuerySet(set, 0, set.count, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, readback, 0, readback.size);
+    this.device.queue.submit([encoder.finish()]);
+    await readback.mapAsync(GPUMapMode.READ);
+    const ticks = new BigUint64Array(readback.getMappedRange());
+    const milliseconds = this.#steps.map((_, i) => Number(ticks[2 * i + 1]! - ticks[2 * i]!) / 1e6);
+    readback.unmap();
+    return { milliseconds, clock: 'gpu' };
+  }
+
+  async #measureWall(): Promise<LayerTimes> {
+    const milliseconds: number[] = [];
+    for (const [i, { encode }] of this.#steps.entries()) {
+      await this.device.queue.onSubmittedWorkDone();
+      const encoder = this.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      encode(pass);
+      pass.end();
+      if (i === this.#steps.length - 1) this.#copyHeads(encoder);
+      const start = performance.now();
+      this.device.queue.submit([encoder.finish()]);
+      await this.device.queue.onSubmittedWorkDone();
+      milliseconds.push(performance.now() - start);
+    }
+    return { milliseconds, clock: 'wall' };
+  }
+}
+
+export function sizeOf(picture: Picture): PictureSize {
+  return picture instanceof HTMLVideoElement ? { width: picture.videoWidth, height: picture.videoHeight } : picture;
+}
+
+/** The shapes that each layer reads and writes. */
+function layerShapes({ inputSize, layers }: Network): { input: Shape4D; output: Shape4D }[] {
+  const outputs = new Map<string, Shape4D>();
+  let last: Shape4D = [1, inputSize, inputSize, 3];
+  return layers.map((layer) => {
+    const input = layer.from === undefined ? last : outputs.get(layer.from)!;
+    last = layer.kind === 'max-pool' ? poolShape(input, layer.stride) : convolved(layer, input);
+    outputs.set(layer.name, last);
+    return { input, output: last };
+  });
+}
+
+function convolved({ depthwiseFilter, pointwiseFilter, options }: Layer & { kind: 'convolution' }, [N, H, W]: Shape4D): Shape4D {
+  const stride = options.strides as number | undefined ?? 1;
+  const taken = options.padding === 'VALID' ? depthwiseFilter.shape[0] - 1 : 0;
+  return [N, Math.ceil((H - taken) / stride), Math.ceil((W - taken) / stride), pointwiseFilter.shape[3]];
+}
+
+const byteLength = (shape: Shape4D): number => shape.reduce((product, extent) => product * extent, Float32Array.BYTES_PER_ELEMENT);
+
+const grid = (workgroups: number): [number, number] => {
+  const y = Math.ceil(workgroups / 65535);
+  return [Math.ceil(workgroups / y), y];
+};
