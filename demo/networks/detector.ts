@@ -1,8 +1,7 @@
 import type { Convolution, PipelineManager, Shape4D, Strategy, Tensor4D } from 'sepconv-webgpu';
-import maxPoolSource from '../shaders/max-pool.wgsl?raw';
-import pictureSource from '../shaders/picture.wgsl?raw';
 import type { Face, PictureSize } from './faces.js';
-import { type Layer, type MaxPoolLayer, type Network, poolShape } from './network.js';
+import { type FullLayer, layerShapes, type Network } from './network.js';
+import { compileShaders, convolutionDispatch, type Dispatch, maxPoolDispatch, pictureDispatch, type Shaders } from './shaders.js';
 
 export type Picture = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement;
 
@@ -52,7 +51,7 @@ export class Detector {
     const shapes = layerShapes(network);
     let ready = 0;
     const prepared = await Promise.all(network.layers.map(async (layer, i) => {
-      const convolution = layer.kind === 'convolution'
+      const convolution = layer.kind === 'separable'
         ? await manager.prepare({
           ...layer.options, inputShape: shapes[i]!.input, depthwiseFilter: layer.depthwiseFilter,
           pointwiseFilter: layer.pointwiseFilter, strategy,
@@ -61,15 +60,10 @@ export class Detector {
       onProgress(++ready / network.layers.length);
       return convolution;
     }));
-    const [picture, pool] = await Promise.all([pictureSource, maxPoolSource].map((code) =>
-      manager.device.createComputePipelineAsync({ layout: 'auto', compute: { module: manager.device.createShaderModule({ code }) } })));
-    return new Detector(manager.device, network, prepared, { picture: picture!, pool: pool! });
+    return new Detector(manager.device, network, prepared, await compileShaders(manager.device));
   }
 
-  private constructor(
-    device: GPUDevice, network: Network, convolutions: readonly (Convolution | undefined)[],
-    pipelines: { picture: GPUComputePipeline; pool: GPUComputePipeline },
-  ) {
+  private constructor(device: GPUDevice, network: Network, convolutions: readonly (Convolution | undefined)[], shaders: Shaders) {
     const { inputSize: side, layers, heads } = network;
     const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, UNIFORM, QUERY_RESOLVE } = GPUBufferUsage;
     const resources: { destroy(): void }[] = [];
@@ -80,27 +74,26 @@ export class Detector {
     const buffer = (label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer =>
       keep(device.createBuffer({ label: `${network.id} ${label}`, size, usage }));
     const activation = (name: string, shape: Shape4D): GPUBuffer => buffer(name, byteLength(shape), STORAGE | COPY_SRC);
-    const own = (
-      name: string, pipeline: GPUComputePipeline, params: ArrayBufferView<ArrayBuffer>, source: GPUBindingResource,
-      target: GPUBuffer, grid: readonly [number, number],
-    ) => {
-      const uniforms = buffer(`${name} uniforms`, params.byteLength, UNIFORM | COPY_DST);
-      device.queue.writeBuffer(uniforms, 0, params);
+    const upload = (label: string, data: ArrayBuffer | Float32Array<ArrayBuffer>, usage: GPUBufferUsageFlags): GPUBuffer => {
+      const uploaded = buffer(label, data.byteLength, usage | COPY_DST);
+      device.queue.writeBuffer(uploaded, 0, data);
+      return uploaded;
+    };
+    const encodeDispatch = (
+      name: string, { shader, params, weights, grid }: Dispatch, input: GPUBindingResource, output: GPUBuffer,
+    ): Step['encode'] => {
+      const pipeline = shaders[shader];
+      const resources = [
+        upload(`${name} uniforms`, params, UNIFORM), input, ...weights.map((data) => upload(`${name} weights`, data, STORAGE)), output,
+      ];
       const group = device.createBindGroup({
-        layout: pipeline.getBindGroupLayout(0),
-        entries: [{ buffer: uniforms }, source, { buffer: target }].map((resource, binding) => ({ binding, resource })),
+        layout: pipeline.getBindGroupLayout(0), entries: resources.map((resource, binding) => ({ binding, resource })),
       });
-      return (pass: GPUComputePassEncoder): void => {
+      return (pass) => {
         pass.setPipeline(pipeline);
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(...grid);
       };
-    };
-    const poolStep = ({ name, stride }: MaxPoolLayer, [, H, W, C]: Shape4D, shape: Shape4D, input: GPUBuffer, output: GPUBuffer) => {
-      const [, OH, OW] = shape;
-      const packs = C / 4;
-      const params = Uint32Array.of(H, W, packs, OH, OW, stride, 0, 0);
-      return own(name, pipelines.pool, params, { buffer: input }, output, grid(Math.ceil((OH * OW * packs) / 64)));
     };
 
     this.network = network;
@@ -119,21 +112,24 @@ export class Detector {
     const steps: Step[] = [{
       name: 'picture', label: 'scale, subtract mean', inputShape: pictureShape, outputShape: pictureShape, strategy: undefined,
       kernels: ['picture.wgsl'], output: first,
-      encode: own('picture', pipelines.picture, Float32Array.of(...network.offset, network.scale), this.#texture.createView(), first,
-        [Math.ceil(side / 8), Math.ceil(side / 8)]),
+      encode: encodeDispatch('picture', pictureDispatch(network), this.#texture.createView(), first),
     }];
     for (const [i, layer] of layers.entries()) {
+      const { name, label, from } = layer;
       const { input: inputShape, output: outputShape } = shapes[i]!;
-      const input = (layer.from === undefined ? steps.at(-1) : steps.find(({ name }) => name === layer.from))!.output;
-      const output = activation(layer.name, outputShape);
+      const input = (from === undefined ? steps.at(-1) : steps.find((step) => step.name === from))!.output;
+      const output = activation(name, outputShape);
       const convolution = convolutions[i];
-      steps.push({
-        name: layer.name, label: layer.label, inputShape, outputShape, output, strategy: convolution?.strategy,
-        kernels: convolution?.kernels ?? ['max-pool.wgsl'],
-        encode: layer.kind === 'max-pool'
-          ? poolStep(layer, inputShape, outputShape, input, output)
-          : (pass) => convolution!.encode(pass, { input, output }),
-      });
+      if (convolution !== undefined) {
+        const { strategy, kernels } = convolution;
+        const encode: Step['encode'] = (pass) => convolution.encode(pass, { input, output });
+        steps.push({ name, label, inputShape, outputShape, output, strategy, kernels, encode });
+      } else {
+        const dispatch = layer.kind === 'max-pool' ? maxPoolDispatch(layer, inputShape, outputShape)
+          : convolutionDispatch(layer as FullLayer, inputShape, outputShape);
+        const encode = encodeDispatch(name, dispatch, input, output);
+        steps.push({ name, label, inputShape, outputShape, output, strategy: undefined, kernels: [`${dispatch.shader}.wgsl`], encode });
+      }
     }
     this.#steps = steps;
     this.layers = steps;
@@ -270,27 +266,4 @@ export function sizeOf(picture: Picture): PictureSize {
   return picture instanceof HTMLVideoElement ? { width: picture.videoWidth, height: picture.videoHeight } : picture;
 }
 
-/** The shapes that each layer reads and writes. */
-function layerShapes({ inputSize, layers }: Network): { input: Shape4D; output: Shape4D }[] {
-  const outputs = new Map<string, Shape4D>();
-  let last: Shape4D = [1, inputSize, inputSize, 3];
-  return layers.map((layer) => {
-    const input = layer.from === undefined ? last : outputs.get(layer.from)!;
-    last = layer.kind === 'max-pool' ? poolShape(input, layer.stride) : convolved(layer, input);
-    outputs.set(layer.name, last);
-    return { input, output: last };
-  });
-}
-
-function convolved({ depthwiseFilter, pointwiseFilter, options }: Layer & { kind: 'convolution' }, [N, H, W]: Shape4D): Shape4D {
-  const stride = options.strides as number | undefined ?? 1;
-  const taken = options.padding === 'VALID' ? depthwiseFilter.shape[0] - 1 : 0;
-  return [N, Math.ceil((H - taken) / stride), Math.ceil((W - taken) / stride), pointwiseFilter.shape[3]];
-}
-
 const byteLength = (shape: Shape4D): number => shape.reduce((product, extent) => product * extent, Float32Array.BYTES_PER_ELEMENT);
-
-const grid = (workgroups: number): [number, number] => {
-  const y = Math.ceil(workgroups / 65535);
-  return [Math.ceil(workgroups / y), y];
-};

@@ -1,31 +1,41 @@
-import type { Activation, Shape4D, Tensor4D } from 'sepconv-webgpu';
+import type { Shape4D, Tensor4D } from 'sepconv-webgpu';
 import type { ReferenceOptions } from 'sepconv-webgpu/reference';
 import type { Face, PictureSize } from './faces.js';
 import type { Weight } from './weights.js';
 
-/** One call of the operation. */
-export interface ConvolutionLayer {
-  readonly kind: 'convolution';
+interface AnyLayer {
   readonly name: string;
   /** What the network's designer calls it. */
   readonly label: string;
   /** The layer whose output it reads; default: the one before, or the picture. */
   readonly from?: string;
+  readonly stride: number;
+}
+
+/** One call of the operation, padding SAME. */
+export interface SeparableLayer extends AnyLayer {
+  readonly kind: 'separable';
   readonly depthwiseFilter: Tensor4D;
   readonly pointwiseFilter: Tensor4D;
   readonly options: ReferenceOptions;
 }
 
-/** The largest of 2×2 values, padding SAME. */
-export interface MaxPoolLayer {
-  readonly kind: 'max-pool';
-  readonly name: string;
-  readonly label: string;
-  readonly from?: string;
-  readonly stride: number;
+/** A convolution that mixes channels and neighbours at once, which the operation is not: a shader of the demo's own. */
+export interface FullLayer extends AnyLayer {
+  readonly kind: 'full';
+  /** `[K, K, C, O]`, O a multiple of 16 */
+  readonly filter: Tensor4D;
+  readonly bias: Float32Array<ArrayBuffer>;
+  readonly padding: 'SAME' | 'VALID';
+  readonly activation: 'relu6' | { readonly leakyRelu: number };
 }
 
-export type Layer = ConvolutionLayer | MaxPoolLayer;
+/** The largest of 2×2 values, padding SAME. */
+export interface MaxPoolLayer extends AnyLayer {
+  readonly kind: 'max-pool';
+}
+
+export type Layer = SeparableLayer | FullLayer | MaxPoolLayer;
 
 /** A detector as data: what to do with a picture, layer by layer, and how to read the result. */
 export interface Network {
@@ -42,55 +52,57 @@ export interface Network {
   readonly decode: (heads: readonly Tensor4D[], size: PictureSize, threshold: number) => Face[];
 }
 
-type Options = Partial<ReferenceOptions> & { readonly from?: string };
+interface SeparableOptions extends Partial<ReferenceOptions> {
+  readonly from?: string;
+  readonly stride?: number;
+}
 
-export function separable(name: string, depthwise: Weight, pointwise: Weight, options: Options = {}): ConvolutionLayer {
-  const { from, ...convolution } = options;
+export function separable(
+  name: string, depthwise: Weight, pointwise: Weight, { from, stride = 1, ...extensions }: SeparableOptions = {},
+): SeparableLayer {
   const [KH, KW] = depthwise.shape;
   return {
-    kind: 'convolution', name, label: `separable ${KH}×${KW}`, ...(from !== undefined && { from }),
+    kind: 'separable', name, label: `separable ${KH}×${KW}`, stride, ...(from !== undefined && { from }),
     depthwiseFilter: tensor(depthwise), pointwiseFilter: tensor(pointwise),
     // Networks that narrow are no mistake.
-    options: { padding: 'SAME', allowOverparameterized: true, name, ...convolution },
+    options: { name, strides: stride, padding: 'SAME', allowOverparameterized: true, ...extensions },
   };
 }
 
 /** A 1×1 convolution `[1, 1, C, O]`: the depthwise pass leaves all as it is. */
-export function pointwise(name: string, filter: Weight, options: Options = {}): ConvolutionLayer {
+export function pointwise(name: string, filter: Weight, options: SeparableOptions = {}): SeparableLayer {
   const C = filter.shape[2]!;
   const identity = { shape: [1, 1, C, 1], data: new Float32Array(C).fill(1) };
   return { ...separable(name, identity, filter, options), label: '1×1' };
 }
 
-/**
- * A convolution `[KH, KW, C, O]` written exactly as a separable one: the depthwise pass moves each of the KH*KW inputs
- * that an output reads to a channel of its own, where the pointwise pass finds them.
- */
-export function full(name: string, { shape, data }: Weight, options: Options = {}): ConvolutionLayer {
-  const [KH, KW, C, O] = shape as Shape4D;
-  const M = KH * KW;
-  const depthwise = new Float32Array(M * C * M);
-  const pointwise = new Float32Array(C * M * O);
-  for (let tap = 0; tap < M; tap++) {
-    for (let c = 0; c < C; c++) {
-      depthwise[(tap * C + c) * M + tap] = 1;
-      pointwise.set(data.subarray((tap * C + c) * O, (tap * C + c + 1) * O), (c * M + tap) * O);
-    }
-  }
-  const layer = separable(name, { shape: [KH, KW, C, M], data: depthwise }, { shape: [1, 1, C * M, O], data: pointwise }, options);
-  return { ...layer, label: `full ${KH}×${KW}` };
+export function full(name: string, filter: Weight, rest: Pick<FullLayer, 'bias' | 'stride' | 'padding' | 'activation'>): FullLayer {
+  const [KH, KW] = filter.shape;
+  return { kind: 'full', name, label: `full ${KH}×${KW}`, filter: tensor(filter), ...rest };
 }
 
-export function maxPool(name: string, stride: number): MaxPoolLayer {
-  return { kind: 'max-pool', name, label: 'max pool 2×2', stride };
+export const maxPool = (name: string, stride: number): MaxPoolLayer => ({ kind: 'max-pool', name, label: 'max pool 2×2', stride });
+
+/** The shapes that each layer reads and writes. */
+export function layerShapes({ inputSize, layers }: Pick<Network, 'inputSize' | 'layers'>): { input: Shape4D; output: Shape4D }[] {
+  const outputs = new Map<string, Shape4D>();
+  let last: Shape4D = [1, inputSize, inputSize, 3];
+  return layers.map((layer) => {
+    const input = layer.from === undefined ? last : outputs.get(layer.from)!;
+    last = outputShape(layer, input);
+    outputs.set(layer.name, last);
+    return { input, output: last };
+  });
 }
 
-/** The shape of what a layer makes of an input. */
-export function poolShape([N, H, W, C]: Shape4D, stride: number): Shape4D {
-  return [N, Math.ceil(H / stride), Math.ceil(W / stride), C];
+export function outputShape(layer: Layer, [N, H, W, C]: Shape4D): Shape4D {
+  const taken = layer.kind === 'full' && layer.padding === 'VALID' ? layer.filter.shape[0] - 1 : 0;
+  const filter = layer.kind === 'full' ? layer.filter : layer.kind === 'separable' ? layer.pointwiseFilter : undefined;
+  return [N, Math.ceil((H - taken) / layer.stride), Math.ceil((W - taken) / layer.stride), filter?.shape[3] ?? C];
 }
 
-export const LEAKY_RELU: Activation = { leakyRelu: 0.10000000149011612 }; // 0.1 as float32
+/** 0.1 as float32 */
+export const LEAKY_RELU = { leakyRelu: Math.fround(0.1) };
 
 function tensor({ shape, data }: Weight): Tensor4D {
   return { shape: shape as unknown as Shape4D, data };

@@ -21,12 +21,12 @@ const FACE = 4 + 1;
 export function ssdMobileNetV1(weights: Weights): Network {
   const after = (layer: string) => ({ bias: weights(`${layer}/convolution_bn_offset`, 1).data, activation: 'relu6' as const });
   const conv0 = 'MobilenetV1/Conv2d_0_pointwise';
-  const layers: Layer[] = [full('conv0', weights(`${conv0}/weights`, 4), { ...after(conv0), strides: 2 })];
+  const layers: Layer[] = [full('conv0', weights(`${conv0}/weights`, 4), { ...after(conv0), stride: 2, padding: 'SAME' })];
   for (let i = 1; i <= 13; i++) {
     const [depthwise, mixing] = [`MobilenetV1/Conv2d_${i}_depthwise`, `MobilenetV1/Conv2d_${i}_pointwise`];
     const { filter, bias } = foldBatchNorm(weights, depthwise);
     layers.push(separable(`block${i}`, filter, weights(`${mixing}/weights`, 4), {
-      ...after(mixing), strides: HALVING.includes(i) ? 2 : 1, depthwiseBias: bias, depthwiseActivation: 'relu6',
+      ...after(mixing), stride: HALVING.includes(i) ? 2 : 1, depthwiseBias: bias, depthwiseActivation: 'relu6',
     }));
   }
   for (let i = 0; i <= 7; i++) {
@@ -34,7 +34,7 @@ export function ssdMobileNetV1(weights: Weights): Network {
     const filter = weights(`${extra}/weights`, 4);
     layers.push(i % 2 === 0
       ? pointwise(`extra${i}`, filter, after(extra))
-      : full(`extra${i}`, filter, { ...after(extra), strides: 2 }));
+      : full(`extra${i}`, filter, { ...after(extra), stride: 2, padding: 'SAME' }));
   }
   for (const [i, { from, boxes }] of PREDICTORS.entries()) {
     const predictor = (part: string) => `Prediction/BoxPredictor_${i}/${part}`;
