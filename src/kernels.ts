@@ -1,6 +1,8 @@
 import activationsSource from '../shaders/activations.wgsl?raw';
 import depthwiseSource from '../shaders/depthwise.wgsl?raw';
+import fusedTiledSource from '../shaders/fused-tiled.wgsl?raw';
 import fusedSource from '../shaders/fused.wgsl?raw';
+import pointwiseTiledSource from '../shaders/pointwise-tiled.wgsl?raw';
 import pointwiseSource from '../shaders/pointwise.wgsl?raw';
 import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
@@ -10,14 +12,20 @@ import { specialize } from './specialize.js';
 export type Operand =
   | 'input' | 'depthwiseFilter' | 'depthwiseBias' | 'intermediate' | 'pointwiseFilter' | 'bias' | 'output';
 
-export type KernelName = 'depthwise' | 'pointwise' | 'fused';
+export type KernelName = 'depthwise' | 'pointwise' | 'pointwise-tiled' | 'fused' | 'fused-tiled';
 
-/** How much one invocation computes, in outputs along W, pixels, and output channels. A preset has the largest wanted. */
-export interface Tiles {
-  readonly workgroup: number;
-  readonly depthwise: { readonly width: number };
-  readonly pointwise: { readonly rows: number; readonly columns: number };
-  readonly fused: { readonly width: number; readonly columns: number };
+/** How work is cut up. A kernel reads what it has use for, and takes less where the geometry is smaller. */
+export interface Tile {
+  /** Invocations of a workgroup along output channels and along pixels; one-dimensional kernels take their product. */
+  readonly group: readonly [x: number, y: number];
+  /** Outputs of one invocation, or of one run, along W. */
+  readonly width?: number;
+  /** Pixels of one invocation. */
+  readonly rows?: number;
+  /** Output channels of one invocation. */
+  readonly columns?: number;
+  /** K of one round through workgroup memory. */
+  readonly chunk?: number;
 }
 
 /** One specialised shader. `name` is its cache key, GPU label, test title and benchmark row. */
@@ -28,85 +36,116 @@ export interface Variant {
 }
 
 interface Specialization {
-  readonly name: string;
+  /** What follows `f32-<kernel>-` in the variant's name. */
+  readonly suffix: string;
   readonly values: Record<string, number | string>;
-  /** Invocations that the kernel needs, before rounding up to whole workgroups. */
-  readonly invocations: number;
+  readonly workgroups: number;
 }
 
 export interface Kernel {
   readonly source: string;
   /** In binding order, after the uniform Params at binding 0. The last one is written. */
   readonly operands: readonly Operand[];
-  readonly specialization: (geometry: Geometry, tiles: Tiles) => Specialization;
+  readonly specialization: (geometry: Geometry, tile: Tile) => Specialization;
 }
 
 /** Filter columns that a depthwise kernel takes at once: wider filters go in several rounds, to bound the code. */
 const MAX_TAPS = 8;
 
-/** All kernels. Variant names: `f32-<kernel>-<taps>s<SW>-c<INPUT_LANES>k<LANES>o<lanes>-<activations>__<tile>w<WORKGROUP>`. */
+const DEPTHWISE: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'];
+const POINTWISE: readonly Operand[] = ['intermediate', 'pointwiseFilter', 'bias', 'output'];
+const FUSED: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'];
+
+/**
+ * All kernels. A variant's name is `f32-<kernel>-[<taps>s<stride>-]<lanes>-<activations>__<tile>w<workgroup>`, with lanes
+ * `c` of an input load, `k` between the passes, `o` of an output.
+ */
 export const kernels: Readonly<Record<KernelName, Kernel>> = {
   depthwise: {
     source: depthwiseSource,
-    operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'],
-    specialization(g, tiles) {
-      const row = rowTile(g, tiles.depthwise.width);
+    operands: DEPTHWISE,
+    specialization(g, { width = 1, group }) {
+      const row = rowTile(g, width);
       const lanes = channelLanes(g);
+      const WORKGROUP = group[0] * group[1];
       const { kind } = g.depthwiseActivation;
       return {
-        name: `f32-depthwise-${row.TAPS}s${g.SW}-c${lanes.INPUT_LANES}k${lanes.LANES}-${kind}__${row.TILE_W}w${tiles.workgroup}`,
-        values: { ...lanes, ...row, WORKGROUP: tiles.workgroup, activation: activationExpression(kind, lanes.Lanes) },
-        invocations: g.N * g.OH * rowTiles(g, row.TILE_W) * (channelStride(g) / lanes.LANES),
+        suffix: `${row.TAPS}s${g.SW}-${lanesName(lanes)}-${kind}__${row.TILE_W}w${WORKGROUP}`,
+        values: { ...lanes, ...row, WORKGROUP, activation: activationExpression(kind, lanes.Lanes) },
+        workgroups: Math.ceil(g.N * g.OH * rowTiles(g, row.TILE_W) * (channelStride(g) / lanes.LANES) / WORKGROUP),
       };
     },
   },
   pointwise: {
     source: pointwiseSource,
-    operands: ['intermediate', 'pointwiseFilter', 'bias', 'output'],
-    specialization(g, tiles) {
-      const lanes = g.O % 4 === 0 ? 4 : 1;
+    operands: POINTWISE,
+    specialization(g, { rows = 1, columns = 1, group }) {
+      const { Lanes, LANES } = outputLanes(g);
       const pixels = g.N * g.OH * g.OW;
-      const ROWS = pixels >= tiles.pointwise.rows ? tiles.pointwise.rows : 2 ** Math.floor(Math.log2(pixels));
-      const COLUMNS = evenTile(g.O / lanes, tiles.pointwise.columns / lanes);
+      const ROWS = pixels >= rows ? rows : 2 ** Math.floor(Math.log2(pixels));
+      const COLUMNS = evenTile(g.O / LANES, columns / LANES);
+      const WORKGROUP = group[0] * group[1];
       const { kind } = g.activation;
       return {
-        name: `f32-pointwise-o${lanes}-${kind}__${ROWS}x${COLUMNS * lanes}w${tiles.workgroup}`,
-        values: {
-          Lanes: type(lanes), LANES: lanes, ROWS, COLUMNS, WORKGROUP: tiles.workgroup,
-          activation: activationExpression(kind, type(lanes)),
-        },
-        invocations: Math.ceil(pixels / ROWS) * Math.ceil(g.O / lanes / COLUMNS),
+        suffix: `o${LANES}-${kind}__${ROWS}x${COLUMNS * LANES}w${WORKGROUP}`,
+        values: { Lanes, LANES, ROWS, COLUMNS, WORKGROUP, activation: activationExpression(kind, Lanes) },
+        workgroups: Math.ceil(Math.ceil(pixels / ROWS) * Math.ceil(g.O / LANES / COLUMNS) / WORKGROUP),
+      };
+    },
+  },
+  'pointwise-tiled': {
+    source: pointwiseTiledSource,
+    operands: POINTWISE,
+    specialization(g, { rows: ROWS = 1, columns = 1, chunk: CHUNK = 4, group: [GROUP_X, GROUP_Y] }) {
+      const { Lanes, LANES } = outputLanes(g);
+      const COLUMNS = Math.max(1, columns / LANES);
+      const { kind } = g.activation;
+      return {
+        suffix: `o${LANES}-${kind}__${ROWS}x${COLUMNS * LANES}k${CHUNK}w${GROUP_X}x${GROUP_Y}`,
+        values: { Lanes, LANES, ROWS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, activation: activationExpression(kind, Lanes) },
+        workgroups: Math.ceil(g.N * g.OH * g.OW / (ROWS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
       };
     },
   },
   fused: {
     source: fusedSource,
-    operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'],
-    specialization(g, tiles) {
-      const row = rowTile(g, tiles.fused.width);
-      const lanes = channelLanes(g);
-      const OUTPUT_LANES = g.O % 4 === 0 ? 4 : 1;
-      const COLUMNS = evenTile(g.O / OUTPUT_LANES, tiles.fused.columns / OUTPUT_LANES);
-      const [before, after] = [g.depthwiseActivation.kind, g.activation.kind];
+    operands: FUSED,
+    specialization(g, { width = 1, columns = 1, group }) {
+      const row = rowTile(g, width);
+      const lanes = { ...channelLanes(g), ...fusedOutputLanes(g) };
+      const COLUMNS = evenTile(g.O / lanes.OUTPUT_LANES, columns / lanes.OUTPUT_LANES);
+      const WORKGROUP = group[0] * group[1];
+      const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / lanes.OUTPUT_LANES / COLUMNS);
       return {
-        name: `f32-fused-${row.TAPS}s${g.SW}-c${lanes.INPUT_LANES}k${lanes.LANES}o${OUTPUT_LANES}-${before}-${after}`
-          + `__${row.TILE_W}x${COLUMNS * OUTPUT_LANES}w${tiles.workgroup}`,
-        values: {
-          ...lanes, ...row, OutputLanes: type(OUTPUT_LANES), OUTPUT_LANES, COLUMNS, WORKGROUP: tiles.workgroup,
-          depthwiseActivation: activationExpression(before, lanes.Lanes),
-          activation: activationExpression(after, type(OUTPUT_LANES)),
-        },
-        invocations: g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / OUTPUT_LANES / COLUMNS),
+        suffix: `${row.TAPS}s${g.SW}-${lanesName(lanes)}-${activationsName(g)}__${row.TILE_W}x${COLUMNS * lanes.OUTPUT_LANES}w${WORKGROUP}`,
+        values: { ...lanes, ...row, COLUMNS, WORKGROUP, ...fusedActivations(g, lanes) },
+        workgroups: Math.ceil(tiles / WORKGROUP),
+      };
+    },
+  },
+  'fused-tiled': {
+    source: fusedTiledSource,
+    operands: FUSED,
+    specialization(g, { width = 1, rows: ROWS = 1, columns = 1, chunk: CHUNK = 4, group: [GROUP_X, GROUP_Y] }) {
+      const row = rowTile(g, width, 'exactly');
+      const lanes = { ...channelLanes(g), ...fusedOutputLanes(g) };
+      const COLUMNS = Math.max(1, columns / lanes.OUTPUT_LANES);
+      const runs = g.N * g.OH * rowTiles(g, row.TILE_W);
+      return {
+        suffix: `${row.TAPS}s${g.SW}-${lanesName(lanes)}-${activationsName(g)}`
+          + `__${row.TILE_W}r${ROWS}x${COLUMNS * lanes.OUTPUT_LANES}k${CHUNK}w${GROUP_X}x${GROUP_Y}`,
+        values: { ...lanes, ...row, ROWS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, ...fusedActivations(g, lanes) },
+        workgroups: Math.ceil(runs / (ROWS * GROUP_Y / row.TILE_W)) * Math.ceil(g.O / (COLUMNS * lanes.OUTPUT_LANES * GROUP_X)),
       };
     },
   },
 };
 
-/** The variant of a kernel for one geometry, and how many invocations it takes. */
-export function variant(kernel: KernelName, geometry: Geometry, tiles: Tiles): Variant & { invocations: number } {
+/** The variant of a kernel for one geometry, and how many workgroups it takes. */
+export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Variant & { workgroups: number } {
   const { source, specialization } = kernels[kernel];
-  const { name, values, invocations } = specialization(geometry, tiles);
-  return { kernel, name, invocations, source: specialize(source, values) };
+  const { suffix, values, workgroups } = specialization(geometry, tile);
+  return { kernel, name: `f32-${kernel}-${suffix}`, workgroups, source: specialize(source, values) };
 }
 
 /** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
@@ -140,9 +179,32 @@ function channelLanes({ C, M }: Geometry) {
   return { Input: type(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), LANES };
 }
 
-function rowTile({ KW, SW, OW, RW }: Geometry, width: number) {
+function outputLanes({ O }: Geometry) {
+  const LANES = O % 4 === 0 ? 4 : 1;
+  return { Lanes: type(LANES), LANES };
+}
+
+function fusedOutputLanes(geometry: Geometry) {
+  const { Lanes, LANES } = outputLanes(geometry);
+  return { OutputLanes: Lanes, OUTPUT_LANES: LANES };
+}
+
+const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: number; LANES: number; OUTPUT_LANES?: number }): string =>
+  `c${INPUT_LANES}k${LANES}${OUTPUT_LANES ? `o${OUTPUT_LANES}` : ''}`;
+
+const activationsName = ({ depthwiseActivation, activation }: Geometry): string => `${depthwiseActivation.kind}-${activation.kind}`;
+
+function fusedActivations({ depthwiseActivation, activation }: Geometry, { Lanes, OutputLanes }: { Lanes: string; OutputLanes: string }) {
+  return {
+    depthwiseActivation: activationExpression(depthwiseActivation.kind, Lanes),
+    activation: activationExpression(activation.kind, OutputLanes),
+  };
+}
+
+/** Outputs along W: at most `width` in even tiles, or exactly so many, where others count on it. */
+function rowTile({ KW, SW, OW, RW }: Geometry, width: number, exactly?: 'exactly') {
   const TAPS = Math.min(KW, MAX_TAPS);
-  const TILE_W = evenTile(Math.ceil(OW / RW), width);
+  const TILE_W = exactly ? width : evenTile(Math.ceil(OW / RW), width);
   return { SW, TAPS, TILE_W, SPAN: (TILE_W - 1) * SW + TAPS };
 }
 

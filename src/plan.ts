@@ -1,6 +1,6 @@
 import { UnsupportedError } from './errors.js';
 import { elements, type Geometry, operation, outputShape } from './geometry.js';
-import { channelStride, type KernelName, type Operand, type Tiles, type Variant, uniformData, variant } from './kernels.js';
+import { channelStride, type KernelName, type Operand, type Tile, type Variant, uniformData, variant } from './kernels.js';
 
 /** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
 export type Strategy = 'auto' | 'fused' | 'two-pass';
@@ -27,16 +27,33 @@ export interface Plan {
   readonly byteLengths: Readonly<Record<Operand, number>>;
 }
 
+interface Choice {
+  readonly kernel: KernelName;
+  readonly tile: Tile;
+}
+
+/** Which kernel does which pass, and in which tiles. */
+interface Preset {
+  readonly depthwise: Choice;
+  readonly pointwise: Choice;
+  readonly fused: Choice;
+}
+
 /**
- * Largest tiles per kind of adapter. On SwiftShader a load costs as much as 30 multiply-adds, so that large register
- * tiles win although they spill; on a GPU more than about 64 registers per invocation cost occupancy.
+ * On SwiftShader a load costs as much as 30 multiply-adds and a barrier microseconds, so that large register tiles without
+ * workgroup memory win although they spill. On a GPU more than about 64 registers an invocation cost occupancy, and
+ * workgroup memory is the way to share a tile.
  */
-export const presets: Readonly<Record<AdapterKind, Tiles>> = {
+export const presets: Readonly<Record<AdapterKind, Preset>> = {
   software: {
-    workgroup: 16, depthwise: { width: 8 }, pointwise: { rows: 14, columns: 16 }, fused: { width: 7, columns: 32 },
+    depthwise: { kernel: 'depthwise', tile: { group: [16, 1], width: 8 } },
+    pointwise: { kernel: 'pointwise', tile: { group: [16, 1], rows: 14, columns: 16 } },
+    fused: { kernel: 'fused', tile: { group: [16, 1], width: 7, columns: 32 } },
   },
   gpu: {
-    workgroup: 64, depthwise: { width: 4 }, pointwise: { rows: 4, columns: 8 }, fused: { width: 4, columns: 16 },
+    depthwise: { kernel: 'depthwise', tile: { group: [64, 1], width: 4 } },
+    pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 8, columns: 4, chunk: 16 } },
+    fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 4, rows: 8, columns: 4, chunk: 32 } },
   },
 };
 
@@ -55,41 +72,42 @@ export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strat
     throw new UnsupportedError(`${operation(name)}: ${tooLarge} has ${byteLengths[tooLarge]} bytes, more than the `
       + `${bindingLimit(profile)} that this device can bind as one buffer`);
   }
-  const names: KernelName[] = chosen === 'fused' ? ['fused'] : ['depthwise', 'pointwise'];
-  const dispatches = names.map((kernel) => {
-    const { invocations, ...specialized } = variant(kernel, geometry, tilesFor(profile));
-    const grid = workgroups(invocations, profile, name);
-    return { ...specialized, grid, uniforms: uniformData(kernel, geometry) };
+  const { depthwise, pointwise, fused } = presets[profile.kind];
+  const dispatches = (chosen === 'fused' ? [fused] : [depthwise, pointwise]).map(({ kernel, tile }) => {
+    const { workgroups, ...specialized } = variant(kernel, geometry, fitTile(tile, profile));
+    return { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms: uniformData(kernel, geometry) };
   });
   return { strategy: chosen, dispatches, byteLengths };
 }
 
-function tilesFor({ kind, limits }: DeviceProfile): Tiles {
-  const tiles = presets[kind];
-  return { ...tiles, workgroup: Math.min(tiles.workgroup, limits.maxComputeInvocationsPerWorkgroup) };
+/** Halves a workgroup until the device allows it. */
+function fitTile(tile: Tile, profile: DeviceProfile): Tile {
+  const [x, y] = tile.group;
+  if (x * y <= profile.limits.maxComputeInvocationsPerWorkgroup) return tile;
+  return fitTile({ ...tile, group: y > 1 ? [x, y / 2] : [x / 2, y] }, profile);
 }
 
 /**
- * The fused kernel computes the depthwise pass again for every tile of output channels, so that it wins only where one
- * tile holds them all; and it needs no room for the intermediate.
+ * Compares what goes through memory: the fused kernel reads the input once for every tile of output channels, two passes
+ * write and read the intermediate instead. The fused kernel also needs no room for the intermediate.
  */
-function chooseStrategy(geometry: Geometry, profile: DeviceProfile, byteLengths: Plan['byteLengths']): Plan['strategy'] {
-  const fits = byteLengths.intermediate <= bindingLimit(profile);
-  return !fits || geometry.O <= presets[profile.kind].fused.columns ? 'fused' : 'two-pass';
+function chooseStrategy({ O }: Geometry, profile: DeviceProfile, { input, intermediate }: Plan['byteLengths']): Plan['strategy'] {
+  const { kernel, tile: { columns = 1, group } } = presets[profile.kind].fused;
+  const outputTiles = Math.ceil(O / (columns * (kernel === 'fused-tiled' ? group[0] : 1)));
+  const fits = intermediate <= bindingLimit(profile);
+  return !fits || outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';
 }
 
 const bindingLimit = ({ limits }: DeviceProfile): number =>
   Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 33 - 16);
 
 /** Spreads workgroups over two dimensions where one does not hold them; kernels flatten the index again. */
-function workgroups(invocations: number, profile: DeviceProfile, name?: string): readonly [number, number] {
-  const { workgroup } = tilesFor(profile);
-  const count = Math.ceil(invocations / workgroup);
+function grid(workgroups: number, { group }: Tile, profile: DeviceProfile, name?: string): readonly [number, number] {
   const most = profile.limits.maxComputeWorkgroupsPerDimension;
-  const y = Math.ceil(count / most);
-  const x = Math.ceil(count / y);
-  if (y > most || x * y * workgroup > 2 ** 31 - 1) {
-    throw new UnsupportedError(`${operation(name)}: needs ${count} workgroups of ${workgroup} invocations, more than fit a dispatch`);
+  const y = Math.ceil(workgroups / most);
+  const x = Math.ceil(workgroups / y);
+  if (y > most || x * y * group[0] * group[1] > 2 ** 31 - 1) {
+    throw new UnsupportedError(`${operation(name)}: needs ${workgroups} workgroups, more than fit one dispatch`);
   }
   return [x, y];
 }

@@ -20,7 +20,7 @@ function check(condition: boolean, message: string): asserts condition {
 }
 
 function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, what: string): void {
-  check(String(actual.shape) === String(expected.shape), `${what}: shape ${actual.shape}, not ${expected.shape}`);
+  check(String(actual.shape) === String(expected.shape), `${what}: shape ${String(actual.shape)}, not ${String(expected.shape)}`);
   for (const [i, value] of expected.data.entries()) {
     const error = Math.abs(actual.data[i]! - value);
     check(error <= tolerance(terms, terms, false), `${what}: element ${i} is ${actual.data[i]}, not ${value}`);
@@ -71,7 +71,7 @@ function counted<T extends object>(target: T, ...methods: (keyof T & string)[]):
   let calls = 0;
   for (const method of methods) {
     const original = target[method] as (...args: unknown[]) => unknown;
-    Object.defineProperty(target, method, { value: (...args: unknown[]) => (calls++, original.apply(target, args)) });
+    Object.defineProperty(target, method, { configurable: true, value: (...args: unknown[]) => (calls++, original.apply(target, args)) });
   }
   return () => calls;
 }
@@ -100,9 +100,9 @@ export const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     using manager = disposable(await PipelineManager.create());
     for (const strategy of ['fused', 'two-pass'] as const) {
       const conv = await manager.prepare(layer([1, 8, 8, 8], 1, 16, { strides: 2, name: 'block2', strategy }));
-      check(String(conv.outputShape) === '1,4,4,16' && conv.outputByteLength === 1024, `output ${conv.outputShape}`);
+      check(String(conv.outputShape) === '1,4,4,16' && conv.outputByteLength === 1024, `output ${String(conv.outputShape)}`);
       check(conv.strategy === strategy && conv.label === 'block2', `${conv.strategy}, ${conv.label}`);
-      check(conv.kernels.length === (strategy === 'fused' ? 1 : 2), `kernels ${conv.kernels}`);
+      check(conv.kernels.length === (strategy === 'fused' ? 1 : 2), `kernels ${conv.kernels.join()}`);
     }
   },
 
@@ -234,9 +234,9 @@ export const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const untouchable = { prepare: () => { throw new Error('the GPU was used'); } } as unknown as PipelineManager;
     const [d, p] = [tensor(3, 3, 4, 1), tensor(1, 1, 4, 8)];
     const none = await separableConv2d({ shape: [0, 5, 5, 4], data: new Float32Array(0) }, d, p, { padding: 'SAME', manager: untouchable });
-    check(String(none.shape) === '0,5,5,8' && none.data.length === 0, `shape ${none.shape}`);
+    check(String(none.shape) === '0,5,5,8' && none.data.length === 0, `shape ${String(none.shape)}`);
     const rows = await separableConv2d(tensor(1, 2, 5, 4), d, p, { padding: [[0, 0], [0, 0]], manager: untouchable });
-    check(String(rows.shape) === '1,0,3,8' && rows.data.length === 0, `shape ${rows.shape}`);
+    check(String(rows.shape) === '1,0,3,8' && rows.data.length === 0, `shape ${String(rows.shape)}`);
     using manager = disposable(await PipelineManager.create());
     const conv = await manager.prepare({ inputShape: [0, 5, 5, 4], depthwiseFilter: d, pointwiseFilter: p, padding: 'SAME' });
     check(conv.outputByteLength === 0 && (await conv.run({ shape: [0, 5, 5, 4], data: new Float32Array(0) })).data.length === 0, 'prepared');

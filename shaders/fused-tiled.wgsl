@@ -1,0 +1,168 @@
+// Fused kernel for GPUs: depthwise values go through workgroup memory into the pointwise product, and nowhere else.
+//
+//   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
+//   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
+//
+// A workgroup of GROUP_X x GROUP_Y invocations computes RUNS runs of TILE_W pixels, RW apart in a row as in depthwise.wgsl,
+// by TILE_COLUMNS packs of OUTPUT_LANES output channels. In rounds of CHUNK k it computes d for its pixels and loads its
+// part of the pointwise filter into workgroup memory, from where each invocation multiplies ROWS pixels by COLUMNS packs,
+// GROUP_X apart, into registers. d is computed again for every tile of output channels.
+// Grid: ceil(N * OH * tiles of a row / RUNS) * ceil(O / (TILE_COLUMNS * OUTPUT_LANES)) workgroups.
+// Workgroup memory: 4 * CHUNK * (RUNS * TILE_W + TILE_COLUMNS * OUTPUT_LANES) bytes.
+// Equals `pointwise` of `depthwise` in src/reference.ts.
+
+alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
+alias Lanes = vec4f;       // spec: k taken at once: vec4f where Input is, or if M % 4 = 0, else f32
+alias OutputLanes = vec4f; // spec: vec4f if O % 4 = 0, else f32
+const INPUT_LANES = 4;     // spec: 4 or 1, as Input
+const LANES = 4;           // spec: 4 or 1, as Lanes
+const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
+const SW = 1;              // spec: stride along W
+const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
+const TILE_W = 4;          // spec: pixels of one run
+const SPAN = 6;            // spec: input columns they read: (TILE_W - 1) * SW + TAPS
+const ROWS = 8;            // spec: pixels of one invocation, a multiple of TILE_W
+const COLUMNS = 1;         // spec: packs of output channels of one invocation
+const GROUP_X = 16;        // spec: invocations along the output channels
+const GROUP_Y = 8;         // spec: invocations along the pixels
+const CHUNK = 32;          // spec: k of one round, a multiple of 4
+
+const_assert SPAN == (TILE_W - 1) * SW + TAPS;
+const_assert ROWS % TILE_W == 0;
+const RUNS = ROWS * GROUP_Y / TILE_W;
+const TILE_COLUMNS = COLUMNS * GROUP_X;
+const WORKGROUP = GROUP_X * GROUP_Y;
+const PACKS = CHUNK / LANES;
+
+struct Params {
+  N: i32, H: i32, W: i32, C: i32,
+  KH: i32, KW: i32, M: i32, K: i32,
+  OH: i32, OW: i32, O: i32, SH: i32, RH: i32, RW: i32,
+  padTop: i32, padLeft: i32,
+  depthwiseAlpha: f32, alpha: f32,
+}
+
+// Where a run of pixels starts.
+struct Run { n: i32, oy: i32, ox: i32 }
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<Input>;                   // [N, H, W, C]
+@group(0) @binding(2) var<storage, read> depthwiseFilter: array<Lanes>;         // [KH, KW, C, M]
+@group(0) @binding(3) var<storage, read> depthwiseBias: array<Lanes>;           // [K]
+@group(0) @binding(4) var<storage, read> pointwiseFilter: array<OutputLanes>;   // [1, 1, K, O]
+@group(0) @binding(5) var<storage, read> bias: array<OutputLanes>;              // [O]
+@group(0) @binding(6) var<storage, read_write> output: array<OutputLanes>;      // [N, OH, OW, O]
+
+var<workgroup> d: array<Lanes, RUNS * TILE_W * PACKS>;                          // [RUNS * TILE_W, CHUNK]
+var<workgroup> b: array<OutputLanes, CHUNK * TILE_COLUMNS>;                     // [CHUNK, TILE_COLUMNS]
+
+fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; }        // spec: an expression of activations.wgsl
+fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; }     // spec: an expression of activations.wgsl
+
+fn runOf(index: i32) -> Run {
+  let tiles = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
+  let tile = index % tiles;
+  return Run(index / tiles / p.OH, (index / tiles) % p.OH, tile / p.RW * TILE_W * p.RW + tile % p.RW);
+}
+
+// Computes d for one run and one pack of k into workgroup memory, from element `at` in steps of PACKS.
+fn depthwise(run: Run, pack: i32, at: i32) {
+  let filterPacks = p.K / LANES;
+  let pixelPacks = p.C / INPUT_LANES;
+  let k = min(pack, filterPacks - 1);
+  let c = k * LANES / p.M / INPUT_LANES;
+  var sum: array<Lanes, TILE_W>;
+  for (var t = 0; t < TILE_W; t++) { // unroll
+    sum[t] = depthwiseBias[k];
+  }
+  for (var di = 0; di < p.KH; di++) {
+    let y = run.oy * p.SH + di * p.RH - p.padTop;
+    if (y < 0 || y >= p.H) {
+      continue;
+    }
+    let row = (run.n * p.H + y) * p.W;
+    for (var dj = 0; dj < p.KW; dj += TAPS) {
+      let left = run.ox * SW - p.padLeft + dj * p.RW;
+      var columns: array<Lanes, SPAN>;
+      for (var i = 0; i < SPAN; i++) { // unroll
+        let x = left + i * p.RW;
+        let value = Lanes(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]);
+        columns[i] = select(Lanes(0.0), value, x >= 0 && x < p.W);
+      }
+      for (var j = 0; j < TAPS; j++) { // unroll
+        let tap = depthwiseFilter[(di * p.KW + min(dj + j, p.KW - 1)) * filterPacks + k];
+        let weight = select(Lanes(0.0), tap, dj + j < p.KW);
+        for (var t = 0; t < TILE_W; t++) { // unroll
+          sum[t] += columns[t * SW + j] * weight;
+        }
+      }
+    }
+  }
+  for (var t = 0; t < TILE_W; t++) { // unroll
+    d[at + t * PACKS] = select(Lanes(0.0), depthwiseActivation(sum[t], p.depthwiseAlpha), pack < filterPacks);
+  }
+}
+
+@compute @workgroup_size(GROUP_X, GROUP_Y)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) id: vec3u,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let local = i32(index);
+  let tile = i32(group.y * groups.x + group.x);
+  let packs = p.O / OUTPUT_LANES;
+  let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  let runs = p.N * p.OH * p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
+  let firstRun = tile / columnTiles * RUNS;
+  if (firstRun >= runs) {
+    return;
+  }
+  let firstPack = tile % columnTiles * TILE_COLUMNS;
+  let column = i32(id.x);
+  let row = i32(id.y) * ROWS;
+
+  var sum: array<array<OutputLanes, COLUMNS>, ROWS>;
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    let start = bias[min(firstPack + column + j * GROUP_X, packs - 1)];
+    for (var r = 0; r < ROWS; r++) { // unroll
+      sum[r][j] = start;
+    }
+  }
+  for (var k = 0; k < p.K; k += CHUNK) {
+    for (var i = local; i < RUNS * PACKS; i += WORKGROUP) {
+      depthwise(runOf(min(firstRun + i / PACKS, runs - 1)), k / LANES + i % PACKS, i / PACKS * TILE_W * PACKS + i % PACKS);
+    }
+    for (var i = local; i < CHUNK * TILE_COLUMNS; i += WORKGROUP) {
+      let pack = min(firstPack + i % TILE_COLUMNS, packs - 1);
+      b[i] = pointwiseFilter[min(k + i / TILE_COLUMNS, p.K - 1) * packs + pack];
+    }
+    workgroupBarrier();
+    for (var step = 0; step < PACKS; step++) {
+      var x: array<vec4f, ROWS>;
+      for (var r = 0; r < ROWS; r++) { // unroll
+        x[r] = vec4f(d[(row + r) * PACKS + step]);
+      }
+      for (var i = 0; i < LANES; i++) { // unroll
+        for (var j = 0; j < COLUMNS; j++) { // unroll
+          let weight = b[(step * LANES + i) * TILE_COLUMNS + column + j * GROUP_X];
+          for (var r = 0; r < ROWS; r++) { // unroll
+            sum[r][j] += x[r][i] * weight;
+          }
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var r = 0; r < ROWS; r++) { // unroll
+    let run = runOf(firstRun + (row + r) / TILE_W);
+    let ox = run.ox + (row + r) % TILE_W * p.RW;
+    for (var j = 0; j < COLUMNS; j++) { // unroll
+      let pack = firstPack + column + j * GROUP_X;
+      if (firstRun + (row + r) / TILE_W < runs && ox < p.OW && pack < packs) {
+        output[((run.n * p.OH + run.oy) * p.OW + ox) * packs + pack] = activation(sum[r][j], p.alpha);
+      }
+    }
+  }
+}

@@ -1,0 +1,105 @@
+// Pointwise pass for GPUs: the matrix product of pointwise.wgsl through workgroup memory.
+//
+//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
+//
+// A workgroup of GROUP_X x GROUP_Y invocations computes TILE_ROWS pixels by TILE_COLUMNS packs of LANES output channels. In
+// rounds of CHUNK k it loads its part of the input and of the weights once into workgroup memory, from where each
+// invocation multiplies ROWS pixels by COLUMNS packs, GROUP_X apart, into registers.
+// Grid: ceil(PIXELS / TILE_ROWS) * ceil(O / (TILE_COLUMNS * LANES)) workgroups.
+// Workgroup memory: 4 * CHUNK * (TILE_ROWS + TILE_COLUMNS * LANES) bytes. Equals `pointwise` in src/reference.ts.
+
+alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
+const LANES = 4;           // spec: 4 or 1, as Lanes
+const ROWS = 8;            // spec: pixels of one invocation
+const COLUMNS = 1;         // spec: packs of output channels of one invocation
+const GROUP_X = 16;        // spec: invocations along the output channels
+const GROUP_Y = 8;         // spec: invocations along the pixels
+const CHUNK = 16;          // spec: k of one round, a multiple of 4
+
+const TILE_ROWS = ROWS * GROUP_Y;
+const TILE_COLUMNS = COLUMNS * GROUP_X;
+const WORKGROUP = GROUP_X * GROUP_Y;
+const STEP = 4;            // k of one load of the input
+const STEPS = CHUNK / STEP;
+
+struct Params {
+  PIXELS: i32,             // N * OH * OW
+  K: i32, O: i32,
+  K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4f>;           // [N, OH, OW, K_STRIDE]
+@group(0) @binding(2) var<storage, read> weights: array<Lanes>;         // [1, 1, K, O]
+@group(0) @binding(3) var<storage, read> bias: array<Lanes>;            // [O]
+@group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
+
+var<workgroup> a: array<vec4f, TILE_ROWS * STEPS>;            // [TILE_ROWS, CHUNK]
+var<workgroup> b: array<Lanes, CHUNK * TILE_COLUMNS>;         // [CHUNK, TILE_COLUMNS]
+
+fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }    // spec: an expression of activations.wgsl
+
+@compute @workgroup_size(GROUP_X, GROUP_Y)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) id: vec3u,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let local = i32(index);
+  let tile = i32(group.y * groups.x + group.x);
+  let packs = p.O / LANES;
+  let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  let firstPixel = tile / columnTiles * TILE_ROWS;
+  if (firstPixel >= p.PIXELS) {
+    return;
+  }
+  let firstPack = tile % columnTiles * TILE_COLUMNS;
+  let steps = p.K_STRIDE / STEP;
+  let row = i32(id.y) * ROWS;
+  let column = i32(id.x);
+
+  var sum: array<array<Lanes, COLUMNS>, ROWS>;
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    let start = bias[min(firstPack + column + j * GROUP_X, packs - 1)];
+    for (var r = 0; r < ROWS; r++) { // unroll
+      sum[r][j] = start;
+    }
+  }
+  for (var k = 0; k < p.K_STRIDE; k += CHUNK) {
+    for (var i = local; i < TILE_ROWS * STEPS; i += WORKGROUP) {
+      let pixel = min(firstPixel + i / STEPS, p.PIXELS - 1);
+      let step = k / STEP + i % STEPS;
+      a[i] = select(vec4f(0.0), input[pixel * steps + min(step, steps - 1)], step < steps);
+    }
+    for (var i = local; i < CHUNK * TILE_COLUMNS; i += WORKGROUP) {
+      let pack = min(firstPack + i % TILE_COLUMNS, packs - 1);
+      b[i] = weights[min(k + i / TILE_COLUMNS, p.K - 1) * packs + pack];
+    }
+    workgroupBarrier();
+    for (var step = 0; step < STEPS; step++) {
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        let at = step * STEP * TILE_COLUMNS + column + j * GROUP_X;
+        let b0 = b[at];
+        let b1 = b[at + TILE_COLUMNS];
+        let b2 = b[at + 2 * TILE_COLUMNS];
+        let b3 = b[at + 3 * TILE_COLUMNS];
+        for (var r = 0; r < ROWS; r++) { // unroll
+          let x = a[(row + r) * STEPS + step];
+          sum[r][j] += x.x * b0 + x.y * b1 + x.z * b2 + x.w * b3;
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    let pack = firstPack + column + j * GROUP_X;
+    for (var r = 0; r < ROWS; r++) { // unroll
+      let pixel = firstPixel + row + r;
+      if (pixel < p.PIXELS && pack < packs) {
+        output[pixel * packs + pack] = activation(sum[r][j], p.alpha);
+      }
+    }
+  }
+}
