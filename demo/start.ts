@@ -109,7 +109,7 @@ async function checkPhoto(
   console.log(`Browser   ${await browser.version()}`);
   const page = await browser.newPage();
   const complaints = listen(page);
-  await page.goto(url);
+  await page.goto(`${url}#filters`);
   await settled(page);
   console.log(`Adapter   ${await textOf(page, '#adapter')}`);
   if (photo !== undefined) {
@@ -156,7 +156,7 @@ function listen(page: Page): string[] {
 
 /** Waits for the page's verdict on what its controls say. @throws Error with the page's message when it has none */
 async function settled(page: Page): Promise<void> {
-  const main = await page.waitForSelector('main:not([data-state=working])', { timeout: TIMEOUT });
+  const main = await page.waitForSelector('section#photo:not([data-state=working])', { timeout: TIMEOUT });
   const state = await main?.evaluate(({ dataset }) => dataset['state']);
   if (state === 'unsupported') throw new Error(await textOf(page, '#unsupported-reason'));
   if (state === 'failed') throw new Error(await textOf(page, '#error'));

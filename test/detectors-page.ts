@@ -50,13 +50,15 @@ async function theirs(id: DetectorId, name: string): Promise<Detection> {
   const api = await faceApi();
   const net = id === 'tiny' ? api.nets.tinyFaceDetector : api.nets.ssdMobilenetv1;
   if (!net.isLoaded) await net.loadFromUri(models);
-  const image = Object.assign(new Image(), { src: `${photos}/${name}` });
-  await image.decode();
+  // A canvas, because an image element is not decoded in a page that lies behind another.
+  const picture = await photo(name);
+  const canvas = Object.assign(document.createElement('canvas'), { width: picture.width, height: picture.height });
+  canvas.getContext('2d')!.drawImage(picture, 0, 0);
   added.length = 0;
   const options = id === 'tiny'
     ? new api.TinyFaceDetectorOptions({ inputSize: 416, scoreThreshold: THRESHOLD })
     : new api.SsdMobilenetv1Options({ minConfidence: THRESHOLD });
-  const found = await api.detectAllFaces(image, options);
+  const found = await api.detectAllFaces(canvas, options);
   const channels = id === 'tiny' ? [25] : [12, 24, 9, 18];
   return {
     faces: found.map(({ score, box: { x, y, width, height } }) => ({ score, box: [x, y, width, height] })),
@@ -80,7 +82,7 @@ interface FaceApi {
     unregisterKernel(name: string, backend: string): void;
     registerKernel(kernel: Kernel): void;
   };
-  detectAllFaces(image: HTMLImageElement, options: object):
+  detectAllFaces(picture: HTMLCanvasElement, options: object):
     PromiseLike<{ readonly score: number; readonly box: { readonly x: number; readonly y: number; readonly width: number; readonly height: number } }[]>;
 }
 

@@ -1,5 +1,5 @@
 import type { Convolution, PipelineManager, Shape4D, Strategy, Tensor4D } from 'sepconv-webgpu';
-import type { Face, PictureSize } from './faces.js';
+import type { PictureSize } from './faces.js';
 import { type FullLayer, layerShapes, type Network } from './network.js';
 import { compileShaders, convolutionDispatch, type Dispatch, maxPoolDispatch, pictureDispatch, type Shaders } from './shaders.js';
 
@@ -37,11 +37,13 @@ export class Detector {
   readonly device: GPUDevice;
   readonly layers: readonly PreparedLayer[];
   readonly #steps: readonly Step[];
+  readonly #heads: readonly Step[];
   readonly #resources: readonly { destroy(): void }[];
   readonly #convolutions: readonly Convolution[];
   readonly #square: OffscreenCanvasRenderingContext2D;
   readonly #texture: GPUTexture;
   readonly #readback: GPUBuffer;
+  #turn: Promise<unknown> = Promise.resolve();
   readonly #timing: { readonly set: GPUQuerySet; readonly resolved: GPUBuffer; readonly readback: GPUBuffer } | undefined;
 
   /** Compiles and uploads. `onProgress` gets the share of layers that are ready, 0 to 1. */
@@ -133,7 +135,8 @@ export class Detector {
     }
     this.#steps = steps;
     this.layers = steps;
-    this.#readback = buffer('heads', heads.reduce((sum, head) => sum + byteLength(this.#step(head).outputShape), 0), MAP_READ | COPY_DST);
+    this.#heads = heads.map((head) => steps.find(({ name }) => name === head)!);
+    this.#readback = buffer('heads', this.#heads.reduce((sum, { output }) => sum + output.size, 0), MAP_READ | COPY_DST);
     if (device.features.has('timestamp-query')) {
       const count = 2 * steps.length;
       this.#timing = {
@@ -145,39 +148,38 @@ export class Detector {
     this.#resources = resources;
   }
 
-  /** The heads, in the network's order. One call at a time. */
-  async run(picture: Picture): Promise<Tensor4D[]> {
-    this.#upload(picture);
-    const encoder = this.device.createCommandEncoder();
-    const pass = encoder.beginComputePass({ label: this.network.id });
-    for (const { encode } of this.#steps) encode(pass);
-    pass.end();
-    this.#copyHeads(encoder);
-    this.device.queue.submit([encoder.finish()]);
-    return this.#readHeads();
-  }
-
-  async detect(picture: Picture, threshold: number): Promise<Face[]> {
-    return this.network.decode(await this.run(picture), sizeOf(picture), threshold);
+  /** The heads, in the network's order. Calls wait for each other. */
+  run(picture: Picture): Promise<Tensor4D[]> {
+    return this.#inTurn(() => {
+      this.#upload(picture);
+      const encoder = this.device.createCommandEncoder();
+      const pass = encoder.beginComputePass({ label: this.network.id });
+      for (const { encode } of this.#steps) encode(pass);
+      pass.end();
+      copyAll(encoder, this.#heads, this.#readback);
+      this.device.queue.submit([encoder.finish()]);
+      return this.#readHeads();
+    });
   }
 
   /** Runs like `run`, slower, to see how long each layer takes. */
-  async measure(picture: Picture): Promise<{ heads: Tensor4D[]; times: LayerTimes }> {
-    this.#upload(picture);
-    const times = this.#timing === undefined ? await this.#measureWall() : await this.#measureGpu(this.#timing);
-    return { heads: await this.#readHeads(), times };
+  measure(picture: Picture): Promise<LayerTimes> {
+    return this.#inTurn(() => {
+      this.#upload(picture);
+      return this.#timing === undefined ? this.#measureWall() : this.#measureGpu(this.#timing);
+    });
   }
 
-  /** What a layer made at the last run; `picture` is the tensor that the first layer reads. */
-  async read(name: string): Promise<Tensor4D> {
-    const { output, outputShape: shape } = this.#step(name);
-    const readback = this.device.createBuffer({ size: output.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  /** What each layer made at the last run, after the tensor that the first one read. */
+  async readLayers(): Promise<Tensor4D[]> {
+    const size = this.#steps.reduce((sum, { output }) => sum + output.size, 0);
+    const readback = this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     try {
       const encoder = this.device.createCommandEncoder();
-      encoder.copyBufferToBuffer(output, 0, readback, 0, output.size);
+      copyAll(encoder, this.#steps, readback);
       this.device.queue.submit([encoder.finish()]);
       await readback.mapAsync(GPUMapMode.READ);
-      return { shape, data: new Float32Array(readback.getMappedRange().slice(0)) };
+      return tensors(this.#steps, readback.getMappedRange());
     } finally {
       readback.destroy();
     }
@@ -186,10 +188,6 @@ export class Detector {
   destroy(): void {
     for (const resource of this.#resources) resource.destroy();
     for (const convolution of this.#convolutions) convolution.destroy();
-  }
-
-  #step(name: string): Step {
-    return this.#steps.find((step) => step.name === name)!;
   }
 
   /** Scales by a 2D canvas, which browsers keep on the GPU, as is the copy to the texture. */
@@ -202,26 +200,17 @@ export class Detector {
     this.device.queue.copyExternalImageToTexture({ source: this.#square.canvas }, { texture: this.#texture }, [side, side]);
   }
 
-  #copyHeads(encoder: GPUCommandEncoder): void {
-    let offset = 0;
-    for (const head of this.network.heads) {
-      const { output } = this.#step(head);
-      encoder.copyBufferToBuffer(output, 0, this.#readback, offset, output.size);
-      offset += output.size;
-    }
-  }
-
   async #readHeads(): Promise<Tensor4D[]> {
     await this.#readback.mapAsync(GPUMapMode.READ);
-    const bytes = this.#readback.getMappedRange();
-    let offset = 0;
-    const heads = this.network.heads.map((head) => {
-      const { outputShape: shape, output: { size } } = this.#step(head);
-      offset += size;
-      return { shape, data: new Float32Array(bytes.slice(offset - size, offset)) };
-    });
+    const heads = tensors(this.#heads, this.#readback.getMappedRange());
     this.#readback.unmap();
     return heads;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
   }
 
   async #measureGpu({ set, resolved, readback }: { set: GPUQuerySet; resolved: GPUBuffer; readback: GPUBuffer }): Promise<LayerTimes> {
@@ -233,7 +222,6 @@ export class Detector {
       encode(pass);
       pass.end();
     }
-    this.#copyHeads(encoder);
     encoder.resolveQuerySet(set, 0, set.count, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, readback, 0, readback.size);
     this.device.queue.submit([encoder.finish()]);
@@ -246,13 +234,12 @@ export class Detector {
 
   async #measureWall(): Promise<LayerTimes> {
     const milliseconds: number[] = [];
-    for (const [i, { encode }] of this.#steps.entries()) {
+    for (const { encode } of this.#steps) {
       await this.device.queue.onSubmittedWorkDone();
       const encoder = this.device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       encode(pass);
       pass.end();
-      if (i === this.#steps.length - 1) this.#copyHeads(encoder);
       const start = performance.now();
       this.device.queue.submit([encoder.finish()]);
       await this.device.queue.onSubmittedWorkDone();
@@ -264,6 +251,23 @@ export class Detector {
 
 export function sizeOf(picture: Picture): PictureSize {
   return picture instanceof HTMLVideoElement ? { width: picture.videoWidth, height: picture.videoHeight } : picture;
+}
+
+function copyAll(encoder: GPUCommandEncoder, steps: readonly Step[], target: GPUBuffer): void {
+  let offset = 0;
+  for (const { output } of steps) {
+    encoder.copyBufferToBuffer(output, 0, target, offset, output.size);
+    offset += output.size;
+  }
+}
+
+/** The outputs of steps, as `copyAll` laid them out. */
+function tensors(steps: readonly Step[], bytes: ArrayBuffer): Tensor4D[] {
+  let offset = 0;
+  return steps.map(({ outputShape: shape, output: { size } }) => {
+    offset += size;
+    return { shape, data: new Float32Array(bytes.slice(offset - size, offset)) };
+  });
 }
 
 const byteLength = (shape: Shape4D): number => shape.reduce((product, extent) => product * extent, Float32Array.BYTES_PER_ELEMENT);
