@@ -5,6 +5,7 @@ const MOST_POOLED_BYTES = 256 * 2 ** 20;
 export class BufferPool {
   readonly #device: GPUDevice;
   readonly #free: GPUBuffer[] = [];
+  #mostBytes = MOST_POOLED_BYTES;
 
   constructor(device: GPUDevice) {
     this.#device = device;
@@ -24,14 +25,16 @@ export class BufferPool {
   release(buffer: GPUBuffer): void {
     this.#free.push(buffer);
     let bytes = this.#free.reduce((sum, { size }) => sum + size, 0);
-    while (bytes > MOST_POOLED_BYTES) {
+    while (bytes > this.#mostBytes) {
       const oldest = this.#free.shift()!;
       bytes -= oldest.size;
       oldest.destroy();
     }
   }
 
+  /** Destroys what lies unused now, and the rest when it comes back. */
   destroy(): void {
+    this.#mostBytes = 0;
     for (const buffer of this.#free.splice(0)) buffer.destroy();
   }
 }

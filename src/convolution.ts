@@ -33,6 +33,9 @@ export interface EncodeTargets {
 type Binding = Required<GPUBufferBinding>;
 type Operands = Readonly<Record<Operand, Binding>>;
 
+const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
+type Weight = (typeof WEIGHTS)[number];
+
 /** A dispatch with all that it needs but the caller's buffers. */
 interface Stage {
   readonly dispatch: Dispatch;
@@ -65,6 +68,13 @@ export async function prepareConvolution(shared: Shared, descriptor: Convolution
   shared.checkUsable(op);
   const planned = plan(geometry, shared.profile, descriptor.strategy, descriptor.name);
   const { device, pipelines } = shared;
+  const borrowed = new Map<Weight, Binding>();
+  for (const weight of WEIGHTS) {
+    const tensor = descriptor[weight];
+    if (isGpuTensor(tensor)) {
+      borrowed.set(weight, resolveBinding(device, `${op}: ${weight}`, { offset: 0, ...tensor }, planned.byteLengths[weight]));
+    }
+  }
   const owned: GPUBuffer[] = [];
   let scratch: GPUBuffer | undefined;
   try {
@@ -79,24 +89,26 @@ export async function prepareConvolution(shared: Shared, descriptor: Convolution
         return buffer;
       };
       /** Absent biases are zeros. */
-      const weight = (operand: 'depthwiseFilter' | 'depthwiseBias' | 'pointwiseFilter' | 'bias'): Binding => {
-        const size = planned.byteLengths[operand];
-        const tensor = descriptor[operand];
-        if (isGpuTensor(tensor)) return resolveBinding(device, `${op}: ${operand}`, { offset: 0, ...tensor }, size);
-        const data = tensor instanceof Float32Array || tensor === undefined ? tensor : (tensor as Tensor4D).data;
-        return { buffer: upload(operand, size, data, GPUBufferUsage.STORAGE), offset: 0, size };
+      const bind = (weight: Weight): Binding => {
+        const given = borrowed.get(weight);
+        if (given) return given;
+        const tensor = descriptor[weight];
+        const size = planned.byteLengths[weight];
+        const data = tensor && 'data' in tensor ? tensor.data : tensor as Float32Array | undefined;
+        return { buffer: upload(weight, size, data, GPUBufferUsage.STORAGE), offset: 0, size };
       };
       const stages = planned.dispatches.map((dispatch, index) => ({
         dispatch, pipeline: compiled[index]!,
         uniforms: upload(`${dispatch.kernel} uniforms`, dispatch.uniforms.byteLength, dispatch.uniforms, GPUBufferUsage.UNIFORM),
       }));
-      const bindings = {
-        depthwiseFilter: weight('depthwiseFilter'), depthwiseBias: weight('depthwiseBias'),
-        pointwiseFilter: weight('pointwiseFilter'), bias: weight('bias'),
+      const weights = {
+        depthwiseFilter: bind('depthwiseFilter'), depthwiseBias: bind('depthwiseBias'),
+        pointwiseFilter: bind('pointwiseFilter'), bias: bind('bias'),
       };
       const size = planned.byteLengths.intermediate;
       scratch = stages.length > 1 ? shared.scratch.acquire(size) : undefined;
-      return { stages, owned, scratch, bindings: { ...bindings, intermediate: { buffer: scratch ?? owned[0]!, offset: 0, size } } };
+      const intermediate = scratch ? { buffer: scratch, offset: 0, size } : weights.bias; // Unused by a fused kernel.
+      return { stages, owned, scratch, bindings: { ...weights, intermediate } };
     });
     return new Convolution(shared, descriptor, planned, outputShape(geometry), parts);
   } catch (error) {

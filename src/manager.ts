@@ -3,6 +3,7 @@ import { type Convolution, prepareConvolution, type Shared } from './convolution
 import type { ConvolutionDescriptor } from './descriptor.js';
 import { adapterKindOf, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError } from './errors.js';
+import { operation } from './geometry.js';
 import { PipelineCache } from './pipelines.js';
 import type { AdapterKind } from './plan.js';
 
@@ -36,7 +37,7 @@ export class PipelineManager {
     this.lost = device.lost.then((info) => (this.#loss = info));
     this.#shared = {
       device,
-      profile: { kind: this.adapterKind, limits: device.limits },
+      profile: { kind: this.adapterKind, subgroups: device.features.has('subgroups'), limits: device.limits },
       pipelines: new PipelineCache(device),
       buffers: new BufferPool(device),
       scratch: new Scratch(device),
@@ -52,8 +53,9 @@ export class PipelineManager {
    */
   async prepare(descriptor: ConvolutionDescriptor): Promise<Convolution> {
     const convolution = await prepareConvolution(this.#shared, descriptor);
+    this.#convolutions.add(convolution);
     if (this.#destroyed) convolution.destroy();
-    else this.#convolutions.add(convolution);
+    this.#checkUsable(operation(descriptor.name));
     return convolution;
   }
 

@@ -11,6 +11,8 @@ export type AdapterKind = 'software' | 'gpu';
 /** What the plan needs to know of a device. */
 export interface DeviceProfile {
   readonly kind: AdapterKind;
+  /** Whether the device has the feature `subgroups`. */
+  readonly subgroups: boolean;
   readonly limits: Pick<GPUSupportedLimits,
     'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'>;
 }
@@ -41,21 +43,31 @@ interface Preset {
 
 /**
  * On SwiftShader a load costs as much as 30 multiply-adds and a barrier microseconds, so that large register tiles without
- * workgroup memory win although they spill. On a GPU more than about 64 registers an invocation cost occupancy, and
- * workgroup memory is the way to share a tile.
+ * workgroup memory win although they spill, and quads that share loads win more. On a GPU more than about 64 registers an
+ * invocation cost occupancy, and workgroup memory is the way to share a tile.
  */
-export const presets: Readonly<Record<AdapterKind, Preset>> = {
+export const presets = {
   software: {
-    depthwise: { kernel: 'depthwise', tile: { group: [16, 1], width: 8 } },
+    depthwise: { kernel: 'depthwise', tile: { group: [16, 1], height: 4, width: 7 } },
     pointwise: { kernel: 'pointwise', tile: { group: [16, 1], rows: 14, columns: 16 } },
     fused: { kernel: 'fused', tile: { group: [16, 1], width: 7, columns: 32 } },
+  },
+  softwareSubgroups: {
+    depthwise: { kernel: 'depthwise', tile: { group: [16, 1], height: 4, width: 7 } },
+    pointwise: { kernel: 'pointwise-quad', tile: { group: [4, 1], rows: 28, columns: 64 } },
+    fused: { kernel: 'fused-quad', tile: { group: [4, 1], height: 4, width: 7, columns: 64 } },
   },
   gpu: {
     depthwise: { kernel: 'depthwise', tile: { group: [64, 1], width: 4 } },
     pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 8, columns: 4, chunk: 16 } },
     fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 4, rows: 8, columns: 4, chunk: 32 } },
   },
-};
+} as const satisfies Record<string, Preset>;
+
+function presetOf({ kind, subgroups, limits }: DeviceProfile): Preset {
+  if (kind === 'gpu') return presets.gpu;
+  return subgroups && limits.maxComputeInvocationsPerWorkgroup >= 4 ? presets.softwareSubgroups : presets.software;
+}
 
 /**
  * Decides what to dispatch. Pure: the same arguments give the same plan.
@@ -72,7 +84,7 @@ export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strat
     throw new UnsupportedError(`${operation(name)}: ${tooLarge} has ${byteLengths[tooLarge]} bytes, more than the `
       + `${bindingLimit(profile)} that this device can bind as one buffer`);
   }
-  const { depthwise, pointwise, fused } = presets[profile.kind];
+  const { depthwise, pointwise, fused } = presetOf(profile);
   const dispatches = (chosen === 'fused' ? [fused] : [depthwise, pointwise]).map(({ kernel, tile }) => {
     const { workgroups, ...specialized } = variant(kernel, geometry, fitTile(tile, profile));
     return { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms: uniformData(kernel, geometry) };
@@ -80,11 +92,11 @@ export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strat
   return { strategy: chosen, dispatches, byteLengths };
 }
 
-/** Halves a workgroup until the device allows it. */
+/** Halves the longer side of a workgroup until the device allows it. */
 function fitTile(tile: Tile, profile: DeviceProfile): Tile {
   const [x, y] = tile.group;
   if (x * y <= profile.limits.maxComputeInvocationsPerWorkgroup) return tile;
-  return fitTile({ ...tile, group: y > 1 ? [x, y / 2] : [x / 2, y] }, profile);
+  return fitTile({ ...tile, group: y > x ? [x, y / 2] : [x / 2, y] }, profile);
 }
 
 /**
@@ -92,7 +104,7 @@ function fitTile(tile: Tile, profile: DeviceProfile): Tile {
  * write and read the intermediate instead. The fused kernel also needs no room for the intermediate.
  */
 function chooseStrategy({ O }: Geometry, profile: DeviceProfile, { input, intermediate }: Plan['byteLengths']): Plan['strategy'] {
-  const { kernel, tile: { columns = 1, group } } = presets[profile.kind].fused;
+  const { kernel, tile: { columns = 1, group } } = presetOf(profile).fused;
   const outputTiles = Math.ceil(O / (columns * (kernel === 'fused-tiled' ? group[0] : 1)));
   const fits = intermediate <= bindingLimit(profile);
   return !fits || outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';

@@ -265,13 +265,10 @@ export const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       [{ inputShape: [1, 2 ** 15, 2 ** 14, 4] }, UnsupportedError, 'more than the'],
       [{ bias: { shape: [8], buffer: {} } }, ValueError, 'bias must be a GPUBuffer with usage STORAGE'],
     ];
-    for (const [change, type, message] of bad.slice(0, -1)) {
+    for (const [change, type, message] of bad) {
       await checkThrows(() => manager.prepare({ ...good, ...change } as ConvolutionDescriptor), type, message);
     }
     check(calls() === 0, 'an argument error touched the GPU');
-    const [change, type, message] = bad.at(-1)!;
-    await checkThrows(() => manager.prepare({ ...good, ...change } as ConvolutionDescriptor), type, message);
-
     const conv = await manager.prepare(good);
     await checkThrows(() => conv.run(tensor(1, 6, 5, 4)), ValueError, 'input must be [1, 6, 6, 4] as prepared, got [1, 6, 5, 4]');
     const pass = device.createCommandEncoder().beginComputePass();
