@@ -30,7 +30,7 @@ export function showProgress(what: string, share: number): void {
 
 export function showFailure(message: string): void {
   setText('detect-error', message);
-  setText('face-count', '');
+  for (const id of ['face-count', 'picture-size', 'frame-rate']) setText(id, '');
   showState('failed');
 }
 
