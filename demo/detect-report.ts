@@ -19,7 +19,8 @@ let errors: Difference[] = [];
 export function showState(state: State): void {
   panel.dataset['state'] = state;
   if (state === 'working') for (const key of Object.keys(dataset)) delete dataset[key];
-  for (const id of ['save-faces', 'verify', 'compare']) element(id, HTMLButtonElement).disabled = state === 'working' || state === 'failed';
+  for (const id of ['save-faces', 'verify']) element(id, HTMLButtonElement).disabled = state === 'working' || state === 'failed';
+  element('compare', HTMLButtonElement).disabled = state !== 'done'; // takes longer than a live picture lasts
   if (state !== 'working') setText('detect-status', '');
 }
 

@@ -46,9 +46,10 @@ async function compileErrors(code: string, kernel?: KernelName): Promise<string[
   return [...(error ? [error.message] : []), ...messages.map(({ lineNum, message }) => `${lineNum}: ${message}`)];
 }
 
-const folder = new URL('../shaders/', import.meta.url);
-test.each(readdirSync(folder))('%s compiles as it stands', async (file) => {
-  expect(await compileErrors(readFileSync(new URL(file, folder), 'utf8'))).toEqual([]);
+const root = new URL('..', import.meta.url);
+const files = ['shaders', 'demo/shaders'].flatMap((folder) => readdirSync(new URL(folder, root)).map((file) => `${folder}/${file}`));
+test.each(files)('%s compiles as it stands', async (file) => {
+  expect(await compileErrors(readFileSync(new URL(file, root), 'utf8'))).toEqual([]);
 });
 
 describe('every variant that the cases reach compiles, under its own name', () => {
@@ -74,6 +75,6 @@ test('a shader that is wrong is found out', async () => {
 });
 
 test('every activation has its twin in WGSL', () => {
-  const source = readFileSync(new URL('activations.wgsl', folder), 'utf8');
+  const source = readFileSync(new URL('shaders/activations.wgsl', root), 'utf8');
   for (const kind of Object.keys(activations)) expect(source).toMatch(new RegExp(`^fn ${kind}_?\\(`, 'm'));
 });
