@@ -47,7 +47,7 @@ export async function detectFaces(browser: Browser, url: string, { photos, detec
     for (const { score, box } of faces) console.log(`  ${score.toFixed(3)}  at ${box.map((value) => value.toFixed(0)).join(', ')}`);
     const picture = freeName(pictures, resolve(output, `${basename(name, extname(name))}-faces`));
     pictures.push(picture);
-    await savePicture(page, 'faces', picture);
+    await savePicture(page, 'found', picture);
   }
   console.log(`\nBoxes are x, y, width, height in the photo's pixels. Pictures: ${pictures.map(shortPath).join(', ')}`);
   if (json !== undefined) {

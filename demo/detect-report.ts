@@ -30,7 +30,7 @@ export function showProgress(what: string, share: number): void {
 
 export function showFailure(message: string): void {
   setText('detect-error', message);
-  setText('face-count', '');
+  for (const id of ['face-count', 'picture-size', 'frame-rate']) setText(id, '');
   showState('failed');
 }
 
@@ -66,7 +66,7 @@ function drawFace(context: CanvasRenderingContext2D, { score, box: [x, y, width,
   };
   outline('rgb(0 0 0 / 0.55)', line * 1.8); // so that the box shows on any picture
   outline('#3fe0cf', line);
-  const label = score.toFixed(2);
+  const label = (Math.floor(score * 100) / 100).toFixed(2); // no detector is certain
   context.font = `600 ${line * 7}px system-ui, sans-serif`;
   const labelWidth = context.measureText(label).width + line * 5;
   const labelHeight = line * 9.5;

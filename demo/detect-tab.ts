@@ -14,7 +14,7 @@ import { firstPhoto, type PhotoSource, setUpPhotos } from './photos.js';
 /** A picture as it was given to the detector, with what came out. */
 interface Seen { readonly picture: Picture; readonly network: Network; readonly heads: readonly Tensor4D[] }
 
-const canvas = element('faces', HTMLCanvasElement);
+const canvas = element('found', HTMLCanvasElement);
 const video = element('video', HTMLVideoElement);
 const webcam = element('webcam', HTMLButtonElement);
 const threshold = element('threshold', HTMLInputElement);
@@ -95,6 +95,7 @@ const requestRun = latest(async (signal) => {
 });
 
 function fail(error: unknown): void {
+  seen = undefined;
   const message = messageOf(error);
   showFailure(error instanceof DeviceLostError ? `${message} Change any setting to start again on a new device.` : message);
 }

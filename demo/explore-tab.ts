@@ -8,7 +8,7 @@ import { duration, element, make, messageOf, onPageError, position, setText, sha
 type Pattern = 'rings' | 'noise' | 'point';
 
 const panel = element('explore', HTMLElement);
-const form = element('geometry', HTMLFormElement);
+const form = element('geometry-form', HTMLFormElement);
 const { dataset } = element('explore-report', HTMLElement);
 let result: { input: Tensor4D; output: Tensor4D } | undefined;
 let seed = 1;

@@ -1,7 +1,7 @@
 export interface Tab {
   /** Of the panel; the tab's button has `tab-` before it. */
   readonly id: string;
-  /** What follows `#` in the page's address. */
+  /** What follows `#` in the page's address; no element's id, or the browser would scroll there. */
   readonly address: string;
   /** Called once, when the panel is shown for the first time. */
   readonly open: () => void;

@@ -107,7 +107,7 @@ test('any geometry can be explored, with the kernels that were chosen and their 
   await settled('explore');
   expect(await report('explore-report')).toMatchObject({ shape: '1x96x96x32', agrees: 'true' });
   await page.evaluate(() => {
-    const form = document.querySelector<HTMLFormElement>('#geometry')!;
+    const form = document.querySelector<HTMLFormElement>('#geometry-form')!;
     for (const [name, value] of Object.entries({ H: '33', W: '50', C: '5', M: '2', KH: '5', KW: '2', O: '12', SH: '2', SW: '3', strategy: 'two-pass', pattern: 'noise' })) {
       (form.elements.namedItem(name) as HTMLInputElement).value = value;
     }
@@ -121,7 +121,7 @@ test('any geometry can be explored, with the kernels that were chosen and their 
   await fits('geometry');
 
   await page.evaluate(() => {
-    const form = document.querySelector<HTMLFormElement>('#geometry')!;
+    const form = document.querySelector<HTMLFormElement>('#geometry-form')!;
     (form.elements.namedItem('RH') as HTMLSelectElement).value = '2';
     form.dispatchEvent(new Event('input'));
   });

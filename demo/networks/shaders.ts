@@ -1,11 +1,14 @@
 import type { Shape4D } from 'sepconv-webgpu';
+import convolution3x3Source from '../shaders/convolution-3x3.wgsl?raw';
 import convolutionSource from '../shaders/convolution.wgsl?raw';
 import maxPoolSource from '../shaders/max-pool.wgsl?raw';
 import pictureSource from '../shaders/picture.wgsl?raw';
 import type { FullLayer, MaxPoolLayer, Network } from './network.js';
 
 /** The demo's own shaders, for what the operation is not. */
-const sources = { 'picture': pictureSource, 'convolution': convolutionSource, 'max-pool': maxPoolSource };
+const sources = {
+  'picture': pictureSource, 'convolution': convolutionSource, 'convolution-3x3': convolution3x3Source, 'max-pool': maxPoolSource,
+};
 
 export type ShaderName = keyof typeof sources;
 export type Shaders = Readonly<Record<ShaderName, GPUComputePipeline>>;
@@ -47,7 +50,7 @@ export function convolutionDispatch(
   const [ceiling, slope] = activation === 'relu6' ? [6, 0] : [3.4e38, activation.leakyRelu];
   new Float32Array(params).set([ceiling, slope], 10);
   return {
-    shader: 'convolution', params, weights: [data as Float32Array<ArrayBuffer>, bias],
+    shader: K === 3 && stride === 1 ? 'convolution-3x3' : 'convolution', params, weights: [data as Float32Array<ArrayBuffer>, bias],
     grid: grid(OH * Math.ceil(OW / 8) * (O / 16)),
   };
 }
