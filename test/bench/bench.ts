@@ -52,7 +52,7 @@ async function measureFirst(site: Site, contenders: readonly string[]): Promise<
   const first: Record<string, First> = {};
   const times = new Map<string, number[]>();
   for (let sample = 0; sample < FIRST_SAMPLES; sample++) {
-    for (const name of contenders.filter((one) => first[one]?.failure === undefined)) {
+    for (const name of contenders.filter((one) => !['fused', 'two-pass'].includes(one) && first[one]?.failure === undefined)) {
       progress(`First result ${sample + 1} of ${FIRST_SAMPLES}: ${name}`);
       try {
         const { milliseconds, files } = await withBrowser(async (browser) =>

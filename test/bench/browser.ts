@@ -24,6 +24,7 @@ export interface Site {
 }
 
 const EXPECTED = 'expected.bin';
+const PAGE = '<!doctype html><title>Benchmark</title><link rel="icon" href="data:,"><script type="module" src="page.js"></script>';
 
 export async function publish(): Promise<Site> {
   const folder = mkdtempSync(join(tmpdir(), 'sepconv-bench-'));
@@ -36,9 +37,11 @@ export async function publish(): Promise<Site> {
     }],
     build: {
       outDir: folder, target: 'es2022', chunkSizeWarningLimit: Infinity,
-      rolldownOptions: { input: join(here, 'page.html') },
+      rolldownOptions: { input: join(here, 'page.ts'), output: { entryFileNames: 'page.js' } },
     },
   });
+  // Not a file beside the sources: the development server of demo and tests would look for it, and bundle all peers.
+  writeFileSync(join(folder, 'page.html'), PAGE);
   const server = await preview({
     root: here, configFile: false, logLevel: 'error', appType: 'mpa', build: { outDir: folder },
     preview: {

@@ -36,11 +36,11 @@ export class Runner {
     this.#contender = contender;
   }
 
-  /** Runs a layer once and compares the result with `expected`. */
+  /** Runs a layer and compares the result with `expected`. */
   async prepare(workload: Workload, expected: Expected): Promise<Check> {
     const problem = tensors(workload);
     this.#prepared = await this.#contender.prepare(problem);
-    await this.#prepared.run(1);
+    await this.#prepared.run(2); // The second run must not find what the first has left.
     const { N, OH, OW, KH, KW, K, O } = problem.geometry;
     const actual = await this.#prepared.read();
     const { maxError, failure } = compare(actual, expected, KH * KW + K, false, [N, OH, OW, O], O);

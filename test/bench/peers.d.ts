@@ -40,7 +40,7 @@ declare module '@jax-js/jax' {
   export function init(...devices: readonly string[]): Promise<string[]>;
   export function defaultDevice(device: string): string;
   export function jit<F extends (...arrays: Array[]) => Array>(compute: F): F & { dispose(): void };
-  export function blockUntilReady(array: Array): Promise<Array>;
+  export function blockUntilReady(arrays: readonly Array[]): Promise<unknown>;
   export const numpy: { array(data: Float32Array, options: { shape: readonly number[] }): Array };
   export const lax: {
     convGeneralDilated(x: Array, filter: Array, strides: readonly number[], padding: 'VALID' | readonly (readonly [number, number])[],

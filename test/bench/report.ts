@@ -24,7 +24,7 @@ export function report(results: Results): string {
     `${results.environment}; ${results.date}; ${results.samples} interleaved samples.`,
     `Ceilings: ${gflops.toFixed(1)} GFLOP/s multiply-add in registers, ${gbytes.toFixed(2)} GB/s copy.`,
     '', '### Milliseconds: median ± half the interquartile range', '', ...times(results),
-    '', `### Times as long as ours (${OURS})`, '', ...ratios(results),
+    ...(results.contenders.some((name) => name !== OURS) ? ['', `### Times as long as ours (${OURS})`, '', ...ratios(results)] : []),
     '', `### Ours (${OURS}): throughput and its share of the ceilings`, '', ...shares(results),
     ...(results.first ? ['', '### First result in a fresh browser, 28x28 32->64', '', ...firsts(results.first)] : []),
     ...failures(results),
