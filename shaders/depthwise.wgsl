@@ -3,27 +3,31 @@
 //   output[n, oy, ox, k] = activation(bias[k] + sum over (di, dj) of
 //     input[n, oy*SH + di*RH - padTop, ox*SW + dj*RW - padLeft, k / M] * weights[di, dj, k]),   k = c*M + m
 //
-// One invocation computes one pack of LANES channels for TILE_W outputs of a row. The outputs stand RW apart, so that
-// they share input columns at any rate as they do at rate 1. A workgroup is WORKGROUP neighbours, channels fastest.
-// Grid: N * OH * tiles of a row * K_STRIDE / LANES invocations. No workgroup memory.
+// One invocation computes one pack of LANES channels for TILE_H x TILE_W outputs. The outputs stand RH and RW apart, so
+// that they share their inputs at any rate as they do at rate 1. A workgroup is WORKGROUP neighbours, channels fastest.
+// Grid: N * tiles of a column * tiles of a row * K_STRIDE / LANES invocations. No workgroup memory.
 // Equals `depthwise` in src/reference.ts; channels K to K_STRIDE - 1 of the output, which only pad it, are 0.
 
 alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
 alias Lanes = vec4f;       // spec: channels of one invocation: vec4f where Input is, or if M % 4 = 0, else f32
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
+const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
-const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
-const TILE_W = 4;          // spec: outputs of one invocation
-const SPAN = 6;            // spec: input columns they read: (TILE_W - 1) * SW + TAPS
+const TAPS_H = 3;          // spec: rows of the filter taken at once, a divisor of KH
+const TAPS_W = 3;          // spec: columns of the filter taken at once, a divisor of KW
+const TILE_H = 1;          // spec: outputs of one invocation along H
+const TILE_W = 4;          // spec: outputs of one invocation along W
+const SPAN_H = 3;          // spec: input rows they read: (TILE_H - 1) * SH + TAPS_H
+const SPAN_W = 6;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 
-const_assert SPAN == (TILE_W - 1) * SW + TAPS;
+const_assert SPAN_H == (TILE_H - 1) * SH + TAPS_H && SPAN_W == (TILE_W - 1) * SW + TAPS_W;
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32,
   KH: i32, KW: i32, M: i32, K: i32,
-  OH: i32, OW: i32, SH: i32, RH: i32, RW: i32,
+  OH: i32, OW: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
   K_STRIDE: i32,           // channels from one output pixel to the next: K rounded up to a multiple of 4
   depthwiseAlpha: f32,
@@ -45,52 +49,70 @@ fn main(
 ) {
   let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
   let packs = p.K_STRIDE / LANES;
-  let tiles = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  if (index >= p.N * p.OH * tiles * packs) {
+  let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
+  let down = p.RH * ((p.OH + TILE_H * p.RH - 1) / (TILE_H * p.RH));
+  if (index >= p.N * down * across * packs) {
     return;
   }
   let pack = index % packs;
-  let tile = (index / packs) % tiles;
-  let oy = (index / packs / tiles) % p.OH;
-  let n = index / packs / tiles / p.OH;
-  let ox = tile / p.RW * TILE_W * p.RW + tile % p.RW;
+  let tileX = (index / packs) % across;
+  let tileY = (index / packs / across) % down;
+  let n = index / packs / across / down;
+  let ox = tileX / p.RW * TILE_W * p.RW + tileX % p.RW;
+  let oy = tileY / p.RH * TILE_H * p.RH + tileY % p.RH;
 
   let filterPacks = p.K / LANES;
   let k = min(pack, filterPacks - 1);
   let pixelPacks = p.C / INPUT_LANES;
   let c = k * LANES / p.M / INPUT_LANES;
 
-  var sum: array<Lanes, TILE_W>;
-  for (var t = 0; t < TILE_W; t++) { // unroll
-    sum[t] = bias[k];
-  }
-  for (var di = 0; di < p.KH; di++) {
-    let y = oy * p.SH + di * p.RH - p.padTop;
-    if (y < 0 || y >= p.H) {
-      continue;
+  var sum: array<array<Lanes, TILE_W>, TILE_H>;
+  for (var t = 0; t < TILE_H; t++) { // unroll
+    for (var s = 0; s < TILE_W; s++) { // unroll
+      sum[t][s] = bias[k];
     }
-    let row = (n * p.H + y) * p.W;
-    for (var dj = 0; dj < p.KW; dj += TAPS) {
-      let left = ox * SW - p.padLeft + dj * p.RW;
-      var columns: array<Lanes, SPAN>;
-      for (var i = 0; i < SPAN; i++) { // unroll
-        let x = left + i * p.RW;
-        let value = Lanes(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]);
-        columns[i] = select(Lanes(0.0), value, x >= 0 && x < p.W);
-      }
-      for (var j = 0; j < TAPS; j++) { // unroll
-        let tap = weights[(di * p.KW + min(dj + j, p.KW - 1)) * filterPacks + k];
-        let weight = select(Lanes(0.0), tap, dj + j < p.KW);
-        for (var t = 0; t < TILE_W; t++) { // unroll
-          sum[t] += columns[t * SW + j] * weight;
+  }
+  var di = 0;
+  loop {
+    var dj = 0;
+    loop {
+      var window: array<array<Lanes, SPAN_W>, SPAN_H>;
+      for (var v = 0; v < SPAN_H; v++) { // unroll
+        let y = oy * SH - p.padTop + (di + v) * p.RH;
+        let insideY = u32(y) < u32(p.H);
+        let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
+        for (var u = 0; u < SPAN_W; u++) { // unroll
+          let x = ox * SW - p.padLeft + (dj + u) * p.RW;
+          let value = Lanes(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]);
+          window[v][u] = select(Lanes(0.0), value, insideY & (u32(x) < u32(p.W)));
         }
       }
+      for (var i = 0; i < TAPS_H; i++) { // unroll
+        for (var j = 0; j < TAPS_W; j++) { // unroll
+          let tap = weights[((di + i) * p.KW + dj + j) * filterPacks + k];
+          for (var t = 0; t < TILE_H; t++) { // unroll
+            for (var s = 0; s < TILE_W; s++) { // unroll
+              sum[t][s] += window[t * SH + i][s * SW + j] * tap;
+            }
+          }
+        }
+      }
+      continuing {
+        dj += TAPS_W;
+        break if dj >= p.KW;
+      }
+    }
+    continuing {
+      di += TAPS_H;
+      break if di >= p.KH;
     }
   }
-  for (var t = 0; t < TILE_W; t++) { // unroll
-    if (ox + t * p.RW < p.OW) {
-      let pixel = (n * p.OH + oy) * p.OW + ox + t * p.RW;
-      output[pixel * packs + pack] = select(Lanes(0.0), activation(sum[t], p.depthwiseAlpha), pack < filterPacks);
+  for (var t = 0; t < TILE_H; t++) { // unroll
+    for (var s = 0; s < TILE_W; s++) { // unroll
+      if ((oy + t * p.RH < p.OH) & (ox + s * p.RW < p.OW)) {
+        let pixel = (n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW;
+        output[pixel * packs + pack] = select(Lanes(0.0), activation(sum[t][s], p.depthwiseAlpha), pack < filterPacks);
+      }
     }
   }
 }

@@ -5,7 +5,8 @@ import { SepconvError, show, ValueError } from './errors.js';
 import { checkTensor, operation, outputShape, type Shape4D, type Tensor4D } from './geometry.js';
 import { kernels, type Operand } from './kernels.js';
 import type { PipelineCache } from './pipelines.js';
-import { type DeviceProfile, type Dispatch, type Plan, plan } from './plan.js';
+import { type Dispatch, type Plan, plan } from './plan.js';
+import type { DeviceProfile } from './presets.js';
 
 /** What the convolutions of one manager share. */
 export interface Shared {

@@ -1,32 +1,26 @@
 import activationsSource from '../shaders/activations.wgsl?raw';
 import depthwiseSource from '../shaders/depthwise.wgsl?raw';
+import fusedQuadSource from '../shaders/fused-quad.wgsl?raw';
 import fusedTiledSource from '../shaders/fused-tiled.wgsl?raw';
 import fusedSource from '../shaders/fused.wgsl?raw';
+import pointwiseQuadSource from '../shaders/pointwise-quad.wgsl?raw';
 import pointwiseTiledSource from '../shaders/pointwise-tiled.wgsl?raw';
 import pointwiseSource from '../shaders/pointwise.wgsl?raw';
 import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
 import { specialize } from './specialize.js';
+import {
+  areaTile, channelLanes, channelStride, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadColumns,
+  rowsOf, rowTile, rowTiles, type Tile,
+} from './tiles.js';
 
 /** What a kernel reads or writes. `intermediate` is the depthwise result `[N, OH, OW, K_STRIDE]`. */
 export type Operand =
   | 'input' | 'depthwiseFilter' | 'depthwiseBias' | 'intermediate' | 'pointwiseFilter' | 'bias' | 'output';
 
-export type KernelName = 'depthwise' | 'pointwise' | 'pointwise-tiled' | 'fused' | 'fused-tiled';
-
-/** How work is cut up. A kernel reads what it has use for, and takes less where the geometry is smaller. */
-export interface Tile {
-  /** Invocations of a workgroup along output channels and along pixels; one-dimensional kernels take their product. */
-  readonly group: readonly [x: number, y: number];
-  /** Outputs of one invocation, or of one run, along W. */
-  readonly width?: number;
-  /** Pixels of one invocation. */
-  readonly rows?: number;
-  /** Output channels of one invocation. */
-  readonly columns?: number;
-  /** K of one round through workgroup memory. */
-  readonly chunk?: number;
-}
+/** The `-quad` kernels need the feature `subgroups`; the `-tiled` ones go through workgroup memory. */
+export type KernelName =
+  | 'depthwise' | 'pointwise' | 'pointwise-quad' | 'pointwise-tiled' | 'fused' | 'fused-quad' | 'fused-tiled';
 
 /** One specialised shader. `name` is its cache key, GPU label, test title and benchmark row. */
 export interface Variant {
@@ -49,30 +43,27 @@ export interface Kernel {
   readonly specialization: (geometry: Geometry, tile: Tile) => Specialization;
 }
 
-/** Filter columns that a depthwise kernel takes at once: wider filters go in several rounds, to bound the code. */
-const MAX_TAPS = 8;
-
 const DEPTHWISE: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'];
 const POINTWISE: readonly Operand[] = ['intermediate', 'pointwiseFilter', 'bias', 'output'];
 const FUSED: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'];
 
 /**
- * All kernels. A variant's name is `f32-<kernel>-[<taps>s<stride>-]<lanes>-<activations>__<tile>w<workgroup>`, with lanes
+ * All kernels. A variant's name is `f32-<kernel>-[<taps>s<strides>-]<lanes>-<activations>__<tile>w<workgroup>`, with lanes
  * `c` of an input load, `k` between the passes, `o` of an output.
  */
 export const kernels: Readonly<Record<KernelName, Kernel>> = {
   depthwise: {
     source: depthwiseSource,
     operands: DEPTHWISE,
-    specialization(g, { width = 1, group }) {
-      const row = rowTile(g, width);
+    specialization(g, tile) {
+      const area = areaTile('depthwise', g, tile);
       const lanes = channelLanes(g);
-      const WORKGROUP = group[0] * group[1];
+      const WORKGROUP = tile.group[0] * tile.group[1];
       const { kind } = g.depthwiseActivation;
       return {
-        suffix: `${row.TAPS}s${g.SW}-${lanesName(lanes)}-${kind}__${row.TILE_W}w${WORKGROUP}`,
-        values: { ...lanes, ...row, WORKGROUP, activation: activationExpression(kind, lanes.Lanes) },
-        workgroups: Math.ceil(g.N * g.OH * rowTiles(g, row.TILE_W) * (channelStride(g) / lanes.LANES) / WORKGROUP),
+        suffix: `${area.filter}-${lanesName(lanes)}-${kind}__${area.tile}w${WORKGROUP}`,
+        values: { ...lanes, ...area.values, WORKGROUP, activation: activationExpression(kind, lanes.Lanes) },
+        workgroups: Math.ceil(area.tiles * (channelStride(g) / lanes.LANES) / WORKGROUP),
       };
     },
   },
@@ -82,14 +73,30 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     specialization(g, { rows = 1, columns = 1, group }) {
       const { Lanes, LANES } = outputLanes(g);
       const pixels = g.N * g.OH * g.OW;
-      const ROWS = pixels >= rows ? rows : 2 ** Math.floor(Math.log2(pixels));
+      const ROWS = rowsOf(pixels, rows);
       const COLUMNS = evenTile(g.O / LANES, columns / LANES);
       const WORKGROUP = group[0] * group[1];
       const { kind } = g.activation;
       return {
         suffix: `o${LANES}-${kind}__${ROWS}x${COLUMNS * LANES}w${WORKGROUP}`,
-        values: { Lanes, LANES, ROWS, COLUMNS, WORKGROUP, activation: activationExpression(kind, Lanes) },
+        values: { Lanes, LANES, ...productOf(LANES), ROWS, COLUMNS, WORKGROUP, activation: activationExpression(kind, Lanes) },
         workgroups: Math.ceil(Math.ceil(pixels / ROWS) * Math.ceil(g.O / LANES / COLUMNS) / WORKGROUP),
+      };
+    },
+  },
+  'pointwise-quad': {
+    source: pointwiseQuadSource,
+    operands: POINTWISE,
+    specialization(g, tile) {
+      const { Lanes, LANES } = outputLanes(g);
+      const pixels = g.N * g.OH * g.OW;
+      const ROWS = rowsOf(pixels, tile.rows ?? 1);
+      const quad = quadColumns(g, tile);
+      const { kind } = g.activation;
+      return {
+        suffix: `o${LANES}-${kind}__${ROWS}x${quad.columns}w${QUAD}`,
+        values: { Lanes, LANES, ROWS, ...quad.values, activation: activationExpression(kind, Lanes) },
+        workgroups: Math.ceil(pixels / ROWS) * quad.tiles,
       };
     },
   },
@@ -118,8 +125,22 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
       const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / lanes.OUTPUT_LANES / COLUMNS);
       return {
         suffix: `${row.TAPS}s${g.SW}-${lanesName(lanes)}-${activationsName(g)}__${row.TILE_W}x${COLUMNS * lanes.OUTPUT_LANES}w${WORKGROUP}`,
-        values: { ...lanes, ...row, COLUMNS, WORKGROUP, ...fusedActivations(g, lanes) },
+        values: { ...lanes, ...row, COLUMNS, WORKGROUP, ...fusedActivations(g, lanes.Lanes, lanes.OutputLanes) },
         workgroups: Math.ceil(tiles / WORKGROUP),
+      };
+    },
+  },
+  'fused-quad': {
+    source: fusedQuadSource,
+    operands: FUSED,
+    specialization(g, tile) {
+      const area = areaTile('fused-quad', g, tile);
+      const { Lanes, LANES } = outputLanes(g);
+      const quad = quadColumns(g, tile);
+      return {
+        suffix: `${area.filter}-o${LANES}-${activationsName(g)}__${area.tile}x${quad.columns}w${QUAD}`,
+        values: { Lanes, LANES, ...area.values, ...quad.values, ...fusedActivations(g, 'f32', Lanes) },
+        workgroups: area.tiles * quad.tiles,
       };
     },
   },
@@ -134,7 +155,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
       return {
         suffix: `${row.TAPS}s${g.SW}-${lanesName(lanes)}-${activationsName(g)}`
           + `__${row.TILE_W}r${ROWS}x${COLUMNS * lanes.OUTPUT_LANES}k${CHUNK}w${GROUP_X}x${GROUP_Y}`,
-        values: { ...lanes, ...row, ROWS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, ...fusedActivations(g, lanes) },
+        values: { ...lanes, ...row, ROWS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, ...fusedActivations(g, lanes.Lanes, lanes.OutputLanes) },
         workgroups: Math.ceil(runs / (ROWS * GROUP_Y / row.TILE_W)) * Math.ceil(g.O / (COLUMNS * lanes.OUTPUT_LANES * GROUP_X)),
       };
     },
@@ -147,9 +168,6 @@ export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Var
   const { suffix, values, workgroups } = specialization(geometry, tile);
   return { kernel, name: `f32-${kernel}-${suffix}`, workgroups, source: specialize(source, values) };
 }
-
-/** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
-export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;
 
 /** The bytes of a kernel's `Params`, in the order and types of the struct in its source. */
 export function uniformData(kernel: KernelName, geometry: Geometry): ArrayBuffer {
@@ -170,49 +188,13 @@ export function uniformData(kernel: KernelName, geometry: Geometry): ArrayBuffer
   return view.buffer;
 }
 
-const type = (lanes: number): string => (lanes === 4 ? 'vec4f' : 'f32');
-
-/** Vector loads need four channels side by side in both the input and the depthwise filter. */
-function channelLanes({ C, M }: Geometry) {
-  const INPUT_LANES = M === 1 && C % 4 === 0 ? 4 : 1;
-  const LANES = INPUT_LANES === 4 || M % 4 === 0 ? 4 : 1;
-  return { Input: type(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), LANES };
-}
-
-function outputLanes({ O }: Geometry) {
-  const LANES = O % 4 === 0 ? 4 : 1;
-  return { Lanes: type(LANES), LANES };
-}
-
-function fusedOutputLanes(geometry: Geometry) {
-  const { Lanes, LANES } = outputLanes(geometry);
-  return { OutputLanes: Lanes, OUTPUT_LANES: LANES };
-}
-
-const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: number; LANES: number; OUTPUT_LANES?: number }): string =>
-  `c${INPUT_LANES}k${LANES}${OUTPUT_LANES ? `o${OUTPUT_LANES}` : ''}`;
-
 const activationsName = ({ depthwiseActivation, activation }: Geometry): string => `${depthwiseActivation.kind}-${activation.kind}`;
 
-function fusedActivations({ depthwiseActivation, activation }: Geometry, { Lanes, OutputLanes }: { Lanes: string; OutputLanes: string }) {
+function fusedActivations({ depthwiseActivation, activation }: Geometry, between: string, output: string) {
   return {
-    depthwiseActivation: activationExpression(depthwiseActivation.kind, Lanes),
-    activation: activationExpression(activation.kind, OutputLanes),
+    depthwiseActivation: activationExpression(depthwiseActivation.kind, between),
+    activation: activationExpression(activation.kind, output),
   };
-}
-
-/** Outputs along W: at most `width` in even tiles, or exactly so many, where others count on it. */
-function rowTile({ KW, SW, OW, RW }: Geometry, width: number, exactly?: 'exactly') {
-  const TAPS = Math.min(KW, MAX_TAPS);
-  const TILE_W = exactly ? width : evenTile(Math.ceil(OW / RW), width);
-  return { SW, TAPS, TILE_W, SPAN: (TILE_W - 1) * SW + TAPS };
-}
-
-const rowTiles = ({ OW, RW }: Geometry, width: number): number => RW * Math.ceil(OW / (width * RW));
-
-/** The tile of at most `most` that covers `count` in as few and as even tiles as can be. */
-function evenTile(count: number, most: number): number {
-  return Math.ceil(count / Math.ceil(count / Math.max(1, Math.floor(most))));
 }
 
 function activationExpression(kind: ActivationKind, lanes: string): string {

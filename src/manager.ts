@@ -5,7 +5,7 @@ import { adapterKindOf, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError } from './errors.js';
 import { operation } from './geometry.js';
 import { PipelineCache } from './pipelines.js';
-import type { AdapterKind } from './plan.js';
+import type { AdapterKind } from './presets.js';
 
 export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */
@@ -37,7 +37,7 @@ export class PipelineManager {
     this.lost = device.lost.then((info) => (this.#loss = info));
     this.#shared = {
       device,
-      profile: { kind: this.adapterKind, limits: device.limits },
+      profile: { kind: this.adapterKind, subgroups: device.features.has('subgroups'), limits: device.limits },
       pipelines: new PipelineCache(device),
       buffers: new BufferPool(device),
       scratch: new Scratch(device),

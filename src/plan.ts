@@ -1,19 +1,11 @@
 import { UnsupportedError } from './errors.js';
 import { elements, type Geometry, operation, outputShape } from './geometry.js';
-import { channelStride, type KernelName, type Operand, type Tile, type Variant, uniformData, variant } from './kernels.js';
+import { type Operand, type Variant, uniformData, variant } from './kernels.js';
+import { chooseStrategy, type DeviceProfile, presetFor } from './presets.js';
+import { channelStride, type Tile } from './tiles.js';
 
 /** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
 export type Strategy = 'auto' | 'fused' | 'two-pass';
-
-/** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
-export type AdapterKind = 'software' | 'gpu';
-
-/** What the plan needs to know of a device. */
-export interface DeviceProfile {
-  readonly kind: AdapterKind;
-  readonly limits: Pick<GPUSupportedLimits,
-    'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'>;
-}
 
 export interface Dispatch extends Variant {
   readonly uniforms: ArrayBuffer;
@@ -27,43 +19,14 @@ export interface Plan {
   readonly byteLengths: Readonly<Record<Operand, number>>;
 }
 
-interface Choice {
-  readonly kernel: KernelName;
-  readonly tile: Tile;
-}
-
-/** Which kernel does which pass, and in which tiles. */
-interface Preset {
-  readonly depthwise: Choice;
-  readonly pointwise: Choice;
-  readonly fused: Choice;
-}
-
-/**
- * On SwiftShader a load costs as much as 30 multiply-adds and a barrier microseconds, so that large register tiles without
- * workgroup memory win although they spill. On a GPU more than about 64 registers an invocation cost occupancy, and
- * workgroup memory is the way to share a tile.
- */
-export const presets: Readonly<Record<AdapterKind, Preset>> = {
-  software: {
-    depthwise: { kernel: 'depthwise', tile: { group: [16, 1], width: 8 } },
-    pointwise: { kernel: 'pointwise', tile: { group: [16, 1], rows: 14, columns: 16 } },
-    fused: { kernel: 'fused', tile: { group: [16, 1], width: 7, columns: 32 } },
-  },
-  gpu: {
-    depthwise: { kernel: 'depthwise', tile: { group: [64, 1], width: 4 } },
-    pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 8, columns: 4, chunk: 16 } },
-    fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 4, rows: 8, columns: 4, chunk: 32 } },
-  },
-};
-
 /**
  * Decides what to dispatch. Pure: the same arguments give the same plan.
  * @throws UnsupportedError when a tensor is larger than the device can bind, or the indices exceed 31 bits
  */
 export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strategy = 'auto', name?: string): Plan {
   const byteLengths = operandByteLengths(geometry);
-  const chosen = strategy === 'auto' ? chooseStrategy(geometry, profile, byteLengths) : strategy;
+  const fits = byteLengths.intermediate <= bindingLimit(profile);
+  const chosen = strategy !== 'auto' ? strategy : fits ? chooseStrategy(geometry, profile) : 'fused';
   if (elements(outputShape(geometry)) === 0) return { strategy: chosen, dispatches: [], byteLengths };
 
   const tooLarge = (Object.keys(byteLengths) as Operand[]).find((operand) =>
@@ -72,30 +35,12 @@ export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strat
     throw new UnsupportedError(`${operation(name)}: ${tooLarge} has ${byteLengths[tooLarge]} bytes, more than the `
       + `${bindingLimit(profile)} that this device can bind as one buffer`);
   }
-  const { depthwise, pointwise, fused } = presets[profile.kind];
+  const { depthwise, pointwise, fused } = presetFor(geometry, profile);
   const dispatches = (chosen === 'fused' ? [fused] : [depthwise, pointwise]).map(({ kernel, tile }) => {
-    const { workgroups, ...specialized } = variant(kernel, geometry, fitTile(tile, profile));
+    const { workgroups, ...specialized } = variant(kernel, geometry, tile);
     return { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms: uniformData(kernel, geometry) };
   });
   return { strategy: chosen, dispatches, byteLengths };
-}
-
-/** Halves the longer side of a workgroup until the device allows it. */
-function fitTile(tile: Tile, profile: DeviceProfile): Tile {
-  const [x, y] = tile.group;
-  if (x * y <= profile.limits.maxComputeInvocationsPerWorkgroup) return tile;
-  return fitTile({ ...tile, group: y > x ? [x, y / 2] : [x / 2, y] }, profile);
-}
-
-/**
- * Compares what goes through memory: the fused kernel reads the input once for every tile of output channels, two passes
- * write and read the intermediate instead. The fused kernel also needs no room for the intermediate.
- */
-function chooseStrategy({ O }: Geometry, profile: DeviceProfile, { input, intermediate }: Plan['byteLengths']): Plan['strategy'] {
-  const { kernel, tile: { columns = 1, group } } = presets[profile.kind].fused;
-  const outputTiles = Math.ceil(O / (columns * (kernel === 'fused-tiled' ? group[0] : 1)));
-  const fits = intermediate <= bindingLimit(profile);
-  return !fits || outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';
 }
 
 const bindingLimit = ({ limits }: DeviceProfile): number =>

@@ -102,6 +102,7 @@ export const cases: readonly Case[] = [
   { name: 'batch_3', input: [3, 5, 6, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', strides: 2 },
   { name: 'kernel_gt_input', input: [1, 3, 2, 4], filter: [7, 5, 1], O: 4, padding: 'SAME' },
   { name: 'kernel_gt_taps', input: [1, 4, 30, 4], filter: [3, 19, 1], O: 4, padding: 'SAME' },
+  { name: 'kernel_gt_taps_prime', input: [1, 3, 40, 4], filter: [2, 29, 1], O: 4, padding: 'SAME' },
   { name: 'kernel_tall', input: [1, 30, 3, 3], filter: [21, 1, 1], O: 5, padding: 'VALID' },
   { name: 'kernel_even', input: [1, 7, 7, 4], filter: [2, 4, 1], O: 4, padding: 'SAME' },
   { name: 'kernel_1x1', input: [1, 9, 9, 4], filter: [1, 1, 1], O: 8, padding: 'SAME', strides: 3 },
@@ -124,6 +125,10 @@ export const cases: readonly Case[] = [
       depthwiseActivation: activation, activation,
     }))),
   { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1], O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
+  // Large enough for the largest tiles of the software preset.
+  { name: 'large', input: [1, 30, 29, 64], filter: [3, 3, 1], O: 160, padding: 'SAME' },
+  { name: 'large_c_63_o_161', input: [1, 29, 31, 63], filter: [3, 3, 1], O: 161, padding: 'SAME', biases: true, activation: 'relu' },
+  { name: 'large_multiplier_2_stride_2', input: [2, 31, 33, 40], filter: [5, 3, 2], O: 200, padding: 'SAME', strides: 2 },
   // Regressions of other implementations.
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33].map((C): Case =>
     ({ name: `channels_${C} (tfjs #6284, onnxruntime #29651)`, input: [1, 5, 5, C], filter: [3, 3, 1], O: C, padding: 'SAME' })),

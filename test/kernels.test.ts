@@ -3,7 +3,6 @@ import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPage } from './browser.js';
 import { type Case, cases } from './cases.js';
-import type { AdapterKind } from '../src/plan.js';
 import type { Report } from './page.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
@@ -19,15 +18,20 @@ afterAll(() => page.close());
 /** A software adapter takes seconds to compile a large workgroup with barriers, so that most cases run with a small one. */
 const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
 
-function run(batch: readonly Case[], kinds: AdapterKind[], limits: Record<string, number> = SMALL_WORKGROUPS): Promise<Report[]> {
-  return page.evaluate((c, k, s, l) => window.tests.checkKernels(c, k, s, l), batch as Case[], kinds, seed, limits);
+const GPU = { kind: 'gpu', subgroups: false } as const;
+/** Every kernel is reached by one of these. */
+const PROFILES = [{ kind: 'software', subgroups: true }, { kind: 'software', subgroups: false }, GPU] as const;
+type Profiles = readonly (typeof PROFILES)[number][];
+
+function run(batch: readonly Case[], profiles: Profiles = PROFILES, limits: Record<string, number> = SMALL_WORKGROUPS): Promise<Report[]> {
+  return page.evaluate((c, p, s, l) => window.tests.checkKernels(c, p, s, l), batch as Case[], profiles as [...Profiles], seed, limits);
 }
 
 const failures = (reports: readonly Report[]) => reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
 
 describe('each kernel against its stage of the reference', () => {
   test.each(cases.map((one) => [one.name, one] as const))('%s', async (_, one) => {
-    const reports = await run([one], ['software', 'gpu']);
+    const reports = await run([one]);
     expect(reports.length).toBeGreaterThan(0);
     expect(failures(reports)).toEqual([]);
   });
@@ -37,18 +41,18 @@ const named = (pattern: RegExp) => cases.filter(({ name }) => pattern.test(name)
 
 describe('limits', () => {
   test('workgroups of full size', async () => {
-    expect(failures(await run(named(/^(c_gt_tile|c_prime|multiplier_3|rate_unequal|activation_silu_o7)$/), ['gpu'], {}))).toEqual([]);
+    expect(failures(await run(named(/^(c_gt_tile|c_prime|multiplier_3|rate_unequal|activation_silu_o7)$/), [GPU], {}))).toEqual([]);
   });
   test('grids beyond the workgroups of one dimension (tfjs #8373, llama.cpp #19965)', async () => {
     const limits = { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 7 };
-    expect(failures(await run(named(/gt_tile|batch_3|activation_silu/), ['software', 'gpu'], limits))).toEqual([]);
+    expect(failures(await run(named(/gt_tile|batch_3|activation_silu/), PROFILES, limits))).toEqual([]);
   });
   test('a real grid beyond 65,535 workgroups', async () => {
     const one: Case = { name: 'rows_4200', input: [1, 4200, 520, 1], filter: [1, 1, 1], O: 1, padding: 'SAME' };
-    expect(failures(await run([one], ['software']))).toEqual([]);
+    expect(failures(await run([one], PROFILES.slice(0, 1)))).toEqual([]);
   });
   test('one invocation a workgroup, fewer than compatibility mode has (tfjs #5494, onnxruntime #25962)', async () => {
-    expect(failures(await run(named(/^(c_|o_|rate_)/), ['software', 'gpu'], { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
+    expect(failures(await run(named(/^(c_|o_|rate_)/), PROFILES, { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
   });
 });
 
@@ -91,7 +95,7 @@ const sum = ([a, b]: readonly [number, number]) => a + b;
 async function runAll(batch: readonly Case[]): Promise<Report[]> {
   const reports: Report[] = [];
   for (let start = 0; start < batch.length; start += 500) {
-    reports.push(...(await run(batch.slice(start, start + 500), ['gpu'])));
+    reports.push(...(await run(batch.slice(start, start + 500), [GPU])));
     console.log(`${Math.min(start + 500, batch.length)} of ${batch.length} geometries, ${reports.length} comparisons`);
   }
   return reports;

@@ -2,7 +2,8 @@ import { checked } from '../src/device.js';
 import { kernels, type Operand } from '../src/kernels.js';
 import { PipelineManager } from '../src/manager.js';
 import { PipelineCache } from '../src/pipelines.js';
-import { type AdapterKind, type Plan, plan } from '../src/plan.js';
+import { type Plan, plan } from '../src/plan.js';
+import type { DeviceProfile } from '../src/presets.js';
 import {
   type Case, expectedDepthwise, expectedPointwise, expectedSeparable, isTranscendental, type Problem, problem,
 } from './cases.js';
@@ -29,18 +30,18 @@ const pipelines = new PipelineCache(device);
 const uncaptured: string[] = [];
 device.addEventListener('uncapturederror', ({ error }) => uncaptured.push(error.message));
 
-/** Runs each case with each kind's kernels, fused and in two passes, and compares every stage with its reference. */
+/** Runs each case with each profile's kernels, fused and in two passes, and compares every stage with its reference. */
 export async function checkKernels(
-  cases: readonly Case[], kinds: readonly AdapterKind[], seed: number, limits: Partial<GPUSupportedLimits> = {},
+  cases: readonly Case[], profiles: readonly Omit<DeviceProfile, 'limits'>[], seed: number, limits: Partial<GPUSupportedLimits> = {},
 ): Promise<Report[]> {
   const reports: Report[] = [];
   for (let start = 0; start < cases.length; start += 50) {
     const jobs = await Promise.all(cases.slice(start, start + 50).flatMap((one, index) => {
       const shared = problem(one, seed + start + index);
-      return kinds.flatMap((kind) => (['fused', 'two-pass'] as const).map(async (strategy): Promise<Job> => {
-        const planned = plan(shared.geometry, { kind, limits: limited(limits) }, strategy);
+      return profiles.flatMap((profile) => (['fused', 'two-pass'] as const).map(async (strategy): Promise<Job> => {
+        const planned = plan(shared.geometry, { ...profile, limits: limited(limits) }, strategy);
         await Promise.all(planned.dispatches.map((dispatch) => pipelines.pipeline(dispatch)));
-        const title = `${one.name} [${kind}: ${planned.dispatches.map(({ name }) => name).join(' + ')}]`;
+        const title = `${one.name} [${profile.kind}: ${planned.dispatches.map(({ name }) => name).join(' + ')}]`;
         return { title, problem: shared, plan: planned, written: new Map() };
       }));
     }));

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { create } from 'webgpu';
 import { activations } from '../src/activation.js';
 import { type KernelName, kernels } from '../src/kernels.js';
-import { type AdapterKind, plan } from '../src/plan.js';
+import { plan } from '../src/plan.js';
 import { cases, problem } from './cases.js';
 
 /** WebGPU's default limits, which every kernel must do with. */
@@ -18,7 +18,7 @@ let device: GPUDevice;
 
 beforeAll(async () => {
   gpu = create(['backend=null']);
-  device = await (await gpu.requestAdapter())!.requestDevice();
+  device = await (await gpu.requestAdapter())!.requestDevice({ requiredFeatures: ['subgroups'] });
 });
 afterAll(() => {
   device.destroy();
@@ -48,12 +48,14 @@ test.each(readdirSync(folder))('%s compiles as it stands', async (file) => {
 });
 
 describe('every variant that the cases reach compiles, under its own name', () => {
-  test.each(['software', 'gpu'] as const)('%s', async (kind: AdapterKind) => {
+  test.each([
+    { kind: 'software', subgroups: true }, { kind: 'software', subgroups: false }, { kind: 'gpu', subgroups: false },
+  ] as const)('%o', async (profile) => {
     const sources = new Map<string, { kernel: KernelName; source: string }>();
     for (const one of cases) {
       const { geometry } = problem({ ...one, input: [one.input[0], one.input[1], one.input[2], one.input[3]] }, 1);
       for (const strategy of ['fused', 'two-pass'] as const) {
-        for (const { kernel, name, source } of plan(geometry, { kind, limits }, strategy).dispatches) {
+        for (const { kernel, name, source } of plan(geometry, { ...profile, limits }, strategy).dispatches) {
           expect(sources.get(name)?.source ?? source, `${name} names two programs`).toBe(source);
           sources.set(name, { kernel, source });
         }

@@ -1,0 +1,152 @@
+enable subgroups;
+// Fused kernel by quads: depthwise and pointwise pass in one, with the four lanes of a quad sharing depthwise results.
+//
+//   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
+//   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
+//
+// One workgroup is one quad and computes TILE_H x TILE_W pixels, RH and RW apart as in depthwise.wgsl, by 4 * COLUMNS
+// packs of LANES output channels; each lane has COLUMNS of the packs. For 4 k at a time each lane computes d of one k for
+// all the pixels and swaps it with the others, as in pointwise-quad.wgsl. d is computed again for every tile of channels.
+// Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * LANES)) workgroups. No workgroup memory.
+// Equals `pointwise` of `depthwise` in src/reference.ts.
+
+alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
+alias Weights = mat4x4f;   // spec: 4 k of one pack: mat4x4f, or vec4f where Lanes is f32
+const LANES = 4;           // spec: 4 or 1, as Lanes
+const SH = 1;              // spec: stride along H
+const SW = 1;              // spec: stride along W
+const TAPS_H = 3;          // spec: rows of the filter taken at once, a divisor of KH
+const TAPS_W = 3;          // spec: columns of the filter taken at once, a divisor of KW
+const TILE_H = 2;          // spec: pixels of a quad along H
+const TILE_W = 2;          // spec: pixels of a quad along W
+const SPAN_H = 4;          // spec: input rows they read: (TILE_H - 1) * SH + TAPS_H
+const SPAN_W = 4;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
+const COLUMNS = 2;         // spec: packs of output channels of a lane
+const QUAD = 4;            // invocations of a workgroup, and k of one step
+
+const_assert SPAN_H == (TILE_H - 1) * SH + TAPS_H && SPAN_W == (TILE_W - 1) * SW + TAPS_W;
+
+struct Params {
+  N: i32, H: i32, W: i32, C: i32,
+  KH: i32, KW: i32, M: i32, K: i32,
+  OH: i32, OW: i32, O: i32, RH: i32, RW: i32,
+  padTop: i32, padLeft: i32,
+  depthwiseAlpha: f32, alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;                 // [N, H, W, C]
+@group(0) @binding(2) var<storage, read> depthwiseFilter: array<f32>;       // [KH, KW, C, M]
+@group(0) @binding(3) var<storage, read> depthwiseBias: array<f32>;         // [K]
+@group(0) @binding(4) var<storage, read> pointwiseFilter: array<Lanes>;     // [1, 1, K, O]
+@group(0) @binding(5) var<storage, read> bias: array<Lanes>;                // [O]
+@group(0) @binding(6) var<storage, read_write> output: array<Lanes>;        // [N, OH, OW, O]
+
+fn product(b: Weights, a: vec4f) -> Lanes { return b * a; }               // spec: b * a, or dot(b, a) where Lanes is f32
+fn depthwiseActivation(x: f32, alpha: f32) -> f32 { return x; }           // spec: an expression of activations.wgsl
+fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }                // spec: an expression of activations.wgsl
+
+@compute @workgroup_size(QUAD)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) invocation: u32,
+) {
+  let index = i32(group.y * groups.x + group.x);
+  let packs = p.O / LANES;
+  let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
+  let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
+  let down = p.RH * ((p.OH + TILE_H * p.RH - 1) / (TILE_H * p.RH));
+  if (index >= p.N * down * across * columnTiles) {
+    return;
+  }
+  let lane = i32(invocation % QUAD);
+  let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
+  let tileX = (index / columnTiles) % across;
+  let tileY = (index / columnTiles / across) % down;
+  let n = index / columnTiles / across / down;
+  let ox = tileX / p.RW * TILE_W * p.RW + tileX % p.RW;
+  let oy = tileY / p.RH * TILE_H * p.RH + tileY % p.RH;
+
+  var column: array<i32, COLUMNS>;
+  var sum: array<array<array<Lanes, COLUMNS>, TILE_W>, TILE_H>;
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    column[j] = min(pack + j * QUAD, packs - 1);
+    for (var t = 0; t < TILE_H; t++) { // unroll
+      for (var s = 0; s < TILE_W; s++) { // unroll
+        sum[t][s][j] = bias[column[j]];
+      }
+    }
+  }
+  for (var first = 0; first < p.K; first += QUAD) {
+    let k = min(first + lane, p.K - 1);
+    let c = k / p.M;
+    var d: array<array<f32, TILE_W>, TILE_H>;
+    for (var t = 0; t < TILE_H; t++) { // unroll
+      for (var s = 0; s < TILE_W; s++) { // unroll
+        d[t][s] = depthwiseBias[k];
+      }
+    }
+    var di = 0;
+    loop {
+      var dj = 0;
+      loop {
+        var window: array<array<f32, SPAN_W>, SPAN_H>;
+        for (var v = 0; v < SPAN_H; v++) { // unroll
+          let y = oy * SH - p.padTop + (di + v) * p.RH;
+          let insideY = u32(y) < u32(p.H);
+          let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
+          for (var u = 0; u < SPAN_W; u++) { // unroll
+            let x = ox * SW - p.padLeft + (dj + u) * p.RW;
+            let value = input[(row + clamp(x, 0, p.W - 1)) * p.C + c];
+            window[v][u] = select(0.0, value, insideY & (u32(x) < u32(p.W)));
+          }
+        }
+        for (var i = 0; i < TAPS_H; i++) { // unroll
+          for (var j = 0; j < TAPS_W; j++) { // unroll
+            let tap = depthwiseFilter[((di + i) * p.KW + dj + j) * p.K + k];
+            for (var t = 0; t < TILE_H; t++) { // unroll
+              for (var s = 0; s < TILE_W; s++) { // unroll
+                d[t][s] += window[t * SH + i][s * SW + j] * tap;
+              }
+            }
+          }
+        }
+        continuing {
+          dj += TAPS_W;
+          break if dj >= p.KW;
+        }
+      }
+      continuing {
+        di += TAPS_H;
+        break if di >= p.KH;
+      }
+    }
+    var b: array<Weights, COLUMNS>;
+    for (var i = 0; i < QUAD; i++) { // unroll
+      let weightRow = min(first + (lane ^ i), p.K - 1) * packs;
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        b[j][i] = pointwiseFilter[weightRow + column[j]];
+      }
+    }
+    for (var t = 0; t < TILE_H; t++) { // unroll
+      for (var s = 0; s < TILE_W; s++) { // unroll
+        let own = select(0.0, depthwiseActivation(d[t][s], p.depthwiseAlpha), first + lane < p.K);
+        let a = vec4f(own, quadSwapX(own), quadSwapY(own), quadSwapDiagonal(own));
+        for (var j = 0; j < COLUMNS; j++) { // unroll
+          sum[t][s][j] += product(b[j], a);
+        }
+      }
+    }
+  }
+  for (var t = 0; t < TILE_H; t++) { // unroll
+    for (var s = 0; s < TILE_W; s++) { // unroll
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        if ((oy + t * p.RH < p.OH) & (ox + s * p.RW < p.OW) & (pack + j * QUAD < packs)) {
+          let pixel = (n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW;
+          output[pixel * packs + pack + j * QUAD] = activation(sum[t][s][j], p.alpha);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,87 @@
+enable subgroups;
+// Pointwise pass by quads: as pointwise.wgsl, with the four lanes of a quad sharing what they load of the input.
+//
+//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
+//
+// One workgroup is one quad and computes ROWS pixels by 4 * COLUMNS packs of LANES output channels; each lane has COLUMNS
+// of the packs. For 4 k at a time each lane loads one k of each pixel and swaps it with the others: what a lane takes as
+// its i-th is k + (lane ^ i), so that it loads its weights in that order, and no lane is ever selected by a variable.
+// Grid: ceil(PIXELS / ROWS) * ceil(O / (4 * COLUMNS * LANES)) workgroups. No workgroup memory.
+// Equals `pointwise` in src/reference.ts.
+
+alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
+alias Weights = mat4x4f;   // spec: 4 k of one pack: mat4x4f, or vec4f where Lanes is f32
+const LANES = 4;           // spec: 4 or 1, as Lanes
+const ROWS = 4;            // spec: pixels of a quad
+const COLUMNS = 2;         // spec: packs of output channels of a lane
+const QUAD = 4;            // invocations of a workgroup, and k of one step
+
+struct Params {
+  PIXELS: i32,             // N * OH * OW
+  K: i32, O: i32,
+  K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;             // [N, OH, OW, K_STRIDE]
+@group(0) @binding(2) var<storage, read> weights: array<Lanes>;         // [1, 1, K, O]
+@group(0) @binding(3) var<storage, read> bias: array<Lanes>;            // [O]
+@group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
+
+// On SwiftShader a matrix times a vector is a third faster than four products and their sums.
+fn product(b: Weights, a: vec4f) -> Lanes { return b * a; }   // spec: b * a, or dot(b, a) where Lanes is f32
+fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }    // spec: an expression of activations.wgsl
+
+@compute @workgroup_size(QUAD)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) invocation: u32,
+) {
+  let index = i32(group.y * groups.x + group.x);
+  let packs = p.O / LANES;
+  let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
+  let pixel = index / columnTiles * ROWS;
+  if (pixel >= p.PIXELS) {
+    return;
+  }
+  let lane = i32(invocation % QUAD);
+  let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
+
+  var column: array<i32, COLUMNS>;
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    column[j] = min(pack + j * QUAD, packs - 1);
+  }
+  var row: array<i32, ROWS>;
+  var sum: array<array<Lanes, COLUMNS>, ROWS>;
+  for (var r = 0; r < ROWS; r++) { // unroll
+    row[r] = min(pixel + r, p.PIXELS - 1) * p.K_STRIDE + lane;
+    for (var j = 0; j < COLUMNS; j++) { // unroll
+      sum[r][j] = bias[column[j]];
+    }
+  }
+  for (var k = 0; k < p.K_STRIDE; k += QUAD) {
+    var b: array<Weights, COLUMNS>;
+    for (var i = 0; i < QUAD; i++) { // unroll
+      let weightRow = min(k + (lane ^ i), p.K - 1) * packs;
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        b[j][i] = weights[weightRow + column[j]];
+      }
+    }
+    for (var r = 0; r < ROWS; r++) { // unroll
+      let own = input[row[r] + k];
+      let a = vec4f(own, quadSwapX(own), quadSwapY(own), quadSwapDiagonal(own));
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        sum[r][j] += product(b[j], a);
+      }
+    }
+  }
+  for (var r = 0; r < ROWS; r++) { // unroll
+    for (var j = 0; j < COLUMNS; j++) { // unroll
+      if ((pixel + r < p.PIXELS) & (pack + j * QUAD < packs)) {
+        output[(pixel + r) * packs + pack + j * QUAD] = activation(sum[r][j], p.alpha);
+      }
+    }
+  }
+}

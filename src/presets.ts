@@ -1,0 +1,108 @@
+import { elements, type Geometry, outputShape } from './geometry.js';
+import type { KernelName } from './kernels.js';
+import { areaLoads, quadColumns, type Tile } from './tiles.js';
+
+/** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
+export type AdapterKind = 'software' | 'gpu';
+
+/** What the plan needs to know of a device. */
+export interface DeviceProfile {
+  readonly kind: AdapterKind;
+  /** Whether the device has the feature `subgroups`. */
+  readonly subgroups: boolean;
+  readonly limits: Pick<GPUSupportedLimits,
+    'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'>;
+}
+
+interface Choice {
+  readonly kernel: KernelName;
+  readonly tile: Tile;
+}
+
+/** Which kernel does which pass, and in which tiles. */
+interface Preset {
+  readonly depthwise: Choice;
+  readonly pointwise: Choice;
+  readonly fused: Choice;
+}
+
+const row: Tile['group'] = [16, 1];
+const quad: Tile['group'] = [4, 1];
+
+/**
+ * On SwiftShader a load costs as much as 30 multiply-adds and a barrier microseconds, so that large register tiles without
+ * workgroup memory win although they spill, and quads that share loads win more: a product of 784x256x256 takes 9.7 ms
+ * with 28x64 a quad, 13.9 with 14x32. But the former compiles for 1 s, the latter for 0.2, so that small convolutions get
+ * light tiles. On a GPU more than about 64 registers an invocation cost occupancy, and workgroup memory is the way to share
+ * a tile; that preset is reasoned, not measured.
+ */
+export const presets = {
+  quads: {
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 4, width: 7 } },
+    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 28, columns: 64 } },
+    fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 7, columns: 64 } },
+  },
+  lightQuads: {
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 2, width: 4 } },
+    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 14, columns: 32 } },
+    fused: { kernel: 'fused-quad', tile: { group: quad, height: 2, width: 4, columns: 32 } },
+  },
+  registers: {
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 4, width: 7 } },
+    pointwise: { kernel: 'pointwise', tile: { group: row, rows: 28, columns: 16 } },
+    fused: { kernel: 'fused', tile: { group: row, width: 7, columns: 32 } },
+  },
+  lightRegisters: {
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 2, width: 4 } },
+    pointwise: { kernel: 'pointwise', tile: { group: row, rows: 7, columns: 16 } },
+    fused: { kernel: 'fused', tile: { group: row, width: 7, columns: 16 } },
+  },
+  gpu: {
+    depthwise: { kernel: 'depthwise', tile: { group: [64, 1], height: 1, width: 4 } },
+    pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 8, columns: 4, chunk: 16 } },
+    fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 4, rows: 8, columns: 4, chunk: 32 } },
+  },
+} as const satisfies Record<string, Preset>;
+
+/** Multiply-adds below which a convolution takes about 2 ms on SwiftShader, so that compiling for a second never pays. */
+const LIGHT = 8e6;
+
+/** The preset for a convolution, its workgroups within the device's limits. */
+export function presetFor(geometry: Geometry, { kind, subgroups, limits }: DeviceProfile): Preset {
+  const most = limits.maxComputeInvocationsPerWorkgroup;
+  const light = elements(outputShape(geometry)) * geometry.K < LIGHT;
+  const { depthwise, pointwise, fused } = kind === 'gpu' ? presets.gpu
+    : subgroups && most >= 4 ? presets[light ? 'lightQuads' : 'quads']
+    : presets[light ? 'lightRegisters' : 'registers'];
+  return { depthwise: fit(depthwise, most), pointwise: fit(pointwise, most), fused: fit(fused, most) };
+}
+
+/** Halves the longer side of a workgroup until the device allows it. */
+function fit({ kernel, tile }: Choice, most: number): Choice {
+  const [x, y] = tile.group;
+  if (x * y <= most) return { kernel, tile };
+  return fit({ kernel, tile: { ...tile, group: y > x ? [x, y / 2] : [x / 2, y] } }, most);
+}
+
+/**
+ * Whether one kernel or two take less time. The fused one computes the depthwise pass again for every tile of output
+ * channels, but never stores its result or loads it.
+ *
+ * On SwiftShader what counts is loads: for each depthwise value the passes apart take those of the depthwise kernel, a
+ * store, and a load for every tile of output channels. At 3x3 and stride 1 that lets the fused kernel win up to 128 output
+ * channels, as measured. Without quads its loads are not shared, and it loses. On a GPU what counts is memory: the fused
+ * kernel reads the input for every tile of output channels, two passes write and read the intermediate.
+ */
+export function chooseStrategy(geometry: Geometry, profile: DeviceProfile): 'fused' | 'two-pass' {
+  const { depthwise, fused } = presetFor(geometry, profile);
+  if (profile.kind === 'gpu') {
+    const { N, H, W, C, K, O, OH, OW } = geometry;
+    const outputTiles = Math.ceil(O / ((fused.tile.columns ?? 1) * fused.tile.group[0]));
+    const [input, intermediate] = [N * H * W * C, N * OH * OW * K];
+    return outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';
+  }
+  if (fused.kernel !== 'fused-quad') return 'two-pass';
+  const { tiles } = quadColumns(geometry, fused.tile);
+  return tiles * areaLoads('fused-quad', geometry, fused.tile) < areaLoads('depthwise', geometry, depthwise.tile) + 1 + tiles
+    ? 'fused' : 'two-pass';
+}

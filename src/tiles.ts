@@ -1,0 +1,123 @@
+import type { Geometry } from './geometry.js';
+
+/**
+ * How work is cut up, for one invocation, or for one quad in the `-quad` kernels. A kernel reads what it has use for, and
+ * takes less where the geometry is smaller.
+ */
+export interface Tile {
+  /** Invocations of a workgroup along output channels and along pixels; one-dimensional kernels take their product. */
+  readonly group: readonly [x: number, y: number];
+  /** Outputs along H and along W. */
+  readonly height?: number;
+  readonly width?: number;
+  /** Pixels. */
+  readonly rows?: number;
+  /** Output channels. */
+  readonly columns?: number;
+  /** K of one round through workgroup memory. */
+  readonly chunk?: number;
+}
+
+/** Filter columns that a row of outputs takes at once: wider filters go in several rounds, to bound the code. */
+const MAX_TAPS = 8;
+/** Taps that a two-dimensional tile takes at once, for the same reason: a 5x5 filter. */
+const MAX_TILE_TAPS = 25;
+/** Lanes of a quad, which is a workgroup of the `-quad` kernels. */
+export const QUAD = 4;
+
+/** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
+export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;
+
+const type = (lanes: number): string => (lanes === 4 ? 'vec4f' : 'f32');
+
+/** Vector loads need four channels side by side in both the input and the depthwise filter. */
+export function channelLanes({ C, M }: Geometry) {
+  const INPUT_LANES = M === 1 && C % 4 === 0 ? 4 : 1;
+  const LANES = INPUT_LANES === 4 || M % 4 === 0 ? 4 : 1;
+  return { Input: type(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), LANES };
+}
+
+export function outputLanes({ O }: Geometry) {
+  const LANES = O % 4 === 0 ? 4 : 1;
+  return { Lanes: type(LANES), LANES };
+}
+
+export function fusedOutputLanes(geometry: Geometry) {
+  const { Lanes, LANES } = outputLanes(geometry);
+  return { OutputLanes: Lanes, OUTPUT_LANES: LANES };
+}
+
+export const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: number; LANES: number; OUTPUT_LANES?: number }): string =>
+  `c${INPUT_LANES}k${LANES}${OUTPUT_LANES ? `o${OUTPUT_LANES}` : ''}`;
+
+/** Tiles of few pixels are powers of two, so that there are few variants. */
+export const rowsOf = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
+
+/**
+ * How the output channels fall to the lanes of quads. Scalar tiles are half as wide: they have four times as many stores,
+ * each a branch, and would take SwiftShader 4 to 6 s to compile.
+ */
+export function quadColumns(g: Geometry, { columns = 1 }: Tile) {
+  const { LANES } = outputLanes(g);
+  const packs = Math.ceil(g.O / LANES / QUAD);
+  const COLUMNS = evenTile(packs, (LANES === 4 ? columns : columns / 2) / LANES / QUAD);
+  return { columns: COLUMNS * LANES * QUAD, tiles: Math.ceil(packs / COLUMNS), values: { COLUMNS, ...productOf(LANES) } };
+}
+
+/** How four k of a pack of weights are held and multiplied. */
+export const productOf = (lanes: number) =>
+  (lanes === 4 ? { Weights: 'mat4x4f', product: 'b * a' } : { Weights: 'vec4f', product: 'dot(b, a)' });
+
+/**
+ * A tile along H and W, its part of a name, and how many there are. Tiles of strides and large filters are smaller, to
+ * bound the code (4x7 outputs at 5x5 would compile for 2 s on SwiftShader); up to stride 2 the fused kernel's stays whole,
+ * for the product's sake.
+ */
+export function areaTile(
+  kernel: 'depthwise' | 'fused-quad', { N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile,
+) {
+  const TAPS_W = divisor(KW, MAX_TILE_TAPS);
+  const TAPS_H = divisor(KH, Math.floor(MAX_TILE_TAPS / TAPS_W));
+  const [down, across] = kernel === 'depthwise'
+    ? [SH * (TAPS_H * TAPS_W > 9 ? 2 : 1), SW]
+    : [Math.ceil(SH / 2), Math.ceil(SW / 2)];
+  const TILE_H = evenTile(Math.ceil(OH / RH), Math.ceil(height / down));
+  const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / across));
+  return {
+    filter: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
+    tile: `${TILE_H}x${TILE_W}`,
+    tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * rowTiles({ OW, RW }, TILE_W),
+    values: {
+      SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
+    },
+  };
+}
+
+/** What one depthwise value costs a kernel on a software adapter, in loads; 30 multiply-adds are worth one. */
+export function areaLoads(kernel: 'depthwise' | 'fused-quad', geometry: Geometry, tile: Tile): number {
+  const { TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H, SPAN_W } = areaTile(kernel, geometry, tile).values;
+  const taps = TAPS_H * TAPS_W;
+  const rounds = (geometry.KH * geometry.KW) / taps;
+  return rounds * ((SPAN_H * SPAN_W + taps) / (TILE_H * TILE_W) + taps / 30);
+}
+
+/** The largest divisor of `count` that is at most `most`. */
+function divisor(count: number, most: number): number {
+  let candidate = Math.min(count, most);
+  while (count % candidate !== 0) candidate--;
+  return candidate;
+}
+
+/** Outputs along W: at most `width` in even tiles, or exactly so many, where others count on it. */
+export function rowTile({ KW, SW, OW, RW }: Geometry, width: number, exactly?: 'exactly') {
+  const TAPS = Math.min(KW, MAX_TAPS);
+  const TILE_W = exactly ? width : evenTile(Math.ceil(OW / RW), width);
+  return { SW, TAPS, TILE_W, SPAN: (TILE_W - 1) * SW + TAPS };
+}
+
+export const rowTiles = ({ OW, RW }: Pick<Geometry, 'OW' | 'RW'>, width: number): number => RW * Math.ceil(OW / (width * RW));
+
+/** The tile of at most `most` that covers `count` in as few and as even tiles as can be. */
+export function evenTile(count: number, most: number): number {
+  return Math.ceil(count / Math.ceil(count / Math.max(1, Math.floor(most))));
+}
