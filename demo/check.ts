@@ -1,5 +1,6 @@
 import type { Tensor4D } from 'sepconv-webgpu';
 import type { ReferenceOptions } from 'sepconv-webgpu/reference';
+import type { Difference } from './compare.js';
 
 /** The largest difference from the reference that float32 may have, relative to the largest reference value. */
 export const TOLERANCE = 2e-6;
@@ -13,13 +14,7 @@ export interface CheckRequest {
   readonly actual: Tensor4D;
 }
 
-export interface CheckResult {
-  /** Relative to the largest reference value. Infinity where shapes or a NaN disagree. */
-  readonly maxError: number;
-  /** Where the largest difference is, as an index into the data, and both values there. */
-  readonly worst: number;
-  readonly actual: number;
-  readonly expected: number;
+export interface CheckResult extends Difference {
   readonly milliseconds: number;
 }
 

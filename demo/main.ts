@@ -1,115 +1,30 @@
-import { DeviceLostError, PipelineManager } from 'sepconv-webgpu';
-import { checkAgainstReference } from './check.js';
-import { element, firstPhoto, type PhotoSource, readSettings, setUpControls } from './controls.js';
-import { runTimed } from './convolve.js';
-import { latest } from './latest.js';
-import { decodePhoto, drawTensor, photoToTensor } from './photo.js';
-import {
-  shapeText, showAdapter, showCheck, showFailure, showFilter, showRun, showState, showStatus, showUnsupported, showWorking,
-} from './report.js';
+import { openDetector, stopWebcam } from './detect-tab.js';
+import { openExplorer } from './explore-tab.js';
+import { openFilters } from './filter-tab.js';
+import { currentManager } from './gpu.js';
+import { element, messageOf, setText } from './page.js';
+import { setUpTabs } from './tabs.js';
 
-const output = element('output', HTMLCanvasElement);
-let source = firstPhoto();
-let decoded: { source: PhotoSource; photo: ImageBitmap } | undefined;
-let manager: PipelineManager | undefined;
-
-/** The manager of all runs; after its device was lost, a new one. */
-async function currentManager(): Promise<PipelineManager> {
-  if (manager !== undefined) return manager;
-  const created = await PipelineManager.create();
-  created.device.addEventListener('uncapturederror', ({ error }) => reportError(new Error(error.message)));
-  created.device.lost.then(() => {
-    created.destroy();
-    manager = undefined;
-  }, reportError);
-  showAdapter(created);
-  return (manager = created);
-}
-
-async function currentPhoto(): Promise<ImageBitmap> {
-  if (decoded?.source === source) return decoded.photo;
-  const wanted = source;
-  const photo = await decodePhoto(await wanted.load(), wanted.name);
-  decoded?.photo.close();
-  decoded = { source: wanted, photo };
-  return photo;
-}
-
-/** Photo to verdict, as the controls say at the start. A newer request aborts it between its steps. */
-async function run(signal: AbortSignal): Promise<void> {
-  const { filter, strength, stride, rate, size, padding, strategy } = readSettings();
-  showStatus('Reading the photo…');
-  const input = photoToTensor(await currentPhoto(), size);
-  signal.throwIfAborted();
-  drawTensor(element('input', HTMLCanvasElement), input);
-  element('input-shape', HTMLElement).textContent = shapeText(input.shape);
-
-  const weights = filter.weights(strength);
-  const { depthwiseFilter, pointwiseFilter, ...extensions } = weights;
-  const options = { ...extensions, strides: stride, rate, padding, name: filter.id };
-  showFilter(weights);
-  showStatus('Compiling the pipeline…');
-  const gpu = await currentManager();
-  const convolution = await gpu.prepare({ ...options, inputShape: input.shape, depthwiseFilter, pointwiseFilter, strategy });
-  try {
-    signal.throwIfAborted();
-    showStatus('Running on the GPU…');
-    const timed = await runTimed(gpu.device, convolution, input);
-    signal.throwIfAborted();
-    drawTensor(output, timed.output);
-    showRun(timed, convolution, strategy);
-
-    showStatus(`Checking ${timed.output.data.length.toLocaleString('en')} values on the CPU…`);
-    const check = await checkAgainstReference(
-      { input, depthwiseFilter, pointwiseFilter, options, actual: timed.output }, signal);
-    showCheck(check, timed.output);
-    showStatus(`${filter.label}: all ${timed.output.data.length.toLocaleString('en')} values checked`);
-    showState('done');
-  } finally {
-    convolution.destroy();
-  }
-}
-
-const requestRun = latest(async (signal) => {
-  try {
-    await run(signal);
-  } catch (error) {
-    if (signal.aborted) return;
-    const message = error instanceof Error ? error.message : String(error);
-    showFailure(error instanceof DeviceLostError ? `${message} Change any setting to start again on a new device.` : message);
-  }
-});
-
-function request(): void {
-  showWorking();
-  requestRun();
-}
-
-function savePng(): void {
-  output.toBlob((png) => {
-    if (png === null) return;
-    const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(png), download: 'separable-conv2d.png' });
-    link.click();
-    URL.revokeObjectURL(link.href);
-  }, 'image/png');
+/** Replaces the page by the reason and the ways out. */
+function showUnsupported(reason: string): void {
+  setText('unsupported-reason', reason);
+  element('unsupported', HTMLElement).hidden = false;
+  element('tabs', HTMLElement).hidden = true;
+  element('main', HTMLElement).hidden = true;
+  for (const id of ['detect', 'photo', 'explore']) element(id, HTMLElement).dataset['state'] = 'unsupported';
 }
 
 async function start(): Promise<void> {
   try {
-    const { adapterKind } = await currentManager();
-    // A software adapter needs seconds for what a GPU does in a blink.
-    element('size', HTMLSelectElement).value = adapterKind === 'software' ? '512' : '1024';
+    const manager = await currentManager();
+    setUpTabs([
+      { id: 'detect', address: 'faces', open: () => openDetector(manager), leave: stopWebcam },
+      { id: 'photo', address: 'filters', open: () => openFilters(manager) },
+      { id: 'explore', address: 'geometry', open: openExplorer },
+    ]);
   } catch (error) {
-    showUnsupported(error instanceof Error ? error.message : String(error));
-    return;
+    showUnsupported(messageOf(error));
   }
-  addEventListener('error', ({ message }) => showFailure(message.replace(/^Uncaught (Error: )?/, ''))); // GPU validation errors come this way too
-  setUpControls(request, (photo) => {
-    source = photo;
-    request();
-  });
-  element('save', HTMLButtonElement).addEventListener('click', savePng);
-  request();
 }
 
 void start();

@@ -1,17 +1,12 @@
-import type { Convolution, PipelineManager, Strategy, Tensor4D } from 'sepconv-webgpu';
+import type { Convolution, Strategy, Tensor4D } from 'sepconv-webgpu';
 import { type CheckResult, TOLERANCE } from './check.js';
-import { element } from './controls.js';
 import { RUNS, type TimedRun } from './convolve.js';
 import type { FilterWeights } from './filters.js';
+import { duration, element, position, setText as text, shapeText } from './page.js';
 
 /** What the page is doing; scripts that drive it wait for anything but `working`. */
-export type State = 'working' | 'done' | 'failed' | 'unsupported';
+export type State = 'working' | 'done' | 'failed';
 
-export const shapeText = (shape: readonly number[]): string => shape.join('×');
-
-const text = (id: string, value: string): void => {
-  element(id, HTMLElement).textContent = value;
-};
 // Numbers for scripts: data-strategy, data-milliseconds … of #report, filled as they become known.
 const { dataset } = element('report', HTMLElement);
 
@@ -37,20 +32,6 @@ export function showFailure(message: string): void {
     text(id, '');
   }
   showState('failed');
-}
-
-/** Replaces the page by the reason and the ways out. */
-export function showUnsupported(reason: string): void {
-  text('unsupported-reason', reason);
-  element('unsupported', HTMLElement).hidden = false;
-  element('photo', HTMLElement).hidden = true;
-  showState('unsupported');
-}
-
-export function showAdapter({ device, adapterKind }: PipelineManager): void {
-  const { vendor, architecture, description } = device.adapterInfo;
-  const name = description || [vendor, architecture].filter(Boolean).join(' ') || 'the browser does not tell its name';
-  text('adapter', adapterKind === 'software' ? `${name} (software, runs on the CPU)` : name);
 }
 
 export function showRun(
@@ -96,14 +77,3 @@ function showVerdict(verdict: 'pending' | 'agrees' | 'differs' | 'none', words: 
 
 const activationText = (activation: NonNullable<FilterWeights['activation']>): string =>
   typeof activation === 'string' ? activation : `leakyRelu ${activation.leakyRelu}`;
-
-function duration(milliseconds: number): string {
-  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(2)} s`;
-  return `${milliseconds.toPrecision(milliseconds >= 100 ? 3 : 2)} ms`;
-}
-
-/** The index as (n, y, x, o). */
-function position(index: number, [, H, W, C]: Tensor4D['shape']): string {
-  const pixel = Math.floor(index / C);
-  return `(${Math.floor(pixel / (H * W))}, ${Math.floor(pixel / W) % H}, ${pixel % W}, ${index % C})`;
-}

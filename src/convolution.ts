@@ -5,7 +5,7 @@ import { SepconvError, show, ValueError } from './errors.js';
 import { checkTensor, operation, outputShape, type Shape4D, type Tensor4D } from './geometry.js';
 import { kernels, type Operand } from './kernels.js';
 import type { PipelineCache } from './pipelines.js';
-import { type Dispatch, type Plan, plan } from './plan.js';
+import { type Choice, type Dispatch, type Plan, plan } from './plan.js';
 import type { DeviceProfile } from './presets.js';
 
 /** What the convolutions of one manager share. */
@@ -63,11 +63,13 @@ interface BoundStages {
 const MOST_BOUND = 4;
 
 /** Makes a convolution ready to run: checks, compiles, uploads. @throws ValueError, UnsupportedError, DeviceLostError */
-export async function prepareConvolution(shared: Shared, descriptor: ConvolutionDescriptor): Promise<Convolution> {
+export async function prepareConvolution(
+  shared: Shared, descriptor: ConvolutionDescriptor, choice?: Choice,
+): Promise<Convolution> {
   const geometry = resolveDescriptor(descriptor);
   const op = operation(descriptor.name);
   shared.checkUsable(op);
-  const planned = plan(geometry, shared.profile, descriptor.strategy, descriptor.name);
+  const planned = plan(geometry, shared.profile, choice?.strategy ?? descriptor.strategy, descriptor.name, choice?.preset);
   const { device, pipelines } = shared;
   const borrowed = new Map<Weight, Binding>();
   for (const weight of WEIGHTS) {

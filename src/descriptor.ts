@@ -1,6 +1,6 @@
 import { show, UnsupportedError, ValueError } from './errors.js';
 import {
-  checkData, checkOptions, checkShape, checkTensor, type ConvolutionOptions, type Geometry, operation, resolveGeometry,
+  checkData, checkOptions, checkTensor, type ConvolutionOptions, type Geometry, operation, resolveGeometry,
   type Shape4D, type Tensor4D,
 } from './geometry.js';
 import type { Strategy } from './plan.js';
@@ -33,17 +33,29 @@ export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions {
   readonly bias?: Float32Array | GpuTensor<readonly [number]>;
 }
 
+/** A descriptor whose tensors may be shapes only. */
+export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions {
+  readonly inputShape: Shape4D;
+  readonly depthwiseFilter: { readonly shape: Shape4D };
+  readonly pointwiseFilter: { readonly shape: Shape4D };
+}
+
 /** Checks a descriptor without touching the GPU. @throws ValueError, UnsupportedError */
 export function resolveDescriptor(descriptor: ConvolutionDescriptor): Geometry {
   checkOptions(descriptor);
-  const { inputShape, name, strategy = 'auto', dtype = 'f32' } = descriptor;
-  const op = operation(name);
-  checkShape(`${op}: input`, inputShape);
+  const op = operation(descriptor.name);
   for (const filter of ['depthwiseFilter', 'pointwiseFilter'] as const) {
     const tensor: unknown = descriptor[filter];
-    if (isGpuTensor(tensor)) checkShape(`${op}: ${filter}`, tensor.shape);
-    else checkTensor(`${op}: ${filter}`, tensor);
+    if (!isGpuTensor(tensor)) checkTensor(`${op}: ${filter}`, tensor);
   }
+  return resolveShapes(descriptor);
+}
+
+/** The same of a descriptor whose filters need no data. @throws ValueError, UnsupportedError */
+export function resolveShapes(descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'>): Geometry {
+  checkOptions(descriptor);
+  const { inputShape, depthwiseFilter, pointwiseFilter, name, strategy = 'auto', dtype = 'f32' } = descriptor;
+  const op = operation(name);
   const biasShape = (argument: 'depthwiseBias' | 'bias'): readonly number[] | undefined => {
     const bias: unknown = descriptor[argument];
     if (bias === undefined) return undefined;
@@ -52,7 +64,7 @@ export function resolveDescriptor(descriptor: ConvolutionDescriptor): Geometry {
     return [bias.length];
   };
   const geometry = resolveGeometry({
-    input: inputShape, depthwiseFilter: descriptor.depthwiseFilter.shape, pointwiseFilter: descriptor.pointwiseFilter.shape,
+    input: inputShape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape,
     depthwiseBias: biasShape('depthwiseBias'), bias: biasShape('bias'),
   }, descriptor);
   if (!['auto', 'fused', 'two-pass'].includes(strategy)) {

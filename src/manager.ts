@@ -1,15 +1,28 @@
 import { BufferPool, Scratch } from './buffers.js';
 import { type Convolution, prepareConvolution, type Shared } from './convolution.js';
-import type { ConvolutionDescriptor } from './descriptor.js';
+import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type WarmUpDescriptor } from './descriptor.js';
 import { adapterKindOf, requestDevice } from './device.js';
-import { DeviceLostError, SepconvError } from './errors.js';
+import { DeviceLostError, SepconvError, show, ValueError } from './errors.js';
 import { operation } from './geometry.js';
+import type { Variant } from './kernels.js';
 import { PipelineCache } from './pipelines.js';
+import { plan } from './plan.js';
 import type { AdapterKind } from './presets.js';
+import { type SavedTuning, Tuning } from './tuning.js';
 
 export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */
   readonly device?: GPUDevice;
+  /**
+   * `'measure'` times a few kernels for each new geometry in `prepare` and takes the fastest; a table from `exportTuning`
+   * takes what was measured before. A table of another version or adapter is ignored.
+   */
+  readonly tuning?: 'measure' | SavedTuning;
+}
+
+export interface WarmUpOptions {
+  /** Called after each compiled pipeline, from 1 to `total`. */
+  readonly onProgress?: (compiled: number, total: number) => void;
 }
 
 /** Pipelines, pooled buffers and prepared convolutions of one device. */
@@ -20,17 +33,21 @@ export class PipelineManager {
   /** Resolves when the device is lost, `destroy` of an own device included. */
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly #shared: Shared;
+  readonly #tuning: Tuning;
   readonly #convolutions = new Set<Convolution>();
   readonly #ownsDevice: boolean;
   #loss: GPUDeviceLostInfo | undefined;
   #destroyed = false;
 
-  /** @throws UnsupportedError when no device is given and none can be had */
-  static async create({ device }: PipelineManagerOptions = {}): Promise<PipelineManager> {
-    return new PipelineManager(device ?? (await requestDevice()), device === undefined);
+  /** @throws ValueError for an unknown `tuning`; UnsupportedError when no device is given and none can be had */
+  static async create({ device, tuning }: PipelineManagerOptions = {}): Promise<PipelineManager> {
+    if (typeof tuning === 'string' && tuning !== 'measure') {
+      throw new ValueError(`PipelineManager.create: tuning must be 'measure' or a table of exportTuning, got ${show(tuning)}`);
+    }
+    return new PipelineManager(device ?? (await requestDevice()), device === undefined, tuning);
   }
 
-  private constructor(device: GPUDevice, ownsDevice: boolean) {
+  private constructor(device: GPUDevice, ownsDevice: boolean, tuning?: 'measure' | SavedTuning) {
     this.device = device;
     this.adapterKind = adapterKindOf(device);
     this.#ownsDevice = ownsDevice;
@@ -45,6 +62,7 @@ export class PipelineManager {
       explain: (where, error) => this.#explain(where, error),
       forget: (convolution) => this.#convolutions.delete(convolution),
     };
+    this.#tuning = new Tuning(device, this.#shared.profile, tuning);
   }
 
   /**
@@ -52,11 +70,44 @@ export class PipelineManager {
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
   async prepare(descriptor: ConvolutionDescriptor): Promise<Convolution> {
-    const convolution = await prepareConvolution(this.#shared, descriptor);
+    const geometry = resolveDescriptor(descriptor);
+    this.#checkUsable(operation(descriptor.name));
+    const choice = await this.#tuning.choose(geometry, descriptor.strategy ?? 'auto', (candidate) =>
+      prepareConvolution(this.#shared, descriptor, candidate));
+    const convolution = await prepareConvolution(this.#shared, descriptor, choice);
     this.#convolutions.add(convolution);
     if (this.#destroyed) convolution.destroy();
     this.#checkUsable(operation(descriptor.name));
     return convolution;
+  }
+
+  /**
+   * Compiles what convolutions will need, in parallel, so that `prepare` finds it ready. Layers that differ only in extents
+   * share pipelines. Filters may lack their data: `{ shape }` is enough.
+   * @throws ValueError, UnsupportedError, DeviceLostError
+   */
+  async warmUp(descriptors: readonly WarmUpDescriptor[], { onProgress }: WarmUpOptions = {}): Promise<void> {
+    const variants = new Map<string, Variant>();
+    for (const descriptor of descriptors) {
+      const { strategy, name } = descriptor;
+      const geometry = resolveShapes(descriptor);
+      this.#checkUsable(operation(name));
+      for (const dispatch of plan(geometry, this.#shared.profile, strategy, name).dispatches) variants.set(dispatch.name, dispatch);
+    }
+    let compiled = 0;
+    try {
+      await Promise.all([...variants.values()].map(async (variant) => {
+        await this.#shared.pipelines.pipeline(variant);
+        onProgress?.(++compiled, variants.size);
+      }));
+    } catch (error) {
+      throw await this.#explain('warmUp', error);
+    }
+  }
+
+  /** What was measured so far, as plain JSON for `create({ tuning })`. */
+  exportTuning(): SavedTuning {
+    return this.#tuning.export();
   }
 
   /** Frees all that this manager made, its convolutions too; a device that was passed in stays. Twice is harmless. */

@@ -1,7 +1,7 @@
 import { UnsupportedError } from './errors.js';
 import { elements, type Geometry, operation, outputShape } from './geometry.js';
 import { type Operand, type Variant, uniformData, variant } from './kernels.js';
-import { chooseStrategy, type DeviceProfile, presetFor } from './presets.js';
+import { chooseStrategy, type DeviceProfile, type PresetName, presetsFor, presetWithin } from './presets.js';
 import { channelStride, type Tile } from './tiles.js';
 
 /** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
@@ -12,35 +12,50 @@ export interface Dispatch extends Variant {
   readonly grid: readonly [x: number, y: number];
 }
 
-/** What to run for one convolution. No dispatches: the output has no elements. */
-export interface Plan {
+/** A decision that can be made by measuring instead. */
+export interface Choice {
   readonly strategy: 'fused' | 'two-pass';
+  readonly preset: PresetName;
+}
+
+/** What to run for one convolution. No dispatches: the output has no elements. */
+export interface Plan extends Choice {
   readonly dispatches: readonly Dispatch[];
   readonly byteLengths: Readonly<Record<Operand, number>>;
 }
 
 /**
- * Decides what to dispatch. Pure: the same arguments give the same plan.
+ * Decides what to dispatch. Pure: the same arguments give the same plan. A `preset` overrides the plan's own choice.
  * @throws UnsupportedError when a tensor is larger than the device can bind, or the indices exceed 31 bits
  */
-export function plan(geometry: Geometry, profile: DeviceProfile, strategy: Strategy = 'auto', name?: string): Plan {
+export function plan(
+  geometry: Geometry, profile: DeviceProfile, wanted: Strategy = 'auto', name?: string, preset = presetsFor(geometry, profile)[0],
+): Plan {
   const byteLengths = operandByteLengths(geometry);
+  const within = presetWithin(preset, profile);
   const fits = byteLengths.intermediate <= bindingLimit(profile);
-  const chosen = strategy !== 'auto' ? strategy : fits ? chooseStrategy(geometry, profile) : 'fused';
-  if (elements(outputShape(geometry)) === 0) return { strategy: chosen, dispatches: [], byteLengths };
+  const strategy = wanted !== 'auto' ? wanted : fits ? chooseStrategy(geometry, profile, within) : 'fused';
+  if (elements(outputShape(geometry)) === 0) return { strategy, preset, dispatches: [], byteLengths };
 
   const tooLarge = (Object.keys(byteLengths) as Operand[]).find((operand) =>
-    (operand !== 'intermediate' || chosen === 'two-pass') && byteLengths[operand] > bindingLimit(profile));
+    (operand !== 'intermediate' || strategy === 'two-pass') && byteLengths[operand] > bindingLimit(profile));
   if (tooLarge) {
     throw new UnsupportedError(`${operation(name)}: ${tooLarge} has ${byteLengths[tooLarge]} bytes, more than the `
       + `${bindingLimit(profile)} that this device can bind as one buffer`);
   }
-  const { depthwise, pointwise, fused } = presetFor(geometry, profile);
-  const dispatches = (chosen === 'fused' ? [fused] : [depthwise, pointwise]).map(({ kernel, tile }) => {
+  const { depthwise, pointwise, fused } = within;
+  const dispatches = (strategy === 'fused' ? [fused] : [depthwise, pointwise]).map(({ kernel, tile }) => {
     const { workgroups, ...specialized } = variant(kernel, geometry, tile);
     return { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms: uniformData(kernel, geometry) };
   });
-  return { strategy: chosen, dispatches, byteLengths };
+  return { strategy, preset, dispatches, byteLengths };
+}
+
+/** What measuring may choose from: the plan's own choice first. */
+export function candidates(geometry: Geometry, profile: DeviceProfile, wanted: Strategy = 'auto'): readonly Choice[] {
+  const own = plan(geometry, profile, wanted);
+  const strategies = wanted === 'auto' ? [own.strategy, own.strategy === 'fused' ? 'two-pass' as const : 'fused' as const] : [own.strategy];
+  return presetsFor(geometry, profile).flatMap((preset) => strategies.map((strategy) => ({ strategy, preset })));
 }
 
 const bindingLimit = ({ limits }: DeviceProfile): number =>

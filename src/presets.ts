@@ -62,18 +62,35 @@ export const presets = {
     pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 8, columns: 4, chunk: 16 } },
     fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 4, rows: 8, columns: 4, chunk: 32 } },
   },
+  gpuFewPixels: {
+    depthwise: { kernel: 'depthwise', tile: { group: [64, 1], height: 1, width: 1 } },
+    pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 2, columns: 4, chunk: 32 } },
+    fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 2, rows: 2, columns: 4, chunk: 32 } },
+  },
 } as const satisfies Record<string, Preset>;
+
+export type PresetName = keyof typeof presets;
 
 /** Multiply-adds below which a convolution takes about 2 ms on SwiftShader, so that compiling for a second never pays. */
 const LIGHT = 8e6;
 
-/** The preset for a convolution, its workgroups within the device's limits. */
-export function presetFor(geometry: Geometry, { kind, subgroups, limits }: DeviceProfile): Preset {
-  const most = limits.maxComputeInvocationsPerWorkgroup;
+/** Workgroups of 64 pixels by 64 output channels below which a large GPU would stand half idle. */
+const FEW = 128;
+
+/** The presets that suit a device, the one for this geometry first. */
+export function presetsFor(geometry: Geometry, { kind, subgroups, limits }: DeviceProfile): readonly [PresetName, ...PresetName[]] {
+  if (kind === 'gpu') {
+    const { N, OH, OW, O } = geometry;
+    return Math.ceil(N * OH * OW / 64) * Math.ceil(O / 64) < FEW ? ['gpuFewPixels', 'gpu'] : ['gpu', 'gpuFewPixels'];
+  }
   const light = elements(outputShape(geometry)) * geometry.K < LIGHT;
-  const { depthwise, pointwise, fused } = kind === 'gpu' ? presets.gpu
-    : subgroups && most >= 4 ? presets[light ? 'lightQuads' : 'quads']
-    : presets[light ? 'lightRegisters' : 'registers'];
+  if (subgroups && limits.maxComputeInvocationsPerWorkgroup >= 4) return light ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
+  return light ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
+}
+
+/** A preset with its workgroups within the device's limits. */
+export function presetWithin(name: PresetName, { limits: { maxComputeInvocationsPerWorkgroup: most } }: DeviceProfile): Preset {
+  const { depthwise, pointwise, fused } = presets[name];
   return { depthwise: fit(depthwise, most), pointwise: fit(pointwise, most), fused: fit(fused, most) };
 }
 
@@ -93,8 +110,7 @@ function fit({ kernel, tile }: Choice, most: number): Choice {
  * channels, as measured. Without quads its loads are not shared, and it loses. On a GPU what counts is memory: the fused
  * kernel reads the input for every tile of output channels, two passes write and read the intermediate.
  */
-export function chooseStrategy(geometry: Geometry, profile: DeviceProfile): 'fused' | 'two-pass' {
-  const { depthwise, fused } = presetFor(geometry, profile);
+export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, { depthwise, fused }: Preset): 'fused' | 'two-pass' {
   if (profile.kind === 'gpu') {
     const { N, H, W, C, K, O, OH, OW } = geometry;
     const outputTiles = Math.ceil(O / ((fused.tile.columns ?? 1) * fused.tile.group[0]));

@@ -7,13 +7,13 @@ const errors: string[] = [];
 let page: Page;
 
 beforeAll(async () => {
-  page = await openPage('/demo/');
+  page = await openPage('/demo/#filters');
   page.on('pageerror', (error) => errors.push(String(error)));
   await settled();
 });
 afterAll(() => page.close());
 
-const settled = () => page.waitForSelector('main:not([data-state=working])', { timeout: 60_000 });
+const settled = () => page.waitForSelector('#photo:not([data-state=working])', { timeout: 60_000 });
 const text = (selector: string) => page.$eval(selector, ({ textContent }) => textContent?.trim() ?? '');
 const report = () => page.$eval('#report', (element) => Object.fromEntries(Object.entries((element as HTMLElement).dataset)));
 

@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
 import { expect, test } from 'vitest';
 import type * as reference from '../src/reference.js';
+import { VERSION } from '../src/tuning.js';
 
 const root = new URL('../', import.meta.url);
 const read = (file: string) => readFileSync(new URL(file, root), 'utf8');
@@ -36,6 +37,10 @@ test('minified and gzipped, everything takes at most 25 KiB', async () => {
   console.log(`minified and gzipped: ${bytes} bytes in ${chunks.length} files`);
   expect(bytes).toBeGreaterThan(5000);
   expect(bytes).toBeLessThanOrEqual(25 * 1024);
+});
+
+test('saved tuning bears the version of the package', () => {
+  expect(VERSION).toBe((JSON.parse(read('package.json')) as { version: string }).version);
 });
 
 test('the published package has no dependencies and only the build', () => {

@@ -1,5 +1,5 @@
 import {
-  type ConvolutionDescriptor, DeviceLostError, PipelineManager, SepconvError, separableConv2d, type Shape4D, type Tensor4D,
+  type ConvolutionDescriptor, DeviceLostError, PipelineManager, type SavedTuning, SepconvError, separableConv2d, type Shape4D, type Tensor4D,
   UnsupportedError, ValueError,
 } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
@@ -307,6 +307,64 @@ export const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     manager.destroy();
     checkClose(await separableConv2d(x, description.depthwiseFilter, description.pointwiseFilter, description),
       separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description), 20, 'shared manager');
+  },
+
+  async 'warmUp compiles once what MobileNetV1 needs, and tells how far it is'() {
+    const device = await borrowedDevice();
+    const manager = await PipelineManager.create({ device });
+    const compiles = counted(device, 'createComputePipelineAsync');
+    const layers = [
+      [112, 32, 64, 1], [112, 64, 128, 2], [56, 128, 128, 1], [56, 128, 256, 2], [28, 256, 256, 1], [28, 256, 512, 2],
+      ...Array.from({ length: 5 }, () => [14, 512, 512, 1]), [14, 512, 1024, 2], [7, 1024, 1024, 1],
+    ].map(([size, C, O, strides]) => ({
+      inputShape: [1, size!, size!, C!], depthwiseFilter: { shape: [3, 3, C!, 1] }, pointwiseFilter: { shape: [1, 1, C!, O!] },
+      padding: 'SAME', strides: strides!,
+    } as const));
+    const progress: string[] = [];
+    await manager.warmUp(layers, { onProgress: (compiled, total) => progress.push(`${compiled}/${total}`) });
+    check(compiles() === progress.length && compiles() <= 6, `${compiles()} pipelines for 13 layers`);
+    check(progress.at(-1) === `${compiles()}/${compiles()}`, `progress ${progress.join()}`);
+    const [{ inputShape, strides }] = layers as [(typeof layers)[number]];
+    await manager.prepare({ ...layer(inputShape, 1, 64), strides });
+    check(compiles() === progress.length, 'prepare compiled again');
+    await checkThrows(() => manager.warmUp([{ ...layers[0]!, strides: 0 }]), ValueError, 'strides must be');
+    manager.destroy();
+    device.destroy();
+  },
+
+  async 'tuning measures once, is saved and loaded, and ignores what it does not know'() {
+    const device = await borrowedDevice();
+    const description = layer([1, 12, 12, 8], 1, 8);
+    const x = tensor(1, 12, 12, 8);
+    const expected = separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description);
+    const measuring = await PipelineManager.create({ device, tuning: 'measure' });
+    const submits = counted(device.queue, 'submit');
+    const [first, again] = await Promise.all([measuring.prepare(description), measuring.prepare(description)]);
+    const measured = submits();
+    check(measured > 4 && first.strategy === again.strategy, `${measured} submits`);
+    await measuring.prepare(description);
+    check(submits() === measured, 'a known geometry was measured again');
+    checkClose(await first.run(x), expected, 20, 'measured');
+    const saved = JSON.parse(JSON.stringify(measuring.exportTuning())) as SavedTuning;
+    const [[key, choice]] = Object.entries(saved.choices) as [[string, SavedTuning['choices'][string]]];
+    check(Object.keys(saved.choices).length === 1 && choice.strategy === first.strategy, JSON.stringify(saved));
+    const usual = (await (await PipelineManager.create({ device })).prepare(description)).strategy;
+    const other = usual === 'fused' ? 'two-pass' : 'fused';
+    const table = { ...saved, choices: { [key]: { ...choice, strategy: other }, broken: null, unknown: { strategy: 'fused', preset: 'toString' } } };
+    const strategyWith = async (tuning: unknown) => {
+      const manager = await PipelineManager.create({ device, tuning: tuning as SavedTuning });
+      const conv = await manager.prepare(description);
+      checkClose(await conv.run(x), expected, 20, 'loaded');
+      manager.destroy();
+      return conv.strategy;
+    };
+    check((await strategyWith(table)) === other, 'the saved choice was not taken');
+    for (const foreign of [null, {}, { ...table, version: '0.0.0' }, { ...table, adapter: 'other' }, { ...table, choices: null }]) {
+      check((await strategyWith(foreign)) === usual, `a foreign table was taken: ${JSON.stringify(foreign)}`);
+    }
+    await checkThrows(() => strategyWith('fast'), ValueError, "tuning must be 'measure' or a table of exportTuning, got 'fast'");
+    measuring.destroy();
+    device.destroy();
   },
 
   async 'the largest error is at most 2e-6 of the largest value for K up to 1024'() {

@@ -1,0 +1,241 @@
+import { DeviceLostError, type PipelineManager, type Tensor4D } from 'sepconv-webgpu';
+import { clearErrors, showError, showFaces, showFailure, showLayers, showLive, showProgress, showState, showStrategies, showTimes,
+  showVerdict, type Totals } from './detect-report.js';
+import { adapterText, currentManager } from './gpu.js';
+import { latest } from './latest.js';
+import { Detector, type Picture, sizeOf } from './networks/detector.js';
+import { type DetectorId, detectors, loadNetwork } from './networks/load.js';
+import type { Network } from './networks/network.js';
+import { verify } from './networks/verify.js';
+import { element, messageOf, onPageError, savePng, setText } from './page.js';
+import { decodePhoto } from './photo.js';
+import { firstPhoto, type PhotoSource, setUpPhotos } from './photos.js';
+
+/** A picture as it was given to the detector, with what came out. */
+interface Seen { readonly picture: Picture; readonly network: Network; readonly heads: readonly Tensor4D[] }
+
+const canvas = element('faces', HTMLCanvasElement);
+const video = element('video', HTMLVideoElement);
+const webcam = element('webcam', HTMLButtonElement);
+const threshold = element('threshold', HTMLInputElement);
+const verifyButton = element('verify', HTMLButtonElement);
+const compareButton = element('compare', HTMLButtonElement);
+
+let source = firstPhoto();
+let decoded: { source: PhotoSource; photo: ImageBitmap } | undefined;
+let seen: Seen | undefined;
+let verifying: AbortController | undefined;
+const ready = new Map<DetectorId, { manager: PipelineManager; detector: Promise<Detector> }>();
+
+const chosenDetector = (): DetectorId =>
+  document.querySelector<HTMLInputElement>('[name=detector]:checked')!.value as DetectorId;
+
+/** The chosen detector, loaded and compiled at its first use, and again on a new device. */
+async function currentDetector(): Promise<Detector> {
+  const id = chosenDetector();
+  const manager = await currentManager();
+  setText('detect-adapter', adapterText(manager));
+  const known = ready.get(id);
+  if (known?.manager === manager) return known.detector;
+  const create = async (): Promise<Detector> => {
+    const network = await loadNetwork(id, (share) => showProgress('Loading the weights', share / 2));
+    return Detector.create(manager, network, 'auto', (share) => showProgress('Compiling the kernels', 0.5 + share / 2));
+  };
+  const detector = create();
+  ready.set(id, { manager, detector });
+  detector.catch(() => ready.delete(id));
+  return detector;
+}
+
+async function currentPhoto(): Promise<ImageBitmap> {
+  if (decoded?.source === source) return decoded.photo;
+  const wanted = source;
+  const photo = await decodePhoto(await wanted.load(), wanted.name);
+  decoded = { source: wanted, photo }; // The one before may still be shown: it goes with its last reader.
+  return photo;
+}
+
+/** Draws the last picture with the faces above the threshold. */
+function draw(): void {
+  if (seen === undefined) return;
+  const { picture, network, heads } = seen;
+  const faces = network.decode(heads, sizeOf(picture), threshold.valueAsNumber / 100);
+  showFaces(canvas, picture, faces, network.id);
+}
+
+async function run(signal: AbortSignal): Promise<void> {
+  const photo = await currentPhoto();
+  signal.throwIfAborted();
+  showFaces(canvas, photo, undefined, chosenDetector());
+  const detector = await currentDetector();
+  signal.throwIfAborted();
+  showProgress('Looking for faces', 1);
+  showLayers(detector);
+  // Measured twice, because the first time counts what a driver does at first use.
+  await detector.run(photo);
+  signal.throwIfAborted();
+  const start = performance.now();
+  const heads = await detector.run(photo);
+  const wall = performance.now() - start;
+  seen = { picture: photo, network: detector.network, heads };
+  draw();
+  signal.throwIfAborted();
+  const times = await detector.measure(photo);
+  signal.throwIfAborted();
+  showTimes(times, wall);
+  showState('done');
+}
+
+const requestRun = latest(async (signal) => {
+  try {
+    await run(signal);
+  } catch (error) {
+    if (!signal.aborted) fail(error);
+  }
+});
+
+function fail(error: unknown): void {
+  const message = messageOf(error);
+  showFailure(error instanceof DeviceLostError ? `${message} Change any setting to start again on a new device.` : message);
+}
+
+function request(): void {
+  stopVerifying();
+  showState('working');
+  clearErrors();
+  requestRun();
+}
+
+/** Frame by frame: what is shown is the frame that the boxes belong to, however long the detector took. */
+async function runLive(): Promise<void> {
+  const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: 'user' } });
+  video.srcObject = stream;
+  await video.play();
+  webcam.setAttribute('aria-pressed', 'true');
+  webcam.textContent = 'Stop the webcam';
+  stopVerifying();
+  clearErrors();
+  let last = performance.now();
+  let rate = 0;
+  let measured: Detector | undefined;
+  while (video.srcObject === stream) {
+    const detector = await currentDetector();
+    const frame = await createImageBitmap(video);
+    if (measured !== detector) {
+      showLayers(detector);
+      const times = await detector.measure(frame);
+      showTimes(times, times.milliseconds.reduce((a, b) => a + b));
+      measured = detector;
+    }
+    const heads = await detector.run(frame);
+    if (video.srcObject !== stream) break;
+    const before = seen?.picture;
+    seen = { picture: frame, network: detector.network, heads };
+    draw();
+    if (before instanceof ImageBitmap && before !== decoded?.photo) before.close();
+    const now = performance.now();
+    rate = rate === 0 ? 1000 / (now - last) : 0.8 * rate + 200 / (now - last);
+    last = now;
+    showLive(rate);
+    showState('live');
+    await new Promise(requestAnimationFrame);
+  }
+}
+
+/** Turns the camera off; the last frame stays. */
+export function stopWebcam(): void {
+  const stream = video.srcObject as MediaStream | null;
+  if (stream === null) return;
+  video.srcObject = null;
+  for (const track of stream.getTracks()) track.stop();
+  webcam.setAttribute('aria-pressed', 'false');
+  webcam.textContent = 'Use the webcam';
+  showLive(undefined);
+  showState('done');
+}
+
+function toggleWebcam(): void {
+  if (video.srcObject !== null) {
+    stopWebcam();
+    return;
+  }
+  runLive().catch((error: unknown) => {
+    stopWebcam();
+    fail(error instanceof DOMException ? new Error(`The webcam cannot be used: ${error.message}`) : error);
+  });
+}
+
+function stopVerifying(): void {
+  verifying?.abort(new Error('replaced'));
+  verifying = undefined;
+}
+
+/** The last picture on the CPU too, layer by layer. */
+async function verifyLast(): Promise<void> {
+  const controller = new AbortController();
+  verifying = controller;
+  verifyButton.disabled = true;
+  clearErrors();
+  showVerdict('running', 'Computing every layer on the CPU…');
+  try {
+    const detector = await currentDetector();
+    await verify(detector, showError, controller.signal);
+    showVerdict('done');
+  } catch (error) {
+    if (!controller.signal.aborted) showVerdict('failed', messageOf(error));
+  } finally {
+    verifyButton.disabled = false;
+  }
+}
+
+/** The same network with the other strategies. */
+async function compareStrategies(): Promise<void> {
+  if (seen === undefined) return;
+  compareButton.disabled = true;
+  try {
+    const totals: Totals = {};
+    const { picture, network } = seen;
+    for (const strategy of ['auto', 'fused', 'two-pass'] as const) {
+      showStrategies(totals, strategy);
+      const detector = strategy === 'auto' ? await currentDetector() : await Detector.create(await currentManager(), network, strategy);
+      await detector.run(picture);
+      const times = await detector.measure(picture);
+      totals[strategy] = times.milliseconds.reduce((a, b) => a + b);
+      if (strategy !== 'auto') detector.destroy();
+    }
+    showStrategies(totals);
+  } catch (error) {
+    fail(error);
+  } finally {
+    compareButton.disabled = false;
+  }
+}
+
+/** Sets the tab up and runs it for the first time. */
+export function openDetector({ adapterKind }: PipelineManager): void {
+  onPageError(showFailure);
+  setUpPhotos('detect-', element('detect', HTMLElement), (photo) => {
+    stopWebcam();
+    source = photo;
+    request();
+  });
+  for (const radio of document.querySelectorAll<HTMLInputElement>('[name=detector]')) {
+    radio.checked = radio.value === (adapterKind === 'software' ? 'tiny' : 'ssd');
+    radio.addEventListener('change', () => {
+      setText('detector-about', detectors[chosenDetector()].about);
+      if (video.srcObject === null) request();
+    });
+  }
+  setText('detector-about', detectors[chosenDetector()].about);
+  threshold.addEventListener('input', () => {
+    element('threshold-value', HTMLOutputElement).value = (threshold.valueAsNumber / 100).toFixed(2);
+    draw();
+  });
+  element('detect-controls', HTMLFormElement).addEventListener('submit', (event) => event.preventDefault());
+  webcam.addEventListener('click', toggleWebcam);
+  webcam.hidden = !('mediaDevices' in navigator);
+  verifyButton.addEventListener('click', () => void verifyLast());
+  compareButton.addEventListener('click', () => void compareStrategies());
+  element('save-faces', HTMLButtonElement).addEventListener('click', () => savePng(canvas, 'faces'));
+  request();
+}

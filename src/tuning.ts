@@ -1,0 +1,110 @@
+import type { Convolution } from './convolution.js';
+import type { Geometry } from './geometry.js';
+import { candidates, type Choice, type Strategy } from './plan.js';
+import { type DeviceProfile, presets } from './presets.js';
+
+/** The library's version: what was measured with another is not trusted. */
+export const VERSION = '0.1.0';
+
+/** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
+export interface SavedTuning {
+  readonly version: string;
+  readonly adapter: string;
+  /** The fastest choice for each geometry that was measured. */
+  readonly choices: Readonly<Record<string, Choice>>;
+}
+
+const SAMPLES = 3;
+/** Milliseconds that a sample should last, for the clock's sake, and runs that it takes at most. */
+const [SAMPLE_TIME, MOST_RUNS] = [10, 20];
+
+/** Measured choices of one device. */
+export class Tuning {
+  readonly #device: GPUDevice;
+  readonly #profile: DeviceProfile;
+  readonly #measures: boolean;
+  readonly #choices = new Map<string, Choice>();
+  /** The measurement under way: one at a time, so that none disturbs another. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** A table of another version or adapter, or one that is no table, is ignored. */
+  constructor(device: GPUDevice, profile: DeviceProfile, tuning?: 'measure' | SavedTuning) {
+    this.#device = device;
+    this.#profile = profile;
+    this.#measures = tuning === 'measure';
+    const saved = typeof tuning === 'object' ? tuning : undefined;
+    if (saved?.version !== VERSION || saved.adapter !== adapterName(device)) return;
+    for (const [key, choice] of Object.entries(saved.choices ?? {})) {
+      if (isChoice(choice)) this.#choices.set(key, choice);
+    }
+  }
+
+  /** The choice for a geometry, measured now if that is wanted and new; undefined: the plan's own. */
+  choose(geometry: Geometry, strategy: Strategy, prepare: (choice: Choice) => Promise<Convolution>): Promise<Choice | undefined> {
+    const key = [...Object.values(geometry).map((value) => (typeof value === 'object' ? value.kind : value)), strategy].join(' ');
+    const choose = async (): Promise<Choice | undefined> => {
+      const known = this.#choices.get(key);
+      if (known || !this.#measures) return known;
+      const fastest = await this.#fastest(candidates(geometry, this.#profile, strategy), prepare);
+      if (fastest) this.#choices.set(key, fastest);
+      return fastest;
+    };
+    if (!this.#measures) return choose();
+    const choice = this.#last.then(choose);
+    this.#last = choice.catch(() => undefined);
+    return choice;
+  }
+
+  export(): SavedTuning {
+    return { version: VERSION, adapter: adapterName(this.#device), choices: Object.fromEntries(this.#choices) };
+  }
+
+  async #fastest(choices: readonly Choice[], prepare: (choice: Choice) => Promise<Convolution>): Promise<Choice | undefined> {
+    let fastest: { choice: Choice; time: number } | undefined;
+    for (const choice of choices) {
+      const convolution = await prepare(choice).catch(() => undefined); // A candidate that cannot run is no candidate.
+      if (!convolution) continue;
+      const time = await this.#time(convolution);
+      if (!fastest || time < fastest.time) fastest = { choice, time };
+    }
+    return fastest?.choice;
+  }
+
+  /** Milliseconds of one run by the wall clock, the least of some samples; destroys the convolution. */
+  async #time(convolution: Convolution): Promise<number> {
+    const device = this.#device;
+    const buffer = (byteLength: number): GPUBuffer =>
+      device.createBuffer({ label: 'sepconv-webgpu tuning', size: Math.max(16, byteLength), usage: GPUBufferUsage.STORAGE });
+    const [N, H, W, C] = convolution.inputShape;
+    const [input, output] = [buffer(N * H * W * C * Float32Array.BYTES_PER_ELEMENT), buffer(convolution.outputByteLength)];
+    const sample = async (runs: number): Promise<number> => {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (let run = 0; run < runs; run++) convolution.encode(pass, { input, output });
+      pass.end();
+      const start = performance.now();
+      device.queue.submit([encoder.finish()]);
+      await device.queue.onSubmittedWorkDone();
+      return (performance.now() - start) / runs;
+    };
+    try {
+      const first = await sample(1);
+      const runs = Math.max(1, Math.min(MOST_RUNS, Math.floor(SAMPLE_TIME / first)));
+      let least = Infinity;
+      for (let i = 0; i < SAMPLES; i++) least = Math.min(least, await sample(runs));
+      return least;
+    } finally {
+      input.destroy();
+      output.destroy();
+      convolution.destroy();
+    }
+  }
+}
+
+function isChoice(choice: unknown): choice is Choice {
+  const { strategy, preset } = (choice ?? {}) as Partial<Choice>;
+  return (strategy === 'fused' || strategy === 'two-pass') && typeof preset === 'string' && Object.hasOwn(presets, preset);
+}
+
+const adapterName = ({ adapterInfo: { vendor, architecture, device, description } }: GPUDevice): string =>
+  [vendor, architecture, device, description].join(' ').trim();

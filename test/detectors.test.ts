@@ -1,0 +1,68 @@
+import type { Page } from 'puppeteer';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { overlap } from '../demo/networks/faces.js';
+import { LAYER_TOLERANCE } from '../demo/networks/verify.js';
+import { openPage } from './browser.js';
+import type { Detection } from './detectors-page.js';
+
+const photos = [1, 2, 3, 4, 5, 6].map((n) => `sample${n}.jpg`);
+const pageErrors: string[] = [];
+let page: Page;
+/** face-api computes on one thread, which takes long: two more pages do it while the tests run. */
+let others: Page[];
+const theirs = new Map<string, Promise<Detection>>();
+
+beforeAll(async () => {
+  const opened = await Promise.all([1, 2, 3].map(() => openPage('/test/detectors.html')));
+  await Promise.all(opened.map((one) => one.waitForFunction(() => 'detectors' in window)));
+  page = opened[0]!;
+  page.on('pageerror', (error) => pageErrors.push(String(error)));
+  others = opened.slice(1);
+  for (const [i, other] of others.entries()) {
+    let last: Promise<unknown> = Promise.resolve();
+    for (const id of ['tiny', 'ssd'] as const) {
+      for (const photo of photos.filter((_, at) => at % others.length === i)) {
+        const result = last.then(() => other.evaluate((...args) => window.detectors.theirs(...args), id, photo));
+        result.catch(() => undefined); // reported by the test that waits for it
+        theirs.set(`${id} ${photo}`, last = result);
+      }
+    }
+  }
+});
+afterAll(async () => {
+  await Promise.all([page, ...others].map((opened) => opened.close()));
+  expect(pageErrors).toEqual([]);
+});
+
+describe.each(['tiny', 'ssd'] as const)('%s', (id) => {
+  test('every layer agrees with the CPU reference', async () => {
+    const layers = await page.evaluate((...args) => window.detectors.verifyLayers(...args), id, photos[0]!);
+    expect(layers.filter(({ maxError }) => !(maxError <= LAYER_TOLERANCE))).toEqual([]);
+    const worst = layers.reduce((most, layer) => (layer.maxError > most.maxError ? layer : most));
+    console.log(`${id}: ${layers.length} layers, largest error ${worst.maxError.toExponential(1)} in ${worst.name}`);
+  });
+
+  test('no frame but the first makes GPU resources', async () => {
+    const made = await page.evaluate((...args) => window.detectors.resourcesMade(...args), id, id === 'tiny' ? 200 : 20);
+    expect(Object.values(made).every((count) => count === 0), JSON.stringify(made)).toBe(true);
+  });
+
+  test.each(photos)('finds the faces of face-api on tfjs-cpu in %s', async (photo) => {
+    const ours = await page.evaluate((...args) => window.detectors.ours(...args), id, photo);
+    const theirDetection = await theirs.get(`${id} ${photo}`)!;
+    expect(theirDetection.faces.length).toBeGreaterThan(0);
+    expect(ours.faces).toHaveLength(theirDetection.faces.length);
+    for (const face of theirDetection.faces) {
+      const twins = ours.faces.filter(({ box }) => overlap(box, face.box) > 0.9);
+      expect(twins, `faces at ${face.box.join()}`).toHaveLength(1);
+      expect(Math.abs(twins[0]!.score - face.score)).toBeLessThan(0.03);
+    }
+
+    expect(ours.heads.map((head) => head.length)).toEqual(theirDetection.heads.map((head) => head.length));
+    for (const [i, head] of theirDetection.heads.entries()) {
+      const largest = head.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      const error = head.reduce((most, value, at) => Math.max(most, Math.abs(value - ours.heads[i]![at]!)), 0);
+      expect(error / largest, `head ${i}`).toBeLessThan(1e-3);
+    }
+  });
+});
