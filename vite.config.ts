@@ -21,7 +21,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/setup.ts',
     fileParallelism: false, // A software adapter takes all cores for itself.
-    testTimeout: 60_000,
+    testTimeout: 240_000, // Generous: machines may do much else at the same time.
     hookTimeout: 60_000,
   },
 });

@@ -67,6 +67,11 @@ export const presets = {
     pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 2, columns: 4, chunk: 32 } },
     fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 2, rows: 2, columns: 4, chunk: 32 } },
   },
+  gpuThin: {
+    depthwise: { kernel: 'depthwise', tile: { group: [64, 1], height: 1, width: 4 } },
+    pointwise: { kernel: 'pointwise', tile: { group: [64, 1], rows: 2, columns: 32 } },
+    fused: { kernel: 'fused', tile: { group: [64, 1], width: 1, columns: 32 } },
+  },
 } as const satisfies Record<string, Preset>;
 
 export type PresetName = keyof typeof presets;
@@ -76,11 +81,14 @@ const LIGHT = 8e6;
 
 /** Workgroups of 64 pixels by 64 output channels below which a large GPU would stand half idle. */
 const FEW = 128;
+/** Channels between the passes, and output channels, up to which one invocation can hold all of a pixel in registers. */
+const THIN = 32;
 
 /** The presets that suit a device, the one for this geometry first. */
 export function presetsFor(geometry: Geometry, { kind, subgroups, limits }: DeviceProfile): readonly [PresetName, ...PresetName[]] {
   if (kind === 'gpu') {
-    const { N, OH, OW, O } = geometry;
+    const { N, OH, OW, K, O } = geometry;
+    if (K <= THIN && O <= THIN) return ['gpuThin', 'gpu'];
     return Math.ceil(N * OH * OW / 64) * Math.ceil(O / 64) < FEW ? ['gpuFewPixels', 'gpu'] : ['gpu', 'gpuFewPixels'];
   }
   const light = elements(outputShape(geometry)) * geometry.K < LIGHT;
@@ -113,7 +121,7 @@ function fit({ kernel, tile }: Choice, most: number): Choice {
 export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, { depthwise, fused }: Preset): 'fused' | 'two-pass' {
   if (profile.kind === 'gpu') {
     const { N, H, W, C, K, O, OH, OW } = geometry;
-    const outputTiles = Math.ceil(O / ((fused.tile.columns ?? 1) * fused.tile.group[0]));
+    const outputTiles = Math.ceil(O / ((fused.tile.columns ?? 1) * (fused.kernel === 'fused-tiled' ? fused.tile.group[0] : 1)));
     const [input, intermediate] = [N * H * W * C, N * OH * OW * K];
     return outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';
   }

@@ -25,16 +25,21 @@ export interface Problem {
   readonly bias: Float32Array | undefined;
 }
 
-export function problem({ input, filter: [KH, KW, M], O, biases, ...options }: Case, seed: number): Problem {
-  const C = input[3];
-  const shapes = { input, depthwiseFilter: [KH, KW, C, M], pointwiseFilter: [1, 1, C * M, O] };
-  const geometry = resolveGeometry(shapes, { allowOverparameterized: true, ...options });
+const shapesOf = ({ input, filter: [KH, KW, M], O }: Case) =>
+  ({ input, depthwiseFilter: [KH, KW, input[3], M], pointwiseFilter: [1, 1, input[3] * M, O] });
+
+export const geometryOf = (one: Case): Geometry => resolveGeometry(shapesOf(one), { allowOverparameterized: true, ...one });
+
+export function problem(one: Case, seed: number): Problem {
+  const geometry = geometryOf(one);
+  const shapes = shapesOf(one);
+  const { K, O } = geometry;
   const next = random(seed);
   const draw = (shape: readonly number[]) => randomData(elements(shape), next);
   return {
     geometry, input: draw(shapes.input), depthwiseFilter: draw(shapes.depthwiseFilter),
     pointwiseFilter: draw(shapes.pointwiseFilter),
-    depthwiseBias: biases ? draw([C * M]) : undefined, bias: biases ? draw([O]) : undefined,
+    depthwiseBias: one.biases ? draw([K]) : undefined, bias: one.biases ? draw([O]) : undefined,
   };
 }
 

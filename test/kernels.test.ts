@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPage } from './browser.js';
+import { type PresetName, presets } from '../src/presets.js';
 import { type Case, cases } from './cases.js';
 import type { Report } from './page.js';
 
@@ -18,19 +19,19 @@ afterAll(() => page.close());
 /** A software adapter takes seconds to compile a large workgroup with barriers, so that most cases run with a small one. */
 const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
 
-const GPU = { kind: 'gpu', subgroups: false } as const;
-/** Every kernel is reached by one of these. */
-const PROFILES = [{ kind: 'software', subgroups: true }, { kind: 'software', subgroups: false }, GPU] as const;
-type Profiles = readonly (typeof PROFILES)[number][];
+/** Between them these presets have every kernel; their tiles are light. */
+const LIGHT: readonly PresetName[] = ['lightQuads', 'lightRegisters', 'gpu'];
 
-function run(batch: readonly Case[], profiles: Profiles = PROFILES, limits: Record<string, number> = SMALL_WORKGROUPS): Promise<Report[]> {
-  return page.evaluate((c, p, s, l) => window.tests.checkKernels(c, p, s, l), batch as Case[], profiles as [...Profiles], seed, limits);
+function run(batch: readonly Case[], names = LIGHT, limits: Record<string, number> = SMALL_WORKGROUPS): Promise<Report[]> {
+  return page.evaluate((c, p, s, l) => window.tests.checkKernels(c, p, s, l), batch as Case[], names as PresetName[], seed, limits);
 }
 
 const failures = (reports: readonly Report[]) => reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
 
+const small = cases.filter(({ name }) => !name.startsWith('large'));
+
 describe('each kernel against its stage of the reference', () => {
-  test.each(cases.map((one) => [one.name, one] as const))('%s', async (_, one) => {
+  test.each(small.map((one) => [one.name, one] as const))('%s', async (_, one) => {
     const reports = await run([one]);
     expect(reports.length).toBeGreaterThan(0);
     expect(failures(reports)).toEqual([]);
@@ -39,20 +40,24 @@ describe('each kernel against its stage of the reference', () => {
 
 const named = (pattern: RegExp) => cases.filter(({ name }) => pattern.test(name));
 
+test.each(Object.keys(presets) as PresetName[])('the preset %s in full size', { timeout: 180_000 }, async (name) => {
+  const batch = named(/^(large.*|rate_4_multiplier_3|padding_explicit|activation_silu_o7)$/);
+  expect(batch.length).toBeGreaterThanOrEqual(6);
+  expect(failures(await run(batch, [name], {}))).toEqual([]);
+});
+
 describe('limits', () => {
-  test('workgroups of full size', async () => {
-    expect(failures(await run(named(/^(c_gt_tile|c_prime|multiplier_3|rate_unequal|activation_silu_o7)$/), [GPU], {}))).toEqual([]);
-  });
   test('grids beyond the workgroups of one dimension (tfjs #8373, llama.cpp #19965)', async () => {
-    const limits = { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 7 };
-    expect(failures(await run(named(/gt_tile|batch_3|activation_silu/), PROFILES, limits))).toEqual([]);
+    const limits = { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 16 };
+    expect(failures(await run(named(/gt_tile|batch_3|activation_silu/), LIGHT, limits))).toEqual([]);
   });
   test('a real grid beyond 65,535 workgroups', async () => {
-    const one: Case = { name: 'rows_4200', input: [1, 4200, 520, 1], filter: [1, 1, 1], O: 1, padding: 'SAME' };
-    expect(failures(await run([one], PROFILES.slice(0, 1)))).toEqual([]);
+    const one: Case = { name: 'rows_16400', input: [1, 16400, 260, 1], filter: [1, 1, 1], O: 1, padding: 'SAME' };
+    expect(failures(await run([one], ['lightRegisters']))).toEqual([]);
   });
   test('one invocation a workgroup, fewer than compatibility mode has (tfjs #5494, onnxruntime #25962)', async () => {
-    expect(failures(await run(named(/^(c_|o_|rate_)/), PROFILES, { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
+    const batch = named(/^(c_|o_|rate_)/);
+    expect(failures(await run(batch, ['lightRegisters', 'gpu'], { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
   });
 });
 
@@ -91,11 +96,11 @@ test('random geometries', { timeout: 600_000 }, async () => {
 
 const sum = ([a, b]: readonly [number, number]) => a + b;
 
-/** In portions, so that progress shows; with the small tiles, because large ones take a software adapter long to compile. */
+/** In portions, so that progress shows. */
 async function runAll(batch: readonly Case[]): Promise<Report[]> {
   const reports: Report[] = [];
   for (let start = 0; start < batch.length; start += 500) {
-    reports.push(...(await run(batch.slice(start, start + 500), [GPU])));
+    reports.push(...(await run(batch.slice(start, start + 500), ['lightQuads'])));
     console.log(`${Math.min(start + 500, batch.length)} of ${batch.length} geometries, ${reports.length} comparisons`);
   }
   return reports;

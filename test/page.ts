@@ -3,7 +3,7 @@ import { kernels, type Operand } from '../src/kernels.js';
 import { PipelineManager } from '../src/manager.js';
 import { PipelineCache } from '../src/pipelines.js';
 import { type Plan, plan } from '../src/plan.js';
-import type { DeviceProfile } from '../src/presets.js';
+import type { DeviceProfile, PresetName } from '../src/presets.js';
 import {
   type Case, expectedDepthwise, expectedPointwise, expectedSeparable, isTranscendental, type Problem, problem,
 } from './cases.js';
@@ -13,7 +13,7 @@ import { runScenario } from './scenarios.js';
 /** Runs in a real browser: what the tests in Node ask of the GPU, many cases a call. */
 
 export interface Report extends Partial<Comparison> {
-  /** Case, adapter kind and kernel variant. */
+  /** Case, preset and kernel variants. */
   readonly title: string;
 }
 
@@ -30,32 +30,29 @@ const pipelines = new PipelineCache(device);
 const uncaptured: string[] = [];
 device.addEventListener('uncapturederror', ({ error }) => uncaptured.push(error.message));
 
-/** Runs each case with each profile's kernels, fused and in two passes, and compares every stage with its reference. */
+/** Runs each case with each preset's kernels, fused and in two passes, and compares every stage with its reference. */
 export async function checkKernels(
-  cases: readonly Case[], profiles: readonly Omit<DeviceProfile, 'limits'>[], seed: number, limits: Partial<GPUSupportedLimits> = {},
+  cases: readonly Case[], presets: readonly PresetName[], seed: number, limits: Partial<GPUSupportedLimits> = {},
 ): Promise<Report[]> {
+  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = device.limits;
+  const profile: DeviceProfile = {
+    kind: 'software', subgroups: true,
+    limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, ...limits },
+  };
   const reports: Report[] = [];
   for (let start = 0; start < cases.length; start += 50) {
     const jobs = await Promise.all(cases.slice(start, start + 50).flatMap((one, index) => {
       const shared = problem(one, seed + start + index);
-      return profiles.flatMap((profile) => (['fused', 'two-pass'] as const).map(async (strategy): Promise<Job> => {
-        const planned = plan(shared.geometry, { ...profile, limits: limited(limits) }, strategy);
+      return presets.flatMap((preset) => (['fused', 'two-pass'] as const).map(async (strategy): Promise<Job> => {
+        const planned = plan(shared.geometry, profile, strategy, one.name, preset);
         await Promise.all(planned.dispatches.map((dispatch) => pipelines.pipeline(dispatch)));
-        const title = `${one.name} [${profile.kind}: ${planned.dispatches.map(({ name }) => name).join(' + ')}]`;
+        const title = `${one.name} [${preset}: ${planned.dispatches.map(({ name }) => name).join(' + ')}]`;
         return { title, problem: shared, plan: planned, written: new Map() };
       }));
     }));
     reports.push(...(await runJobs(jobs)));
   }
   return [...reports, ...uncaptured.splice(0).map((failure) => ({ title: 'uncaptured GPU error', failure }))];
-}
-
-/** The device's limits, some of them replaced by smaller ones. */
-function limited(limits: Partial<GPUSupportedLimits>) {
-  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = device.limits;
-  return {
-    maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, ...limits,
-  };
 }
 
 async function runJobs(jobs: readonly Job[]): Promise<Report[]> {

@@ -4,12 +4,16 @@ import { create } from 'webgpu';
 import { activations } from '../src/activation.js';
 import { type KernelName, kernels } from '../src/kernels.js';
 import { plan } from '../src/plan.js';
-import { cases, problem } from './cases.js';
+import { type DeviceProfile, type PresetName, presets } from '../src/presets.js';
+import { cases, geometryOf } from './cases.js';
 
 /** WebGPU's default limits, which every kernel must do with. */
-const limits = {
-  maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535,
-  maxComputeInvocationsPerWorkgroup: 256,
+const profile: DeviceProfile = {
+  kind: 'software', subgroups: true,
+  limits: {
+    maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535,
+    maxComputeInvocationsPerWorkgroup: 256,
+  },
 };
 
 // Dawn's null backend runs the real compiler, with its checks of types, uniformity and limits, and executes nothing.
@@ -48,14 +52,12 @@ test.each(readdirSync(folder))('%s compiles as it stands', async (file) => {
 });
 
 describe('every variant that the cases reach compiles, under its own name', () => {
-  test.each([
-    { kind: 'software', subgroups: true }, { kind: 'software', subgroups: false }, { kind: 'gpu', subgroups: false },
-  ] as const)('%o', async (profile) => {
+  test.each(Object.keys(presets) as PresetName[])('%s', async (preset) => {
     const sources = new Map<string, { kernel: KernelName; source: string }>();
     for (const one of cases) {
-      const { geometry } = problem({ ...one, input: [one.input[0], one.input[1], one.input[2], one.input[3]] }, 1);
+      const geometry = geometryOf(one);
       for (const strategy of ['fused', 'two-pass'] as const) {
-        for (const { kernel, name, source } of plan(geometry, { ...profile, limits }, strategy).dispatches) {
+        for (const { kernel, name, source } of plan(geometry, profile, strategy, one.name, preset).dispatches) {
           expect(sources.get(name)?.source ?? source, `${name} names two programs`).toBe(source);
           sources.set(name, { kernel, source });
         }
