@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import type { Browser, Page } from 'puppeteer';
-import { build, preview } from 'vite';
+import { build, mergeConfig, preview } from 'vite';
 import { launchBrowser } from '../../demo/browser.js';
 import config from '../../vite.config.js';
 import { expectedOf } from './contender.js';
@@ -29,7 +29,8 @@ const PAGE = '<!doctype html><title>Benchmark</title><link rel="icon" href="data
 export async function publish(): Promise<Site> {
   const folder = mkdtempSync(join(tmpdir(), 'sepconv-bench-'));
   await build({
-    root: here, configFile: false, logLevel: 'error', ...(config.resolve && { resolve: config.resolve }),
+    ...mergeConfig({ resolve: config.resolve }, { resolve: { alias: { litert: '@litertjs/core' } } }),
+    root: here, configFile: false, logLevel: 'error',
     publicDir: join(here, 'node_modules/@litertjs/core/wasm'), // LiteRT.js loads its code by path.
     plugins: [{
       name: 'tfjs-wasm-threads', // Its workers get a function as text, which minifying must not let name outer variables.

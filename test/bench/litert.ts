@@ -1,5 +1,5 @@
 import { Builder, type Offset } from 'flatbuffers';
-import { getWebGpuDevice, loadAndCompile, loadLiteRt, Tensor } from '@litertjs/core';
+import { getWebGpuDevice, loadAndCompile, loadLiteRt, Tensor } from 'litert'; // @litertjs/core: its own types change everybody's Float32Array
 import type { Problem } from '../cases.js';
 import { type Contender, transposed } from './contender.js';
 import { read } from './webgpu.js';

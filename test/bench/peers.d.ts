@@ -20,7 +20,7 @@ declare module 'onnxruntime-web/webgpu' {
   }
 }
 
-declare module '@litertjs/core' {
+declare module 'litert' {
   export class Tensor {
     constructor(data: Float32Array, shape: readonly number[]);
     moveTo(destination: 'webgpu'): Promise<Tensor>;
