@@ -18,6 +18,8 @@ export interface PipelineManagerOptions {
    * takes what was measured before. A table of another version or adapter is ignored.
    */
   readonly tuning?: 'measure' | SavedTuning;
+  /** Which kernels suit the device; default: what its adapter says of itself. */
+  readonly adapterKind?: AdapterKind;
 }
 
 export interface WarmUpOptions {
@@ -39,17 +41,21 @@ export class PipelineManager {
   #loss: GPUDeviceLostInfo | undefined;
   #destroyed = false;
 
-  /** @throws ValueError for an unknown `tuning`; UnsupportedError when no device is given and none can be had */
-  static async create({ device, tuning }: PipelineManagerOptions = {}): Promise<PipelineManager> {
+  /** @throws ValueError for an unknown option's value; UnsupportedError when no device is given and none can be had */
+  static async create({ device, tuning, adapterKind }: PipelineManagerOptions = {}): Promise<PipelineManager> {
     if (typeof tuning === 'string' && tuning !== 'measure') {
       throw new ValueError(`PipelineManager.create: tuning must be 'measure' or a table of exportTuning, got ${show(tuning)}`);
     }
-    return new PipelineManager(device ?? (await requestDevice()), device === undefined, tuning);
+    if (adapterKind !== undefined && adapterKind !== 'software' && adapterKind !== 'gpu') {
+      throw new ValueError(`PipelineManager.create: adapterKind must be 'software' or 'gpu', got ${show(adapterKind)}`);
+    }
+    const used = device ?? (await requestDevice());
+    return new PipelineManager(used, device === undefined, adapterKind ?? adapterKindOf(used), tuning);
   }
 
-  private constructor(device: GPUDevice, ownsDevice: boolean, tuning?: 'measure' | SavedTuning) {
+  private constructor(device: GPUDevice, ownsDevice: boolean, adapterKind: AdapterKind, tuning?: 'measure' | SavedTuning) {
     this.device = device;
-    this.adapterKind = adapterKindOf(device);
+    this.adapterKind = adapterKind;
     this.#ownsDevice = ownsDevice;
     this.lost = device.lost.then((info) => (this.#loss = info));
     this.#shared = {

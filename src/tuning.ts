@@ -78,8 +78,8 @@ export class Tuning {
     const [N, H, W, C] = convolution.inputShape;
     const [input, output] = [buffer(N * H * W * C * Float32Array.BYTES_PER_ELEMENT), buffer(convolution.outputByteLength)];
     const sample = async (runs: number): Promise<number> => {
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
+      const encoder = device.createCommandEncoder({ label: 'sepconv-webgpu tuning' });
+      const pass = encoder.beginComputePass({ label: 'sepconv-webgpu tuning' });
       for (let run = 0; run < runs; run++) convolution.encode(pass, { input, output });
       pass.end();
       const start = performance.now();

@@ -362,6 +362,10 @@ export const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     for (const foreign of [null, {}, { ...table, version: '0.0.0' }, { ...table, adapter: 'other' }, { ...table, choices: null }]) {
       check((await strategyWith(foreign)) === usual, `a foreign table was taken: ${JSON.stringify(foreign)}`);
     }
+    await checkThrows(() => PipelineManager.create({ device, adapterKind: 'cpu' as 'gpu' }), ValueError, "adapterKind must be 'software' or 'gpu', got 'cpu'");
+    const gpu = await PipelineManager.create({ device, adapterKind: 'gpu' });
+    const conv = await gpu.prepare({ ...layer([1, 12, 12, 8], 1, 64), strategy: 'fused' });
+    check(gpu.adapterKind === 'gpu' && conv.kernels[0]!.startsWith('f32-fused-tiled-'), `adapterKind gpu took ${conv.kernels.join()}`);
     await checkThrows(() => strategyWith('fast'), ValueError, "tuning must be 'measure' or a table of exportTuning, got 'fast'");
     measuring.destroy();
     device.destroy();

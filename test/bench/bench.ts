@@ -1,0 +1,86 @@
+import { writeFileSync } from 'node:fs';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import { installPeers, openContender, openPage, publish, type Site, withBrowser } from './browser.js';
+import { firstLine, measureRow, type Remote, type Row, timing } from './measure.js';
+import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
+import { type First, report, type Results } from './report.js';
+import { roofline } from './roofline.js';
+
+const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu',
+  'tfjs-webgl', 'tfjs-wasm'];
+const FIRST_SAMPLES = 3;
+
+const USAGE = `npm run bench -- [options]
+
+Runs separable convolutions by this library (auto, fused, two-pass), by a naive kernel and by other libraries in one
+headless browser, checks every result, and compares the times.
+
+${commonUsage(CONTENDERS)}
+  --plot FILE        writes the roofline plot, an SVG
+  --no-first         without the time to a first result in fresh browsers
+  --help`;
+
+async function bench({ contenders, workloads, samples }: Common, withFirst: boolean): Promise<Results> {
+  await installPeers();
+  progress('The pages are built');
+  const site = await publish();
+  try {
+    const results = await withBrowser(async (browser): Promise<Results> => {
+      const page = await openPage(browser, site);
+      progress('The ceilings are measured');
+      const { adapter, ...ceilings } = await page.evaluate((count) => window.bench.ceilings(count), samples);
+      await page.close();
+      const remotes: Remote[] = [];
+      for (const name of contenders) remotes.push(await openContender(browser, site, name));
+      const rows: Row[] = [];
+      for (const workload of workloads) {
+        site.expect(workload);
+        rows.push(await measureRow(workload, remotes, samples, progress));
+      }
+      const environment = `${(await browser.version()).replace('/', ' ')}, ${adapter}`;
+      return { date: new Date().toISOString().slice(0, 10), environment, samples, ceilings, contenders, rows };
+    });
+    return withFirst ? { ...results, first: await measureFirst(site, contenders) } : results;
+  } finally {
+    await site.close();
+  }
+}
+
+/** Each contender's way to its first result, each time in a fresh browser, in turn. */
+async function measureFirst(site: Site, contenders: readonly string[]): Promise<Record<string, First>> {
+  const first: Record<string, First> = {};
+  const times = new Map<string, number[]>();
+  for (let sample = 0; sample < FIRST_SAMPLES; sample++) {
+    for (const name of contenders.filter((one) => !['fused', 'two-pass'].includes(one) && first[one]?.failure === undefined)) {
+      progress(`First result ${sample + 1} of ${FIRST_SAMPLES}: ${name}`);
+      try {
+        const { milliseconds, files } = await withBrowser(async (browser) =>
+          (await openPage(browser, site)).evaluate((contender) => window.bench.first(contender), name));
+        times.set(name, [...(times.get(name) ?? []), milliseconds]);
+        first[name] = { timing: timing(times.get(name)!), gzippedBytes: site.gzippedBytes(files) };
+      } catch (error) {
+        first[name] = { failure: firstLine(error) };
+      }
+    }
+  }
+  return first;
+}
+
+try {
+  const { values } = parseArgs({
+    options: { ...commonOptions, plot: { type: 'string' }, 'no-first': { type: 'boolean', default: false } },
+  });
+  if (values.help) console.log(USAGE);
+  else {
+    const results = await bench(readCommon(values, CONTENDERS), !values['no-first']);
+    progress('');
+    console.log(report(results));
+    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);
+    if (values.plot !== undefined) writeFileSync(values.plot, await roofline(results));
+  }
+} catch (error) {
+  progress('');
+  console.error(`npm run bench: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,112 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import type { Browser, Page } from 'puppeteer';
+import { build, mergeConfig, preview } from 'vite';
+import { launchBrowser } from '../../demo/browser.js';
+import config from '../../vite.config.js';
+import { expectedOf } from './contender.js';
+import { firstLine, type Remote } from './measure.js';
+import type { Workload } from './workloads.js';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+
+/** The contenders' pages as one would publish them, minified, served from a folder that `close` removes. */
+export interface Site {
+  readonly url: string;
+  /** Writes what a layer must give, where pages can fetch it. */
+  expect(workload: Workload): void;
+  gzippedBytes(files: readonly string[]): number;
+  close(): Promise<void>;
+}
+
+const EXPECTED = 'expected.bin';
+const PAGE = '<!doctype html><title>Benchmark</title><link rel="icon" href="data:,"><script type="module" src="page.js"></script>';
+
+export async function publish(): Promise<Site> {
+  const folder = mkdtempSync(join(tmpdir(), 'sepconv-bench-'));
+  await build({
+    ...mergeConfig({ resolve: config.resolve }, { resolve: { alias: { litert: '@litertjs/core' } } }),
+    root: here, configFile: false, logLevel: 'error',
+    publicDir: join(here, 'node_modules/@litertjs/core/wasm'), // LiteRT.js loads its code by path.
+    plugins: [{
+      name: 'tfjs-wasm-threads', // Its workers get a function as text, which minifying must not let name outer variables.
+      transform: (code, id) => (id.endsWith('wasm-threaded-simd.js') ? code.replace('var _scriptDir =', 'globalThis._scriptDir =') : null),
+    }],
+    build: {
+      outDir: folder, target: 'es2022', chunkSizeWarningLimit: Infinity,
+      rolldownOptions: { input: join(here, 'page.ts'), output: { entryFileNames: 'page.js' } },
+    },
+  });
+  // Not a file beside the sources: the development server of demo and tests would look for it, and bundle all peers.
+  writeFileSync(join(folder, 'page.html'), PAGE);
+  const server = await preview({
+    root: here, configFile: false, logLevel: 'error', appType: 'mpa', build: { outDir: folder },
+    preview: {
+      host: '127.0.0.1', port: 0,
+      // Cross-origin isolation: threads for WebAssembly, and a clock of 5 µs.
+      headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
+    },
+  });
+  return {
+    url: new URL('page.html', server.resolvedUrls!.local[0]).href,
+    expect(workload) {
+      const { values, magnitudes } = expectedOf(workload);
+      writeFileSync(join(folder, EXPECTED), Buffer.concat([Buffer.from(values.buffer), Buffer.from(magnitudes.buffer)]));
+    },
+    gzippedBytes: (files) => files.reduce((sum, file) => sum + gzipSync(readFileSync(join(folder, file))).length, 0),
+    async close() {
+      await server.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Installs what the benchmark compares with, at its first run and when its package file has changed. */
+export async function installPeers(): Promise<void> {
+  const installed = join(here, 'node_modules/.package-lock.json');
+  if (existsSync(installed) && statSync(installed).mtimeMs > statSync(join(here, 'package.json')).mtimeMs) return;
+  console.log('Installing the libraries to compare with…');
+  const code = await new Promise((resolve) => {
+    spawn('npm', ['install', '--prefix', here, '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'],
+      { stdio: 'inherit', shell: process.platform === 'win32' }).on('error', resolve).on('close', resolve);
+  });
+  if (code !== 0) throw new Error('The libraries to compare with could not be installed: npm install --prefix test/bench failed');
+}
+
+/** Opens a page with one contender on a device of its own, whose failure to start its `prepare` reports. */
+export async function openContender(browser: Browser, site: Site, name: string): Promise<Remote> {
+  const page = await openPage(browser, site);
+  const failure = await page.evaluate((contender) => window.bench.load(contender), name).then(() => undefined, firstLine);
+  return {
+    name,
+    async prepare(workload) {
+      if (failure !== undefined) throw new Error(failure);
+      return page.evaluate((layer, url) => window.bench.prepare(layer, url), workload, EXPECTED);
+    },
+    time: (repetitions) => page.evaluate((count) => window.bench.time(count), repetitions),
+    release: async () => {
+      if (failure === undefined) await page.evaluate(() => window.bench.release());
+    },
+  };
+}
+
+export async function openPage(browser: Browser, site: Site): Promise<Page> {
+  const page = await browser.newPage();
+  await page.goto(site.url, { waitUntil: 'load' });
+  await page.waitForFunction(() => 'bench' in window);
+  return page;
+}
+
+/** Runs `work` in a browser of its own, with a fresh profile. */
+export async function withBrowser<T>(work: (browser: Browser) => Promise<T>): Promise<T> {
+  const browser = await launchBrowser(console.log);
+  try {
+    return await work(browser);
+  } finally {
+    await browser.close();
+  }
+}

@@ -1,0 +1,83 @@
+import { expectedSeparable, type Expected, type Problem } from '../cases.js';
+import { compare } from '../compare.js';
+import { tensors, type Workload } from './workloads.js';
+
+/** One of those that are compared, on a device of its own. */
+export interface Contender {
+  /** Uploads a layer's input and weights, and compiles what it needs. */
+  prepare(problem: Problem): Promise<Prepared>;
+}
+
+export interface Prepared {
+  /** What runs, where that can be told. */
+  readonly detail?: string;
+  /** Runs the layer so many times; resolves when the device is done, with the milliseconds where the device itself tells them. */
+  run(repetitions: number): Promise<number | void>;
+  /** The last run's result, dense `[N, OH, OW, O]`. */
+  read(): Promise<Float32Array>;
+  release(): void | Promise<void>;
+}
+
+/** How a contender did before it is timed. */
+export interface Check {
+  readonly detail?: string;
+  /** Largest error relative to the largest expected value. */
+  readonly maxError: number;
+  /** What is wrong with the result; it is not timed then. */
+  readonly failure?: string;
+}
+
+/** Takes a contender through the layers: in a page or in Node. */
+export class Runner {
+  readonly #contender: Contender;
+  #prepared: Prepared | undefined;
+
+  constructor(contender: Contender) {
+    this.#contender = contender;
+  }
+
+  /** Runs a layer and compares the result with `expected`. */
+  async prepare(workload: Workload, expected: Expected): Promise<Check> {
+    const problem = tensors(workload);
+    this.#prepared = await this.#contender.prepare(problem);
+    await this.#prepared.run(2); // The second run must not find what the first has left.
+    const { N, OH, OW, KH, KW, K, O } = problem.geometry;
+    const actual = await this.#prepared.read();
+    const { maxError, failure } = compare(actual, expected, KH * KW + K, false, [N, OH, OW, O], O);
+    const { detail } = this.#prepared;
+    return { maxError, ...(detail !== undefined && { detail }), ...(failure !== undefined && { failure: `wrong ${failure}` }) };
+  }
+
+  /** Milliseconds of one of so many runs in a row. */
+  async time(repetitions: number): Promise<number> {
+    const start = performance.now();
+    const measured = await this.#prepared!.run(repetitions);
+    return (measured ?? performance.now() - start) / repetitions;
+  }
+
+  async release(): Promise<void> {
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    await prepared?.release();
+  }
+}
+
+export const expectedOf = (workload: Workload): Expected => expectedSeparable(tensors(workload));
+
+/** Zeros around the input: `[[top, bottom], [left, right]]`. */
+export function paddingOf({ geometry: { H, W, KH, KW, OH, OW, SH, SW, RH, RW, padTop, padLeft } }: Problem): [[number, number], [number, number]] {
+  const end = (start: number, extent: number, kernel: number, output: number, stride: number, rate: number): number =>
+    Math.max(0, (output - 1) * stride + (kernel - 1) * rate + 1 - extent - start);
+  return [[padTop, end(padTop, H, KH, OH, SH, RH)], [padLeft, end(padLeft, W, KW, OW, SW, RW)]];
+}
+
+/** Swaps the inner axes of `[outer, rows, columns]`: `[N, H*W, C]` to `[N, C, H*W]` and back. */
+export function transposed(data: Float32Array, outer: number, rows: number, columns: number): Float32Array<ArrayBuffer> {
+  const result = new Float32Array(data.length);
+  for (let n = 0; n < outer; n++) {
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < columns; c++) result[(n * columns + c) * rows + r] = data[(n * rows + r) * columns + c]!;
+    }
+  }
+  return result;
+}

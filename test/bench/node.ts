@@ -1,0 +1,121 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import type * as Library from 'sepconv-webgpu';
+import type { SavedTuning, Strategy } from 'sepconv-webgpu';
+import { create, globals } from 'webgpu';
+import { type PresetName, presets } from '../../src/presets.js';
+import { type Contender, expectedOf, Runner } from './contender.js';
+import { measureRow, type Remote, type Row } from './measure.js';
+import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
+import { report, type Results } from './report.js';
+import { describe, measureCeilings, naive, ours, requestDevice, useDeviceClock } from './webgpu.js';
+
+const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'tuned'];
+
+const USAGE = `npm run bench:node -- [options]
+
+Runs separable convolutions by this library (auto, fused, two-pass, and tuned by measuring) and by a naive kernel
+without a browser, on the first Vulkan, Metal or D3D12 adapter that Dawn finds, checks every result, and compares the times.
+
+${commonUsage(CONTENDERS)}
+  --presets LIST     also some of the library's presets, or all: ${Object.keys(presets).join(',')}
+  --clock WHICH      device or wall; default device, except on software adapters
+  --help`;
+
+interface Settings extends Common {
+  readonly clock: string | undefined;
+  readonly presets: readonly PresetName[];
+}
+
+async function bench({ contenders: common, workloads, samples, clock, presets: forced }: Settings): Promise<Results> {
+  const library = new URL('../../dist/index.js', import.meta.url);
+  if (!existsSync(library)) throw new Error('the library is not built: run npm run build first');
+  const { PipelineManager } = (await import(library.href)) as typeof Library;
+  const wgsl = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
+  Object.assign(globalThis, globals);
+  const gpu = create([]); // The devices live as long as this object.
+  const device = await requestDevice(gpu);
+  const manager = await PipelineManager.create({ device });
+  if (clock === 'device' || (clock === undefined && manager.adapterKind === 'gpu' && device.features.has('timestamp-query'))) {
+    useDeviceClock(device);
+  }
+  progress('The ceilings are measured');
+  const ceilings = await measureCeilings(device, wgsl('ceilings.wgsl'), samples);
+  const makers: Record<string, () => Promise<Contender>> = {
+    naive: async () => naive(device, wgsl('naive.wgsl')),
+    tuned: async () => ours(await PipelineManager.create({ device, tuning: 'measure' }), 'auto'),
+  };
+  for (const preset of forced) {
+    for (const strategy of ['fused', 'two-pass'] as const) {
+      makers[`${strategy} ${preset}`] = async () => withPreset(PipelineManager, device, strategy, preset);
+    }
+  }
+  const contenders = [...common, ...Object.keys(makers).filter((name) => name.includes(' '))];
+  const runners = await Promise.all(contenders.map(async (name) => (
+    { name, runner: new Runner(await (makers[name]?.() ?? ours(manager, name as Strategy))) })));
+  const rows: Row[] = [];
+  for (const workload of workloads) {
+    const expected = expectedOf(workload);
+    const remotes = runners.map(({ name, runner }): Remote => ({
+      name,
+      prepare: (layer) => runner.prepare(layer, expected),
+      time: (repetitions) => runner.time(repetitions),
+      release: () => runner.release(),
+    }));
+    rows.push(await measureRow(workload, remotes, samples, progress));
+  }
+  const environment = `Dawn in Node ${process.versions.node}, ${describe(device.adapterInfo)}`;
+  manager.destroy();
+  device.destroy();
+  return { date: new Date().toISOString().slice(0, 10), environment, samples, ceilings, contenders, rows };
+}
+
+/** The library made to take one preset: by a table of measurements that says so, for the layer that it is asked for. */
+function withPreset(PipelineManager: typeof Library.PipelineManager, device: GPUDevice, strategy: 'fused' | 'two-pass', preset: PresetName): Contender {
+  return {
+    async prepare(problem) {
+      const measuring = await PipelineManager.create({ device, tuning: 'measure' });
+      await (await ours(measuring, strategy).prepare(problem)).release();
+      const table = measuring.exportTuning();
+      measuring.destroy();
+      const choices = Object.fromEntries(Object.keys(table.choices).map((key) => [key, { strategy, preset }]));
+      const manager = await PipelineManager.create({ device, tuning: { ...table, choices } satisfies SavedTuning });
+      const prepared = await ours(manager, strategy).prepare(problem);
+      return {
+        ...prepared,
+        async release() {
+          await prepared.release();
+          manager.destroy();
+        },
+      };
+    },
+  };
+}
+
+function readPresets(list = ''): readonly PresetName[] {
+  const known = Object.keys(presets) as PresetName[];
+  if (list === 'all') return known;
+  const names = list.split(',').filter(Boolean);
+  const unknown = names.find((name) => !known.some((one) => one === name));
+  if (unknown !== undefined) throw new Error(`--presets must be some of ${known.join(', ')}, or all, got ${unknown}`);
+  return names as PresetName[];
+}
+
+try {
+  const { values } = parseArgs({ options: { ...commonOptions, clock: { type: 'string' }, presets: { type: 'string' } } });
+  if (values.clock !== undefined && !['device', 'wall'].includes(values.clock)) {
+    throw new Error(`--clock must be device or wall, got ${values.clock}`);
+  }
+  if (values.help) console.log(USAGE);
+  else {
+    const results = await bench({ ...readCommon(values, CONTENDERS), clock: values.clock, presets: readPresets(values.presets) });
+    progress('');
+    console.log(report(results));
+    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);
+  }
+} catch (error) {
+  progress('');
+  console.error(`npm run bench:node: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}

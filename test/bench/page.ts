@@ -1,0 +1,71 @@
+import { type Check, type Contender, expectedOf, Runner } from './contender.js';
+import type { Ceilings } from './webgpu.js';
+import { firstWorkload, type Workload } from './workloads.js';
+
+/** Runs in the browser: one contender a page, each loaded only where it is asked for. */
+
+const library = async (strategy: 'auto' | 'fused' | 'two-pass'): Promise<Contender> => {
+  const [{ PipelineManager }, { ours }] = await Promise.all([import('sepconv-webgpu'), import('./webgpu.js')]);
+  return ours(await PipelineManager.create(), strategy);
+};
+
+const loaders: Readonly<Record<string, () => Promise<Contender>>> = {
+  'auto': () => library('auto'),
+  'fused': () => library('fused'),
+  'two-pass': () => library('two-pass'),
+  'naive': async () => {
+    const [{ naive, requestDevice }, code] = await Promise.all([import('./webgpu.js'), import('./naive.wgsl?raw')]);
+    return naive(await requestDevice(navigator.gpu), code.default);
+  },
+  'tfjs-webgpu': async () => (await import('./tfjs.js')).tfjs('webgpu'),
+  'onnxruntime-webgpu': async () => (await import('./onnx.js')).onnxruntime(),
+  'litert-webgpu': async () => (await import('./litert.js')).litert(),
+  'jax-webgpu': async () => (await import('./jax.js')).jax(),
+  'tfjs-webgl': async () => (await import('./tfjs.js')).tfjs('webgl'),
+  'tfjs-wasm': async () => (await import('./tfjs.js')).tfjs('wasm'),
+};
+
+let runner: Runner | undefined;
+
+const bench = {
+  async load(contender: string): Promise<void> {
+    runner = new Runner(await loaders[contender]!());
+  },
+
+  /** Runs a layer once; what is expected is `url`: all values, then all magnitudes, in float64. */
+  async prepare(workload: Workload, url: string): Promise<Check> {
+    const numbers = new Float64Array(await (await fetch(url, { cache: 'no-store' })).arrayBuffer());
+    const middle = numbers.length / 2;
+    return runner!.prepare(workload, { values: numbers.subarray(0, middle), magnitudes: numbers.subarray(middle) });
+  },
+
+  time: (repetitions: number): Promise<number> => runner!.time(repetitions),
+  release: (): Promise<void> => runner!.release(),
+
+  async ceilings(samples: number): Promise<Ceilings & { readonly adapter: string }> {
+    const [{ describe, measureCeilings, requestDevice }, code] = await Promise.all([import('./webgpu.js'), import('./ceilings.wgsl?raw')]);
+    const device = await requestDevice(navigator.gpu);
+    const ceilings = await measureCeilings(device, code.default, samples);
+    const adapter = describe(device.adapterInfo);
+    device.destroy();
+    return { ...ceilings, adapter };
+  },
+
+  /** Milliseconds from loading a contender's code to its first result here, and the files that took. */
+  async first(contender: string): Promise<{ milliseconds: number; files: string[] }> {
+    const expected = expectedOf(firstWorkload);
+    const before = performance.getEntriesByType('resource').length;
+    const start = performance.now();
+    const first = new Runner(await loaders[contender]!());
+    const { failure } = await first.prepare(firstWorkload, expected);
+    const milliseconds = performance.now() - start;
+    if (failure !== undefined) throw new Error(failure);
+    const files = performance.getEntriesByType('resource').slice(before).map(({ name }) => new URL(name).pathname.slice(1));
+    return { milliseconds, files: [...new Set(files)] };
+  },
+};
+
+declare global {
+  interface Window { bench: typeof bench }
+}
+window.bench = bench;

@@ -1,0 +1,82 @@
+/** What the benchmark uses of packages that its first run installs, so that it type-checks before. */
+
+declare module '@tensorflow/tfjs-backend-webgpu' {}
+declare module '@tensorflow/tfjs-backend-webgl' {}
+declare module '@tensorflow/tfjs-backend-wasm' {
+  export function setWasmPaths(paths: Readonly<Record<string, string>>): void;
+}
+
+declare module 'onnxruntime-web/webgpu' {
+  export const env: { readonly wasm: { numThreads: number }; readonly webgpu: { readonly device: Promise<GPUDevice> } };
+  export class Tensor {
+    static fromGpuBuffer(buffer: GPUBuffer, options: { dataType: 'float32'; dims: readonly number[] }): Tensor;
+  }
+  export class InferenceSession {
+    static create(model: Uint8Array, options: {
+      executionProviders: readonly { name: 'webgpu'; preferredLayout?: 'NCHW' | 'NHWC' }[]; preferredOutputLocation: 'gpu-buffer';
+    }): Promise<InferenceSession>;
+    run(feeds: Readonly<Record<string, Tensor>>, fetches: Readonly<Record<string, Tensor>>): Promise<unknown>;
+    release(): Promise<void>;
+  }
+}
+
+declare module 'litert' {
+  export class Tensor {
+    constructor(data: Float32Array, shape: readonly number[]);
+    moveTo(destination: 'webgpu'): Promise<Tensor>;
+    toGpuBuffer(): GPUBuffer;
+    delete(): void;
+  }
+  export interface CompiledModel { run(input: Tensor): Promise<Tensor[]>; delete(): void }
+  export function loadLiteRt(folder: string): Promise<unknown>;
+  export function loadAndCompile(model: Uint8Array, options: {
+    accelerator: 'webgpu'; gpuOptions: { precision: 'fp32' };
+  }): Promise<CompiledModel>;
+  export function getWebGpuDevice(): GPUDevice | null;
+}
+
+declare module '@jax-js/jax' {
+  export interface Array { readonly ref: Array; data(): Promise<ArrayBufferView>; dispose(): void }
+  export function init(...devices: readonly string[]): Promise<string[]>;
+  export function defaultDevice(device: string): string;
+  export function jit<F extends (...arrays: Array[]) => Array>(compute: F): F & { dispose(): void };
+  export function blockUntilReady(arrays: readonly Array[]): Promise<unknown>;
+  export const numpy: { array(data: Float32Array, options: { shape: readonly number[] }): Array };
+  export const lax: {
+    convGeneralDilated(x: Array, filter: Array, strides: readonly number[], padding: 'VALID' | readonly (readonly [number, number])[],
+      options?: { rhsDilation?: readonly number[]; featureGroupCount?: number }): Array;
+  };
+}
+
+declare module 'flatbuffers' {
+  export type Offset = number;
+  export class Builder {
+    constructor(size: number);
+    prep(size: number, additional: number): void;
+    createByteVector(data: Uint8Array): Offset;
+    createString(text: string): Offset;
+    startVector(elementSize: number, length: number, alignment: number): void;
+    endVector(): Offset;
+    startObject(fields: number): void;
+    endObject(): Offset;
+    addInt32(value: number): void;
+    addOffset(offset: Offset): void;
+    addFieldInt8(slot: number, value: number, absent: number): void;
+    addFieldInt32(slot: number, value: number, absent: number): void;
+    addFieldOffset(slot: number, offset: Offset, absent: number): void;
+    finish(root: Offset, identifier: string): void;
+    asUint8Array(): Uint8Array;
+  }
+}
+
+declare module 'vega' {
+  export function parse(spec: unknown): unknown;
+  export class View {
+    constructor(runtime: unknown, options: { renderer: 'none' });
+    toSVG(): Promise<string>;
+  }
+}
+
+declare module 'vega-lite' {
+  export function compile(spec: unknown): { readonly spec: unknown };
+}

@@ -1,0 +1,179 @@
+import type { PipelineManager, Strategy } from 'sepconv-webgpu';
+import type { Problem } from '../cases.js';
+import type { Contender, Prepared } from './contender.js';
+
+/** The library and WGSL of the benchmark's own, on any WebGPU: a browser's or Dawn for Node. */
+
+/** A device with the features and limits that the library asks for. @throws Error without an adapter */
+export async function requestDevice(gpu: GPU): Promise<GPUDevice> {
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new Error('WebGPU found no adapter');
+  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  return adapter.requestDevice({
+    requiredFeatures: (['shader-f16', 'subgroups', 'timestamp-query'] as const).filter((feature) => adapter.features.has(feature)),
+    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+  });
+}
+
+export function ours(manager: PipelineManager, strategy: Strategy): Contender {
+  const { device } = manager;
+  return {
+    async prepare({ geometry: { N, H, W, C, KH, KW, K, M, O, SH, SW, RH, RW }, ...data }: Problem): Promise<Prepared> {
+      const conv = await manager.prepare({
+        inputShape: [N, H, W, C], strategy, padding: 'SAME', strides: [SH, SW], rate: [RH, RW], allowOverparameterized: true,
+        depthwiseFilter: { shape: [KH, KW, C, M], data: data.depthwiseFilter },
+        pointwiseFilter: { shape: [1, 1, K, O], data: data.pointwiseFilter },
+      });
+      const input = storage(device, data.input);
+      const output = storage(device, conv.outputByteLength);
+      return {
+        detail: conv.kernels.join(' + '),
+        run: (repetitions) => repeat(device, repetitions, (pass) => conv.encode(pass, { input, output })),
+        read: () => read(device, output),
+        release() {
+          conv.destroy();
+          destroy(input, output);
+        },
+      };
+    },
+  };
+}
+
+export function naive(device: GPUDevice, code: string): Contender {
+  const { layout, pipeline } = program(device, code, true);
+  return {
+    async prepare({ geometry, ...data }: Problem): Promise<Prepared> {
+      const { N, H, W, C, KH, KW, M, K, OH, OW, SH, SW, RH, RW, padTop, padLeft, O } = geometry;
+      const [first, second] = await Promise.all([pipeline('depthwise'), pipeline('pointwise')]);
+      const uniforms = storage(device, new Int32Array([H, W, C, M, KH, KW, OH, OW, SH, SW, RH, RW, padTop, padLeft, O, 0]), GPUBufferUsage.UNIFORM);
+      const [input, depthwiseFilter, pointwiseFilter] = [data.input, data.depthwiseFilter, data.pointwiseFilter].map((values) => storage(device, values));
+      const intermediate = storage(device, 4 * N * OH * OW * K);
+      const output = storage(device, 4 * N * OH * OW * O);
+      const group = (...buffers: readonly GPUBuffer[]): GPUBindGroup => device.createBindGroup({
+        layout, entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+      });
+      const depthwise = group(uniforms, input!, depthwiseFilter!, intermediate);
+      const pointwise = group(uniforms, intermediate, pointwiseFilter!, output);
+      return {
+        run: (repetitions) => repeat(device, repetitions, (pass) => {
+          pass.setPipeline(first);
+          pass.setBindGroup(0, depthwise);
+          pass.dispatchWorkgroups(Math.ceil(K / 64), OW, N * OH);
+          pass.setPipeline(second);
+          pass.setBindGroup(0, pointwise);
+          pass.dispatchWorkgroups(Math.ceil(O / 64), OW, N * OH);
+        }),
+        read: () => read(device, output),
+        release: () => destroy(uniforms, input!, depthwiseFilter!, pointwiseFilter!, intermediate, output),
+      };
+    },
+  };
+}
+
+export interface Ceilings {
+  /** Multiply-adds in registers, 10^9 floating-point operations a second. */
+  readonly gflops: number;
+  /** Copying storage, 10^9 bytes read and written a second. */
+  readonly gbytes: number;
+}
+
+/** Measures what the device can do at best: the best of so many samples. */
+export async function measureCeilings(device: GPUDevice, code: string, samples: number): Promise<Ceilings> {
+  const { layout, pipeline } = program(device, code, false);
+  const software = /swiftshader|llvmpipe|lavapipe|basic render/i.test(describe(device.adapterInfo));
+  // A GPU's caches hold tens of megabytes, and it needs hundreds of thousands of invocations to be busy.
+  const bytes = software ? 2 ** 25 : Math.min(2 ** 28, device.limits.maxStorageBufferBindingSize);
+  const groups = software ? 64 : 2 ** 14;
+  const input = storage(device, bytes);
+  const output = storage(device, bytes);
+  const group = device.createBindGroup({ layout, entries: [input, output].map((buffer, binding) => ({ binding, resource: { buffer } })) });
+  const best = async (entryPoint: string, workgroups: number): Promise<number> => {
+    const compiled = await pipeline(entryPoint);
+    const run = async (repetitions: number): Promise<number> => {
+      const start = performance.now();
+      const measured = await repeat(device, repetitions, (pass) => {
+        pass.setPipeline(compiled);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(workgroups);
+      });
+      return (measured ?? performance.now() - start) / repetitions;
+    };
+    await run(1);
+    const repetitions = Math.min(1000, Math.max(1, Math.round(100 / (await run(1)))));
+    let least = Infinity;
+    for (let sample = 0; sample < samples; sample++) least = Math.min(least, await run(repetitions));
+    return least / 1000;
+  };
+  const gflops = groups * 64 * (64 * 32 * 3) * 4 * 2 / 1e9 / (await best('multiplyAdd', groups));
+  const gbytes = 2 * bytes / 1e9 / (await best('copy', bytes / 16 / 4 / 256));
+  destroy(input, output);
+  return { gflops, gbytes };
+}
+
+export const describe = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
+  [vendor, architecture, device, description].filter(Boolean).join(' ');
+
+/** Records `record` so often in one pass, and waits. The device's own clock counts where it is finer than the caller's. */
+async function repeat(device: GPUDevice, repetitions: number, record: (pass: GPUComputePassEncoder) => void): Promise<number | void> {
+  const clock = clocks.get(device);
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass(clock && {
+    timestampWrites: { querySet: clock.querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+  });
+  for (let i = 0; i < repetitions; i++) record(pass);
+  pass.end();
+  if (clock) encoder.resolveQuerySet(clock.querySet, 0, 2, clock.buffer, 0);
+  device.queue.submit([encoder.finish()]);
+  await device.queue.onSubmittedWorkDone();
+  if (!clock) return;
+  const [begin, end] = new BigUint64Array((await read(device, clock.buffer)).buffer);
+  return Number(end! - begin!) / 1e6;
+}
+
+interface Clock { readonly querySet: GPUQuerySet; readonly buffer: GPUBuffer }
+const clocks = new Map<GPUDevice, Clock>();
+
+/** Times a device by its own clock from now on: a GPU is done with a layer before the CPU has recorded it. */
+export function useDeviceClock(device: GPUDevice): void {
+  clocks.set(device, {
+    querySet: device.createQuerySet({ type: 'timestamp', count: 2 }),
+    buffer: device.createBuffer({ size: 16, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC }),
+  });
+}
+
+/** The entry points of one WGSL file, with one bind group layout. */
+function program(device: GPUDevice, code: string, uniforms: boolean) {
+  const module = device.createShaderModule({ code });
+  const types: GPUBufferBindingType[] = [...(uniforms ? ['uniform' as const, 'read-only-storage' as const] : []), 'read-only-storage', 'storage'];
+  const layout = device.createBindGroupLayout({
+    entries: types.map((type, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
+  });
+  const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] });
+  const pipeline = (entryPoint: string): Promise<GPUComputePipeline> =>
+    device.createComputePipelineAsync({ layout: pipelineLayout, compute: { module, entryPoint } });
+  return { layout, pipeline };
+}
+
+/** A buffer with these contents, or of so many bytes. */
+function storage(device: GPUDevice, content: Float32Array | Int32Array | number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE): GPUBuffer {
+  const size = typeof content === 'number' ? content : content.byteLength;
+  const buffer = device.createBuffer({ size, usage: usage | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+  if (typeof content !== 'number') device.queue.writeBuffer(buffer, 0, content as Float32Array<ArrayBuffer>);
+  return buffer;
+}
+
+/** A buffer's contents, also of a peer's. */
+export async function read(device: GPUDevice, buffer: GPUBuffer): Promise<Float32Array> {
+  const readable = device.createBuffer({ size: buffer.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const encoder = device.createCommandEncoder();
+  encoder.copyBufferToBuffer(buffer, 0, readable, 0, buffer.size);
+  device.queue.submit([encoder.finish()]);
+  await readable.mapAsync(GPUMapMode.READ);
+  const data = new Float32Array(readable.getMappedRange().slice(0));
+  readable.destroy();
+  return data;
+}
+
+function destroy(...buffers: readonly GPUBuffer[]): void {
+  for (const buffer of buffers) buffer.destroy();
+}
