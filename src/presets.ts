@@ -43,9 +43,9 @@ export const presets = {
     fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 7, columns: 64 } },
   },
   lightQuads: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 2, width: 4 } },
-    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 14, columns: 32 } },
-    fused: { kernel: 'fused-quad', tile: { group: quad, height: 2, width: 4, columns: 32 } },
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 2, width: 2 } },
+    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 14, columns: 16 } },
+    fused: { kernel: 'fused-quad', tile: { group: quad, height: 2, width: 2, columns: 32 } },
   },
   registers: {
     depthwise: { kernel: 'depthwise', tile: { group: row, height: 4, width: 7 } },
