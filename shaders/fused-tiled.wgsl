@@ -8,8 +8,7 @@
 // part of the pointwise filter into workgroup memory, from where each invocation multiplies ROWS pixels by COLUMNS packs,
 // GROUP_X apart, into registers. d is computed again for every tile of output channels.
 // Grid: ceil(N * OH * tiles of a row / RUNS) * ceil(O / (TILE_COLUMNS * OUTPUT_LANES)) workgroups.
-// Workgroup memory: 4 * CHUNK * (RUNS * TILE_W + TILE_COLUMNS * OUTPUT_LANES) bytes.
-// Equals `pointwise` of `depthwise` in src/reference.ts.
+// Memory: 4 * CHUNK * (RUNS * TILE_W + TILE_COLUMNS * OUTPUT_LANES) bytes. Equals `pointwise` of `depthwise` in src/reference.ts.
 
 alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
 alias Lanes = vec4f;       // spec: k taken at once: vec4f where Input is, or if M % 4 = 0, else f32
@@ -27,23 +26,18 @@ const GROUP_X = 16;        // spec: invocations along the output channels
 const GROUP_Y = 8;         // spec: invocations along the pixels
 const CHUNK = 32;          // spec: k of one round, a multiple of 4
 
-const_assert SPAN == (TILE_W - 1) * SW + TAPS;
-const_assert ROWS % TILE_W == 0;
+const_assert SPAN == (TILE_W - 1) * SW + TAPS && ROWS % TILE_W == 0;
 const RUNS = ROWS * GROUP_Y / TILE_W;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
 const WORKGROUP = GROUP_X * GROUP_Y;
 const PACKS = CHUNK / LANES;
 
 struct Params {
-  N: i32, H: i32, W: i32, C: i32,
-  KH: i32, KW: i32, M: i32, K: i32,
-  OH: i32, OW: i32, O: i32, SH: i32, RH: i32, RW: i32,
-  padTop: i32, padLeft: i32,
-  depthwiseAlpha: f32, alpha: f32,
+  N: i32, H: i32, W: i32, C: i32, KH: i32, KW: i32, M: i32, K: i32, OH: i32, OW: i32, O: i32,
+  SH: i32, RH: i32, RW: i32, padTop: i32, padLeft: i32, depthwiseAlpha: f32, alpha: f32,
 }
 
-// Where a run of pixels starts.
-struct Run { n: i32, oy: i32, ox: i32 }
+struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> input: array<Input>;                   // [N, H, W, C]
@@ -105,10 +99,8 @@ fn depthwise(run: Run, pack: i32, at: i32) {
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_id) id: vec3u,
-  @builtin(local_invocation_index) index: u32,
+  @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index) index: u32,
 ) {
   let local = i32(index);
   let tile = i32(group.y * groups.x + group.x);
