@@ -8,7 +8,7 @@ import { duration, element, make, setText, shapeText } from './page.js';
 
 /** What the tab is doing; scripts that drive it wait for anything but `working`. */
 export type State = 'working' | 'live' | 'done' | 'failed';
-export type Totals = { [strategy in 'auto' | 'fused' | 'two-pass']?: number };
+export type Totals = { [strategy in 'auto' | 'fused' | 'two-pass' | 'naive']?: number };
 
 const panel = element('detect', HTMLElement);
 // Numbers for scripts: data-faces, data-milliseconds … filled as they become known.
@@ -114,16 +114,17 @@ export function showTimes({ milliseconds, clock }: LayerTimes, wall: number): vo
   Object.assign(dataset, { milliseconds: total, clock, wall });
 }
 
-/** The totals of the strategies that are known, and which one is being measured. */
-export function showStrategies(totals: Totals, measuring?: keyof Totals): void {
-  const names = { 'auto': 'Chosen', 'fused': 'All fused', 'two-pass': 'All in two passes' } as const;
+/** The totals of the strategies that are known, and which one is being measured; `share`: how much of it is done. */
+export function showStrategies(totals: Totals, measuring?: keyof Totals, share = 0): void {
+  const names = { 'auto': 'Chosen', 'fused': 'All fused', 'two-pass': 'All in two passes', 'naive': 'Naive' } as const;
   const most = Math.max(0, ...Object.values(totals)) || 1;
+  const pending = share > 0 ? `${Math.round(share * 100)} %` : '…';
   element('strategies', HTMLElement).replaceChildren(...Object.entries(names).map(([strategy, name]) => {
     const total = totals[strategy as keyof Totals];
     const bar = make('span', { class: 'share-bar' });
     bar.style.setProperty('--share', String((total ?? 0) / most));
     return make('div', {}, make('dt', {}, name),
-      make('dd', {}, total === undefined ? (measuring === strategy ? '…' : '') : duration(total)), make('dd', { class: 'share' }, bar));
+      make('dd', {}, total === undefined ? (measuring === strategy ? pending : '') : duration(total)), make('dd', { class: 'share' }, bar));
   }));
   if (measuring === undefined && totals.auto !== undefined) dataset['strategies'] = JSON.stringify(totals);
 }

@@ -58,12 +58,15 @@ test('Verify computes every layer on the CPU', async () => {
   expect(shown.slice(2).every((error) => Number(error) < 5e-5 && error !== ''), shown.join()).toBe(true);
 });
 
-test('the strategies are compared', async () => {
+test('the strategies are compared, and a naive version of the same result', async () => {
   await page.click('#compare');
   await page.waitForFunction(() => document.querySelector<HTMLElement>('#detect-report')?.dataset['strategies'], { timeout: 60_000 });
   const totals = JSON.parse((await report('detect-report'))['strategies']!) as Record<string, number>;
-  expect(Object.keys(totals)).toEqual(['auto', 'fused', 'two-pass']);
+  expect(Object.keys(totals)).toEqual(['auto', 'fused', 'two-pass', 'naive']);
   expect(Object.values(totals).every((total) => total > 0)).toBe(true);
+  expect(totals['naive']! / totals['auto']!).toBeGreaterThan(1);
+  expect(await page.$$eval('#strategies dt', (names) => names.map(({ textContent }) => textContent)))
+    .toEqual(['Chosen', 'All fused', 'All in two passes', 'Naive']);
   await fits('faces');
 });
 

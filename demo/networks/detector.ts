@@ -1,7 +1,7 @@
 import type { Convolution, PipelineManager, Shape4D, Strategy, Tensor4D } from 'sepconv-webgpu';
 import type { PictureSize } from './faces.js';
-import { type FullLayer, layerShapes, type Network } from './network.js';
-import { compileShaders, convolutionDispatch, type Dispatch, maxPoolDispatch, pictureDispatch, type Shaders } from './shaders.js';
+import { layerShapes, type Network } from './network.js';
+import { compileShaders, convolutionDispatch, type Dispatch, maxPoolDispatch, naiveDispatches, pictureDispatch, type Shaders } from './shaders.js';
 
 export type Picture = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement;
 
@@ -12,7 +12,7 @@ export interface PreparedLayer {
   readonly inputShape: Shape4D;
   readonly outputShape: Shape4D;
   /** `undefined` for a layer that is no convolution. */
-  readonly strategy: Convolution['strategy'] | undefined;
+  readonly strategy: Convolution['strategy'] | 'naive' | undefined;
   readonly kernels: readonly string[];
 }
 
@@ -46,14 +46,17 @@ export class Detector {
   #turn: Promise<unknown> = Promise.resolve();
   readonly #timing: { readonly set: GPUQuerySet; readonly resolved: GPUBuffer; readonly readback: GPUBuffer } | undefined;
 
-  /** Compiles and uploads. `onProgress` gets the share of layers that are ready, 0 to 1. */
+  /**
+   * Compiles and uploads. With `naive`, every separable layer runs the demo's naive shader instead of the library, to compare
+   * with. `onProgress` gets the share of layers that are ready, 0 to 1.
+   */
   static async create(
-    manager: PipelineManager, network: Network, strategy: Strategy = 'auto', onProgress: (share: number) => void = () => {},
+    manager: PipelineManager, network: Network, strategy: Strategy | 'naive' = 'auto', onProgress: (share: number) => void = () => {},
   ): Promise<Detector> {
     const shapes = layerShapes(network);
     let ready = 0;
     const prepared = await Promise.all(network.layers.map(async (layer, i) => {
-      const convolution = layer.kind === 'separable'
+      const convolution = layer.kind === 'separable' && strategy !== 'naive'
         ? await manager.prepare({
           ...layer.options, inputShape: shapes[i]!.input, depthwiseFilter: layer.depthwiseFilter,
           pointwiseFilter: layer.pointwiseFilter, strategy,
@@ -62,7 +65,7 @@ export class Detector {
       onProgress(++ready / network.layers.length);
       return convolution;
     }));
-    return new Detector(manager.device, network, prepared, await compileShaders(manager.device));
+    return new Detector(manager.device, network, prepared, await compileShaders(manager.device, strategy === 'naive'));
   }
 
   private constructor(device: GPUDevice, network: Network, convolutions: readonly (Convolution | undefined)[], shaders: Shaders) {
@@ -84,7 +87,7 @@ export class Detector {
     const encodeDispatch = (
       name: string, { shader, params, weights, grid }: Dispatch, input: GPUBindingResource, output: GPUBuffer,
     ): Step['encode'] => {
-      const pipeline = shaders[shader];
+      const pipeline = shaders[shader]!;
       const resources = [
         upload(`${name} uniforms`, params, UNIFORM), input, ...weights.map((data) => upload(`${name} weights`, data, STORAGE)), output,
       ];
@@ -126,9 +129,18 @@ export class Detector {
         const { strategy, kernels } = convolution;
         const encode: Step['encode'] = (pass) => convolution.encode(pass, { input, output });
         steps.push({ name, label, inputShape, outputShape, output, strategy, kernels, encode });
+      } else if (layer.kind === 'separable') {
+        const [N, OH, OW] = outputShape;
+        const dispatches = naiveDispatches(layer, inputShape, outputShape);
+        const between = dispatches.length === 1 ? input
+          : activation(`${name} depthwise`, [N, OH, OW, inputShape[3] * layer.depthwiseFilter.shape[3]]);
+        const encodes = dispatches.map((dispatch, at) =>
+          encodeDispatch(name, dispatch, at === 0 ? input : between, at === dispatches.length - 1 ? output : between));
+        const encode: Step['encode'] = (pass) => encodes.forEach((encodeOne) => encodeOne(pass));
+        steps.push({ name, label, inputShape, outputShape, output, strategy: 'naive', kernels: ['naive.wgsl'], encode });
       } else {
         const dispatch = layer.kind === 'max-pool' ? maxPoolDispatch(layer, inputShape, outputShape)
-          : convolutionDispatch(layer as FullLayer, inputShape, outputShape);
+          : convolutionDispatch(layer, inputShape, outputShape);
         const encode = encodeDispatch(name, dispatch, input, output);
         steps.push({ name, label, inputShape, outputShape, output, strategy: undefined, kernels: [`${dispatch.shader}.wgsl`], encode });
       }
@@ -158,15 +170,28 @@ export class Detector {
       pass.end();
       copyAll(encoder, this.#heads, this.#readback);
       this.device.queue.submit([encoder.finish()]);
-      return this.#readHeads();
+      return this.#mapHeads();
     });
   }
 
-  /** Runs like `run`, slower, to see how long each layer takes. */
-  measure(picture: Picture): Promise<LayerTimes> {
+  /**
+   * Runs like `run`, slower, to see how long each layer takes. `onLayer` gets the share of layers that are done and makes each
+   * wait for the one before, so that a slow network neither holds the GPU for long nor cannot be stopped: it may throw.
+   */
+  measure(picture: Picture, onLayer?: (share: number) => void): Promise<LayerTimes> {
     return this.#inTurn(() => {
       this.#upload(picture);
-      return this.#timing === undefined ? this.#measureWall() : this.#measureGpu(this.#timing);
+      return this.#timing === undefined ? this.#measureWall(onLayer) : this.#measureGpu(this.#timing, onLayer);
+    });
+  }
+
+  /** The heads that the last run or measurement left. */
+  readHeads(): Promise<Tensor4D[]> {
+    return this.#inTurn(() => {
+      const encoder = this.device.createCommandEncoder();
+      copyAll(encoder, this.#heads, this.#readback);
+      this.device.queue.submit([encoder.finish()]);
+      return this.#mapHeads();
     });
   }
 
@@ -200,7 +225,7 @@ export class Detector {
     this.device.queue.copyExternalImageToTexture({ source: this.#square.canvas }, { texture: this.#texture }, [side, side]);
   }
 
-  async #readHeads(): Promise<Tensor4D[]> {
+  async #mapHeads(): Promise<Tensor4D[]> {
     await this.#readback.mapAsync(GPUMapMode.READ);
     const heads = tensors(this.#heads, this.#readback.getMappedRange());
     this.#readback.unmap();
@@ -213,14 +238,21 @@ export class Detector {
     return result;
   }
 
-  async #measureGpu({ set, resolved, readback }: { set: GPUQuerySet; resolved: GPUBuffer; readback: GPUBuffer }): Promise<LayerTimes> {
-    const encoder = this.device.createCommandEncoder();
+  async #measureGpu(
+    { set, resolved, readback }: { set: GPUQuerySet; resolved: GPUBuffer; readback: GPUBuffer }, onLayer?: (share: number) => void,
+  ): Promise<LayerTimes> {
+    let encoder = this.device.createCommandEncoder();
     for (const [i, { name, encode }] of this.#steps.entries()) {
       const pass = encoder.beginComputePass({
         label: name, timestampWrites: { querySet: set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
       });
       encode(pass);
       pass.end();
+      if (onLayer === undefined) continue;
+      this.device.queue.submit([encoder.finish()]);
+      await this.device.queue.onSubmittedWorkDone();
+      onLayer((i + 1) / this.#steps.length);
+      encoder = this.device.createCommandEncoder();
     }
     encoder.resolveQuerySet(set, 0, set.count, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, readback, 0, readback.size);
@@ -232,7 +264,7 @@ export class Detector {
     return { milliseconds, clock: 'gpu' };
   }
 
-  async #measureWall(): Promise<LayerTimes> {
+  async #measureWall(onLayer?: (share: number) => void): Promise<LayerTimes> {
     const milliseconds: number[] = [];
     for (const { encode } of this.#steps) {
       await this.device.queue.onSubmittedWorkDone();
@@ -244,6 +276,7 @@ export class Detector {
       this.device.queue.submit([encoder.finish()]);
       await this.device.queue.onSubmittedWorkDone();
       milliseconds.push(performance.now() - start);
+      onLayer?.(milliseconds.length / this.#steps.length);
     }
     return { milliseconds, clock: 'wall' };
   }

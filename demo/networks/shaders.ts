@@ -1,17 +1,24 @@
-import type { Shape4D } from 'sepconv-webgpu';
+import type { Shape4D, Tensor4D } from 'sepconv-webgpu';
+import type { ReferenceOptions } from 'sepconv-webgpu/reference';
 import convolution3x3Source from '../shaders/convolution-3x3.wgsl?raw';
 import convolutionSource from '../shaders/convolution.wgsl?raw';
 import maxPoolSource from '../shaders/max-pool.wgsl?raw';
+import naiveSource from '../shaders/naive.wgsl?raw';
 import pictureSource from '../shaders/picture.wgsl?raw';
-import type { FullLayer, MaxPoolLayer, Network } from './network.js';
+import type { FullLayer, MaxPoolLayer, Network, SeparableLayer } from './network.js';
 
-/** The demo's own shaders, for what the operation is not. */
+/** The demo's own shaders, for what the operation is not, and for what it is compared with. */
 const sources = {
-  'picture': pictureSource, 'convolution': convolutionSource, 'convolution-3x3': convolution3x3Source, 'max-pool': maxPoolSource,
+  'picture': { code: pictureSource, entryPoint: 'main' },
+  'convolution': { code: convolutionSource, entryPoint: 'main' },
+  'convolution-3x3': { code: convolution3x3Source, entryPoint: 'main' },
+  'max-pool': { code: maxPoolSource, entryPoint: 'main' },
+  'naive-depthwise': { code: naiveSource, entryPoint: 'depthwise' },
+  'naive-pointwise': { code: naiveSource, entryPoint: 'pointwise' },
 };
 
 export type ShaderName = keyof typeof sources;
-export type Shaders = Readonly<Record<ShaderName, GPUComputePipeline>>;
+export type Shaders = Readonly<Partial<Record<ShaderName, GPUComputePipeline>>>;
 
 /** One dispatch of such a shader. */
 export interface Dispatch {
@@ -22,12 +29,13 @@ export interface Dispatch {
   readonly grid: readonly [x: number, y: number];
 }
 
-export async function compileShaders(device: GPUDevice): Promise<Shaders> {
-  const pipelines = await Promise.all(Object.entries(sources).map(async ([name, code]) => {
-    const module = device.createShaderModule({ label: `${name}.wgsl`, code });
-    return [name, await device.createComputePipelineAsync({ label: `${name}.wgsl`, layout: 'auto', compute: { module } })] as const;
-  }));
-  return Object.fromEntries(pipelines) as Record<ShaderName, GPUComputePipeline>;
+/** Those that a network needs; the naive ones only where it is to be run with them. */
+export async function compileShaders(device: GPUDevice, naive: boolean): Promise<Shaders> {
+  const wanted = Object.entries(sources).filter(([name]) => naive || !name.startsWith('naive'));
+  return Object.fromEntries(await Promise.all(wanted.map(async ([label, { code, entryPoint }]) => {
+    const module = device.createShaderModule({ label, code });
+    return [label, await device.createComputePipelineAsync({ label, layout: 'auto', compute: { module, entryPoint } })] as const;
+  })));
 }
 
 export function pictureDispatch({ inputSize, offset, scale }: Network): Dispatch {
@@ -44,15 +52,50 @@ export function maxPoolDispatch({ stride }: MaxPoolLayer, [, H, W, C]: Shape4D, 
 export function convolutionDispatch(
   { filter: { shape: [K], data }, bias, stride, padding, activation }: FullLayer, [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
 ): Dispatch {
-  const before = (size: number, out: number) => (padding === 'VALID' ? 0 : Math.floor(Math.max((out - 1) * stride + K - size, 0) / 2));
+  const before = (size: number, out: number) => (padding === 'VALID' ? 0 : paddingBefore(size, out, K, stride));
   const params = new ArrayBuffer(48);
   new Int32Array(params).set([H, W, C, K, OH, OW, O, stride, before(H, OH), before(W, OW)]);
-  const [ceiling, slope] = activation === 'relu6' ? [6, 0] : [3.4e38, activation.leakyRelu];
-  new Float32Array(params).set([ceiling, slope], 10);
+  new Float32Array(params).set(ceilingAndSlope(activation), 10);
   return {
     shader: K === 3 && stride === 1 ? 'convolution-3x3' : 'convolution', params, weights: [data as Float32Array<ArrayBuffer>, bias],
     grid: grid(OH * Math.ceil(OW / 8) * (O / 16)),
   };
+}
+
+/** A separable layer as anyone writes it first: one scalar output per invocation; two dispatches, or one for a 1×1 layer. */
+export function naiveDispatches(
+  { depthwiseFilter, pointwiseFilter, options, stride }: SeparableLayer, [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
+): readonly [...depthwise: Dispatch[], pointwise: Dispatch] {
+  const [KH, KW,, M] = depthwiseFilter.shape;
+  const K = C * M;
+  const dispatch = (
+    shader: ShaderName, outputs: number, filter: Tensor4D, bias: ReferenceOptions['bias'], activation: ReferenceOptions['activation'],
+  ): Dispatch => {
+    const params = new ArrayBuffer(64);
+    new Int32Array(params).set([H, W, C, M, KH, KW, OH, OW, O, stride, paddingBefore(H, OH, KH, stride), paddingBefore(W, OW, KW, stride)]);
+    new Float32Array(params).set(ceilingAndSlope(activation), 12);
+    return { shader, params, weights: [Float32Array.from(filter.data), Float32Array.from(bias ?? new Float32Array(outputs))],
+      grid: grid(OH * OW * outputs) };
+  };
+  const { depthwiseBias, depthwiseActivation, bias, activation } = options;
+  const pointwise = dispatch('naive-pointwise', O, pointwiseFilter, bias, activation);
+  if (isOneByOne(depthwiseFilter)) return [pointwise];
+  return [dispatch('naive-depthwise', K, depthwiseFilter, depthwiseBias, depthwiseActivation), pointwise];
+}
+
+/** Whether the depthwise pass leaves all as it is. */
+const isOneByOne = ({ shape: [KH, KW,, M], data }: Tensor4D): boolean => KH * KW * M === 1 && data.every((tap) => tap === 1);
+
+/** TensorFlow's padding SAME: what lies before the first row or column. */
+const paddingBefore = (size: number, out: number, taps: number, stride: number): number =>
+  Math.floor(Math.max((out - 1) * stride + taps - size, 0) / 2);
+
+/** An activation as `max(min(x, ceiling), slope * x)`. */
+function ceilingAndSlope(activation: ReferenceOptions['activation'] = 'linear'): [ceiling: number, slope: number] {
+  if (typeof activation === 'object' && 'leakyRelu' in activation) return [3.4e38, activation.leakyRelu];
+  if (activation === 'relu6') return [6, 0];
+  if (activation === 'linear') return [3.4e38, 1];
+  throw new Error(`The demo's own shaders have no activation ${JSON.stringify(activation)}`);
 }
 
 /** Workgroups of 64, over two dimensions where one does not hold them. */
