@@ -4,12 +4,14 @@ import { parseArgs } from 'node:util';
 import { installPeers, openContender, openPage, publish, type Site, withBrowser } from './browser.js';
 import { firstLine, measureRow, type Remote, type Row, timing } from './measure.js';
 import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
-import { type First, report, type Results } from './report.js';
+import { type First, type NetworkResults, type NetworkRow, report, reportNetworks, type Results } from './report.js';
 import { roofline } from './roofline.js';
 
 const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu',
   'tfjs-webgl', 'tfjs-wasm'];
 const FIRST_SAMPLES = 3;
+/** What the networks cost does not depend on the photo. */
+const PHOTO = 'sample1.jpg';
 
 const USAGE = `npm run bench -- [options]
 
@@ -19,6 +21,7 @@ headless browser, checks every result, and compares the times.
 ${commonUsage(CONTENDERS)}
   --plot FILE        writes the roofline plot, an SVG
   --no-first         without the time to a first result in fresh browsers
+  --networks         instead, whole face detectors against face-api on tfjs-backend-webgpu; with --samples and --json
   --help`;
 
 async function bench({ contenders, workloads, samples }: Common, withFirst: boolean): Promise<Results> {
@@ -47,6 +50,36 @@ async function bench({ contenders, workloads, samples }: Common, withFirst: bool
   }
 }
 
+/** Whole networks, from a picture to its faces, both in one page; one sample of each in turn. */
+async function benchNetworks(samples: number): Promise<NetworkResults> {
+  await installPeers();
+  progress('The pages are built');
+  const site = await publish();
+  try {
+    return await withBrowser(async (browser): Promise<NetworkResults> => {
+      const rows: NetworkRow[] = [];
+      for (const detector of ['tiny', 'ssd'] as const) {
+        progress(`${detector}: both are checked`);
+        const page = await openPage(browser, site);
+        const faces = await page.evaluate((id, photo) => window.bench.loadNetwork(id, photo), detector, `photos/${PHOTO}`);
+        const times = { ours: [] as number[], theirs: [] as number[] };
+        for (let sample = 0; sample < samples; sample++) {
+          for (const whose of ['ours', 'theirs'] as const) {
+            progress(`${detector}: sample ${sample + 1} of ${samples}, ${whose}`);
+            times[whose].push(await page.evaluate((one) => window.bench.timeNetwork(one), whose));
+          }
+        }
+        rows.push({ detector, photo: PHOTO, faces, ours: timing(times.ours), theirs: timing(times.theirs) });
+        await page.close();
+      }
+      const environment = (await browser.version()).replace('/', ' ');
+      return { date: new Date().toISOString().slice(0, 10), environment, samples, rows };
+    });
+  } finally {
+    await site.close();
+  }
+}
+
 /** Each contender's way to its first result, each time in a fresh browser, in turn. */
 async function measureFirst(site: Site, contenders: readonly string[]): Promise<Record<string, First>> {
   const first: Record<string, First> = {};
@@ -69,10 +102,18 @@ async function measureFirst(site: Site, contenders: readonly string[]): Promise<
 
 try {
   const { values } = parseArgs({
-    options: { ...commonOptions, plot: { type: 'string' }, 'no-first': { type: 'boolean', default: false } },
+    options: {
+      ...commonOptions, plot: { type: 'string' }, 'no-first': { type: 'boolean', default: false },
+      networks: { type: 'boolean', default: false },
+    },
   });
   if (values.help) console.log(USAGE);
-  else {
+  else if (values.networks) {
+    const results = await benchNetworks(readCommon(values, CONTENDERS).samples);
+    progress('');
+    console.log(reportNetworks(results));
+    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);
+  } else {
     const results = await bench(readCommon(values, CONTENDERS), !values['no-first']);
     progress('');
     console.log(report(results));

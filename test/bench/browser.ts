@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,13 +23,21 @@ export interface Site {
   close(): Promise<void>;
 }
 
+const faceApi = join(here, '../../node_modules/@vladmandic/face-api');
+const tfjsCore = join(here, 'node_modules/@tensorflow/tfjs-core/dist/index.js');
+
 const EXPECTED = 'expected.bin';
 const PAGE = '<!doctype html><title>Benchmark</title><link rel="icon" href="data:,"><script type="module" src="page.js"></script>';
 
 export async function publish(): Promise<Site> {
   const folder = mkdtempSync(join(tmpdir(), 'sepconv-bench-'));
   await build({
-    ...mergeConfig({ resolve: config.resolve }, { resolve: { alias: { litert: '@litertjs/core' } } }),
+    ...mergeConfig({ resolve: config.resolve }, { resolve: { alias: [
+      { find: 'litert', replacement: '@litertjs/core' },
+      { find: 'face-api', replacement: join(faceApi, 'dist/face-api.esm-nobundle.js') },
+      // It takes all of tfjs from three packages: here the core, with the backends that the page has registered there.
+      { find: /^@tensorflow\/tfjs(-backend-(webgl|wasm))?\/dist\/index\.js$/, replacement: tfjsCore },
+    ] } }),
     root: here, configFile: false, logLevel: 'error',
     publicDir: join(here, 'node_modules/@litertjs/core/wasm'), // LiteRT.js loads its code by path.
     plugins: [{
@@ -43,6 +51,8 @@ export async function publish(): Promise<Site> {
   });
   // Not a file beside the sources: the development server of demo and tests would look for it, and bundle all peers.
   writeFileSync(join(folder, 'page.html'), PAGE);
+  cpSync(join(faceApi, 'model'), join(folder, 'models'), { recursive: true });
+  cpSync(join(faceApi, 'demo'), join(folder, 'photos'), { recursive: true, filter: (path) => !/\.\w+$/.test(path) || path.endsWith('.jpg') });
   const server = await preview({
     root: here, configFile: false, logLevel: 'error', appType: 'mpa', build: { outDir: folder },
     preview: {

@@ -1,4 +1,6 @@
+import type { DetectorId } from '../../demo/networks/load.js';
 import { type Check, type Contender, expectedOf, Runner } from './contender.js';
+import type { Finders } from './networks.js';
 import type { Ceilings } from './webgpu.js';
 import { firstWorkload, type Workload } from './workloads.js';
 
@@ -26,6 +28,7 @@ const loaders: Readonly<Record<string, () => Promise<Contender>>> = {
 };
 
 let runner: Runner | undefined;
+let finders: Finders | undefined;
 
 const bench = {
   async load(contender: string): Promise<void> {
@@ -62,6 +65,20 @@ const bench = {
     if (failure !== undefined) throw new Error(failure);
     const files = performance.getEntriesByType('resource').slice(before).map(({ name }) => new URL(name).pathname.slice(1));
     return { milliseconds, files: [...new Set(files)] };
+  },
+
+  /** Loads a network twice, by this library and by face-api, checks that both find the same faces, and says how many. */
+  async loadNetwork(id: DetectorId, photo: string): Promise<number> {
+    const loaded = await (await import('./networks.js')).loadFinders(id, photo);
+    finders = loaded.finders;
+    return loaded.faces;
+  },
+
+  /** Milliseconds from the picture to the faces. */
+  async timeNetwork(whose: keyof Finders): Promise<number> {
+    const start = performance.now();
+    await finders![whose]();
+    return performance.now() - start;
   },
 };
 

@@ -6,6 +6,28 @@ declare module '@tensorflow/tfjs-backend-wasm' {
   export function setWasmPaths(paths: Readonly<Record<string, string>>): void;
 }
 
+declare module '@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops' {}
+
+declare module 'face-api' {
+  export interface Found {
+    readonly score: number;
+    readonly box: { readonly x: number; readonly y: number; readonly width: number; readonly height: number };
+  }
+  export interface NetInput { readonly inputSize: number }
+  interface Net {
+    loadFromUri(uri: string): Promise<void>;
+    locateFaces(input: HTMLCanvasElement | NetInput, options: object): Promise<readonly Found[]>;
+  }
+  interface Output { data(): Promise<unknown> }
+  export interface SsdNet extends Net {
+    forwardInput(input: NetInput): { readonly boxes: readonly Output[]; readonly scores: readonly Output[] };
+  }
+  export const nets: { readonly tinyFaceDetector: Net; readonly ssdMobilenetv1: SsdNet };
+  export class TinyFaceDetectorOptions { constructor(options: { inputSize: number; scoreThreshold: number }); }
+  export class SsdMobilenetv1Options { constructor(options: { minConfidence: number }); }
+  export function toNetInput(picture: HTMLCanvasElement): Promise<NetInput>;
+}
+
 declare module 'onnxruntime-web/webgpu' {
   export const env: { readonly wasm: { numThreads: number }; readonly webgpu: { readonly device: Promise<GPUDevice> } };
   export class Tensor {

@@ -15,6 +15,18 @@ export interface Results {
   readonly first?: Readonly<Record<string, First>>;
 }
 
+/** A whole network, from a picture to its faces, by this library and by face-api on tfjs-backend-webgpu. */
+export interface NetworkRow {
+  readonly detector: string;
+  readonly photo: string;
+  /** That both found. */
+  readonly faces: number;
+  readonly ours: Timing;
+  readonly theirs: Timing;
+}
+
+export interface NetworkResults extends Pick<Results, 'date' | 'environment' | 'samples'> { readonly rows: readonly NetworkRow[] }
+
 /** The one that the others are compared with. */
 const OURS = 'auto';
 
@@ -28,6 +40,15 @@ export function report(results: Results): string {
     '', `### Ours (${OURS}): throughput and its share of the ceilings`, '', ...shares(results),
     ...(results.first ? ['', '### First result in a fresh browser, 28x28 32->64', '', ...firsts(results.first)] : []),
     ...failures(results),
+  ].join('\n');
+}
+
+export function reportNetworks({ environment, date, samples, rows }: NetworkResults): string {
+  return [
+    `${environment}; ${date}; ${samples} interleaved samples.`, '', '### Milliseconds from a picture to its faces', '',
+    ...markdown(['Network', 'Photo', 'Faces of both', 'ours, ms', 'face-api on tfjs-webgpu, ms', 'times as long as ours'],
+      rows.map(({ detector, photo, faces, ours, theirs }) => [detector, photo, String(faces), milliseconds({ timing: ours }),
+        milliseconds({ timing: theirs }), (theirs.median / ours.median).toFixed(1)])),
   ].join('\n');
 }
 
