@@ -10,7 +10,7 @@ import { roofline } from './roofline.js';
 const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu',
   'tfjs-webgl', 'tfjs-wasm'];
 const FIRST_SAMPLES = 3;
-/** What the networks cost does not depend on the photo. */
+/** One photo stands for all: a network's work before its boxes is the same for each. */
 const PHOTO = 'sample1.jpg';
 
 const USAGE = `npm run bench -- [options]
