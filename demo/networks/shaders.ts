@@ -62,7 +62,7 @@ export function convolutionDispatch(
   };
 }
 
-/** A separable layer as anyone writes it first: one scalar output per invocation; two dispatches, or one for a 1×1 layer. */
+/** A separable layer as one would write it first: one scalar output per invocation; two dispatches, or one for a 1×1 layer. */
 export function naiveDispatches(
   { depthwiseFilter, pointwiseFilter, options, stride }: SeparableLayer, [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
 ): readonly [...depthwise: Dispatch[], pointwise: Dispatch] {
