@@ -45,7 +45,7 @@ describe.each(['tiny', 'ssd'] as const)('%s', (id) => {
   });
 
   test('no frame but the first makes GPU resources', async () => {
-    const made = await page.evaluate((...args) => window.detectors.resourcesMade(...args), id, id === 'tiny' ? 200 : 20);
+    const made = await page.evaluate((...args) => window.detectors.resourcesMade(...args), id, 200);
     expect(Object.values(made).every((count) => count === 0), JSON.stringify(made)).toBe(true);
   });
 
