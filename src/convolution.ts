@@ -129,7 +129,9 @@ export class Convolution {
   readonly inputShape: Shape4D;
   /** `[N, OH, OW, O]` */
   readonly outputShape: Shape4D;
+  /** Bytes that `encode` writes to its output. */
   readonly outputByteLength: number;
+  /** What was asked for, or what `'auto'` came to. */
   readonly strategy: 'fused' | 'two-pass';
   /** Names of the kernel variants in the order of their dispatches; none for an empty output. */
   readonly kernels: readonly string[];

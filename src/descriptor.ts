@@ -7,11 +7,15 @@ import type { Strategy } from './plan.js';
 
 /** A filter or bias that is on the GPU already, dense float32 from `offset` bytes (default 0). It is read at every run. */
 export interface GpuTensor<Shape extends readonly number[] = Shape4D> {
+  /** Extents, as the argument that it stands for demands. */
   readonly shape: Shape;
+  /** Of the manager's device; usage STORAGE. It stays the caller's. */
   readonly buffer: GPUBuffer;
+  /** Bytes; a multiple of the device's `minStorageBufferOffsetAlignment`. */
   readonly offset?: number;
 }
 
+/** How a convolution runs on the GPU. */
 export interface GpuOptions {
   /** `'auto'` (default) takes what the plan finds faster; `'fused'` runs one kernel, `'two-pass'` two. */
   readonly strategy?: Strategy;
@@ -35,9 +39,12 @@ export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions {
 
 /** A descriptor whose tensors may be shapes only. */
 export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions {
+  /** `[N, H, W, C]` */
   readonly inputShape: Shape4D;
-  readonly depthwiseFilter: { readonly shape: Shape4D };
-  readonly pointwiseFilter: { readonly shape: Shape4D };
+  /** `[KH, KW, C, M]` */
+  readonly depthwiseFilter: Pick<Tensor4D, 'shape'>;
+  /** `[1, 1, C*M, O]` */
+  readonly pointwiseFilter: Pick<Tensor4D, 'shape'>;
 }
 
 /** Checks a descriptor without touching the GPU. @throws ValueError, UnsupportedError */

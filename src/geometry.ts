@@ -1,14 +1,18 @@
 import { type Activation, type ResolvedActivation, resolveActivation } from './activation.js';
 import { show, ValueError } from './errors.js';
 
+/** Extents of a tensor of rank 4, slowest first: non-negative integers. */
 export type Shape4D = readonly [number, number, number, number];
 
 /** A dense row-major tensor of rank 4; images are NHWC. */
 export interface Tensor4D {
+  /** Extents; may be 0. */
   readonly shape: Shape4D;
+  /** As many values as the product of the extents. */
   readonly data: Float32Array;
 }
 
+/** Along H and along W, or before and after. */
 export type Pair = readonly [number, number];
 
 /** `'SAME'` and `'VALID'` in any case, `[[top, bottom], [left, right]]`, or TensorFlow's four pairs in NHWC order. */
@@ -18,6 +22,7 @@ export type Padding = string | readonly [Pair, Pair] | readonly [Pair, Pair, Pai
 export interface ConvolutionOptions {
   /** Step of the depthwise pass: `number | [sh, sw] | [1, sh, sw, 1]`; default 1. */
   readonly strides?: number | Pair | Shape4D;
+  /** What the depthwise pass sees around the input: zeros, as many as this says. */
   readonly padding: Padding;
   /** Dilation of the depthwise taps: `number | [rh, rw]`; default 1. More than 1 needs strides of 1. */
   readonly rate?: number | Pair;

@@ -10,6 +10,7 @@ import { plan } from './plan.js';
 import type { AdapterKind } from './presets.js';
 import { type SavedTuning, Tuning } from './tuning.js';
 
+/** What `PipelineManager.create` takes. */
 export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */
   readonly device?: GPUDevice;
@@ -22,6 +23,7 @@ export interface PipelineManagerOptions {
   readonly adapterKind?: AdapterKind;
 }
 
+/** What `PipelineManager.warmUp` takes beside descriptors. */
 export interface WarmUpOptions {
   /** Called after each compiled pipeline, from 1 to `total`. */
   readonly onProgress?: (compiled: number, total: number) => void;
@@ -29,6 +31,7 @@ export interface WarmUpOptions {
 
 /** Pipelines, pooled buffers and prepared convolutions of one device. */
 export class PipelineManager {
+  /** The device that all of this lives on. */
   readonly device: GPUDevice;
   /** Which preset of tiles the device gets. */
   readonly adapterKind: AdapterKind;

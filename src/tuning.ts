@@ -8,10 +8,12 @@ export const VERSION = '0.1.0';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
 export interface SavedTuning {
+  /** Of this library. */
   readonly version: string;
+  /** The adapter's names. */
   readonly adapter: string;
-  /** The fastest choice for each geometry that was measured. */
-  readonly choices: Readonly<Record<string, Choice>>;
+  /** The fastest choice for each geometry that was measured; what a choice is may change with the version. */
+  readonly choices: Readonly<Record<string, unknown>>;
 }
 
 const SAMPLES = 3;
