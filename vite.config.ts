@@ -19,6 +19,7 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: ['test/package/**'], // `npm run test:package`
     globalSetup: 'test/setup.ts',
     fileParallelism: false, // A software adapter takes all cores for itself.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.

@@ -1,9 +1,12 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, normalize } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type * as reference from '../src/reference.js';
 import { VERSION } from '../src/tuning.js';
+import { run } from './command.js';
 
 const root = new URL('../', import.meta.url);
 const read = (file: string) => readFileSync(new URL(file, root), 'utf8');
@@ -43,9 +46,50 @@ test('saved tuning bears the version of the package', () => {
   expect(VERSION).toBe((JSON.parse(read('package.json')) as { version: string }).version);
 });
 
-test('the published package has no dependencies and only the build', () => {
-  const { dependencies, files: published, sideEffects } = JSON.parse(read('package.json')) as Record<string, unknown>;
+test('the published package needs no other', () => {
+  const { dependencies, peerDependencies, sideEffects } = JSON.parse(read('package.json')) as Record<string, unknown>;
   expect(dependencies).toBeUndefined();
-  expect(published).toEqual(['dist']);
+  expect(peerDependencies).toBeUndefined();
   expect(sideEffects).toBe(false);
+});
+
+describe('the tarball', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sepconv-webgpu-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  let tarball = '';
+  let paths: string[] = [];
+  beforeAll(async () => {
+    const packed = JSON.parse(await run(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder])) as
+      [{ filename: string; files: { path: string }[] }];
+    tarball = join(folder, packed[0].filename);
+    paths = packed[0].files.map(({ path }) => path);
+  });
+
+  test('has the build, its sources and the documents, and nothing else', () => {
+    expect(paths).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md']));
+    const others = paths.filter((path) => !/^(dist\/\w+\.(js|d\.ts)(\.map)?|src\/\w+\.ts|shaders\/[\w-]+\.wgsl|package\.json|\w+\.md|LICENSE)$/.test(path));
+    expect(others).toEqual([]);
+  });
+
+  test('has a map beside every built file, whose sources it has too', () => {
+    const built = paths.filter((path) => /^dist\/.*\.(js|ts)$/.test(path));
+    expect(built.length).toBeGreaterThan(files.length);
+    for (const path of built) {
+      expect(read(path)).toMatch(new RegExp(`\n//# sourceMappingURL=${basename(path)}.map\\s*$`));
+      const { sources, sourcesContent } = JSON.parse(read(`${path}.map`)) as { sources: string[]; sourcesContent?: string[] };
+      const found = sources.map((source) => normalize(join(dirname(path), source)));
+      expect(paths).toEqual(expect.arrayContaining(found));
+      if (path.endsWith('.js')) expect(sourcesContent, path).toEqual(found.map(read));
+    }
+  });
+
+  test('is what publint and @arethetypeswrong/cli want', async () => {
+    expect(await run(['publint', 'run', tarball, '--strict'])).toContain('All good!');
+    // ESM only: what resolves like old Node and old TypeScript is not meant to find it.
+    await run(['attw', tarball, '--profile', 'esm-only', '--no-definitely-typed']);
+  });
+});
+
+test('the API reference builds without a warning', async () => {
+  await run(['npm', 'run', '--silent', 'docs', '--', '--emit', 'none']);
 });
