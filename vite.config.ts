@@ -18,8 +18,7 @@ export default defineConfig({
     rolldownOptions: { output: { chunkFileNames: '[name].js' } },
   },
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/package/**'], // `npm run test:package`
+    include: ['test/*.test.ts'],
     globalSetup: 'test/setup.ts',
     fileParallelism: false, // A software adapter takes all cores for itself.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.
