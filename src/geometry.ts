@@ -18,6 +18,9 @@ export type Pair = readonly [number, number];
 /** `'SAME'` and `'VALID'` in any case, `[[top, bottom], [left, right]]`, or TensorFlow's four pairs in NHWC order. */
 export type Padding = string | readonly [Pair, Pair] | readonly [Pair, Pair, Pair, Pair];
 
+/** How tensors are stored on the GPU; sums are float32 in both. */
+export type Dtype = 'f32' | 'f16';
+
 /** What defines the operation, beside its tensors. The same on the GPU and in the reference. */
 export interface ConvolutionOptions {
   /** Step of the depthwise pass: `number | [sh, sw] | [1, sh, sw, 1]`; default 1. */
@@ -48,7 +51,8 @@ export interface Shapes {
 /**
  * A checked convolution: input `[N, H, W, C]`, depthwise filter `[KH, KW, C, M]`, pointwise filter `[1, 1, K, O]` with
  * `K = C*M`, output `[N, OH, OW, O]`; strides `SH SW`, rates `RH RW`; the input is padded by `padTop` rows and `padLeft`
- * columns (what is padded below and to the right is implied by `OH` and `OW`). Counts are elements.
+ * columns (what is padded below and to the right is implied by `OH` and `OW`). Counts are elements. `dtype` is how input,
+ * weights and output are stored.
  */
 export interface Geometry {
   readonly N: number; readonly H: number; readonly W: number; readonly C: number;
@@ -56,12 +60,16 @@ export interface Geometry {
   readonly OH: number; readonly OW: number; readonly O: number;
   readonly SH: number; readonly SW: number; readonly RH: number; readonly RW: number;
   readonly padTop: number; readonly padLeft: number;
+  readonly dtype: Dtype;
   readonly depthwiseActivation: ResolvedActivation;
   readonly activation: ResolvedActivation;
 }
 
 /** Starts every message: the operation, and the caller's name for it. */
 export const operation = (name?: string): string => (name ? `separableConv2d '${name}'` : 'separableConv2d');
+
+/** Bytes of one stored number. */
+export const elementBytes = (dtype: Dtype): number => (dtype === 'f16' ? 2 : 4);
 
 export const elements = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
 
@@ -72,7 +80,7 @@ export const outputShape = ({ N, OH, OW, O }: Geometry): Shape4D => [N, OH, OW, 
  * @throws ValueError for everything TensorFlow refuses, in TensorFlow's order
  * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/separable_conv2d
  */
-export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions): Geometry {
+export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions & { readonly dtype?: Dtype }): Geometry {
   const op = operation(options.name);
   const fail = (argument: string, rule: string, got: unknown): never => {
     throw new ValueError(`${op}: ${argument} ${rule}, got ${show(got)}`);
@@ -109,12 +117,14 @@ export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions): Ge
     fail('rate', `must be 1 where strides are not 1 (strides = [${SH}, ${SW}])`, [RH, RW]);
   }
   const padding = resolvePadding(op, options.padding);
+  const { dtype = 'f32' } = options;
+  if (dtype !== 'f32' && dtype !== 'f16') fail('dtype', "must be 'f32' or 'f16'", dtype);
   const [OH, padTop] = extent(op, padding, 0, H, KH, SH, RH);
   const [OW, padLeft] = extent(op, padding, 1, W, KW, SW, RW);
   checkShape(`${op}: output`, [N, OH, OW, O]);
   checkShape(`${op}: depthwise result`, [N, OH, OW, K]);
   return {
-    N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW, padTop, padLeft,
+    N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW, padTop, padLeft, dtype,
     depthwiseActivation: resolveActivation(`${op}: depthwiseActivation`, options.depthwiseActivation),
     activation: resolveActivation(`${op}: activation`, options.activation),
   };

@@ -66,6 +66,11 @@ export class Tuning {
     for (const choice of choices) {
       const convolution = await prepare(choice).catch(() => undefined); // A candidate that cannot run is no candidate.
       if (!convolution) continue;
+      const { inputByteLength, outputByteLength } = convolution;
+      if (Math.max(inputByteLength, outputByteLength) > this.#device.limits.maxBufferSize) {
+        convolution.destroy(); // Only `run` can compute it, in portions.
+        return undefined;
+      }
       const time = await this.#time(convolution);
       if (!fastest || time < fastest.time) fastest = { choice, time };
     }
@@ -77,8 +82,7 @@ export class Tuning {
     const device = this.#device;
     const buffer = (byteLength: number): GPUBuffer =>
       device.createBuffer({ label: 'sepconv-webgpu tuning', size: Math.max(16, byteLength), usage: GPUBufferUsage.STORAGE });
-    const [N, H, W, C] = convolution.inputShape;
-    const [input, output] = [buffer(N * H * W * C * Float32Array.BYTES_PER_ELEMENT), buffer(convolution.outputByteLength)];
+    const [input, output] = [buffer(convolution.inputByteLength), buffer(convolution.outputByteLength)];
     const sample = async (runs: number): Promise<number> => {
       const encoder = device.createCommandEncoder({ label: 'sepconv-webgpu tuning' });
       const pass = encoder.beginComputePass({ label: 'sepconv-webgpu tuning' });

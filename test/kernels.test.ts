@@ -2,12 +2,22 @@ import fc from 'fast-check';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPage } from './browser.js';
-import { type PresetName, presets } from '../src/presets.js';
-import { type Case, cases } from './cases.js';
+import { plan } from '../src/plan.js';
+import { type DeviceProfile, type PresetName, presets } from '../src/presets.js';
+import { type Case, cases, geometryOf } from './cases.js';
 import type { Report } from './page.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 let page: Page;
+
+/** WebGPU's default limits. */
+const profile: DeviceProfile = {
+  kind: 'software', subgroups: true, shaderF16: true,
+  limits: {
+    maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535,
+    maxComputeInvocationsPerWorkgroup: 256,
+  },
+};
 
 beforeAll(async () => {
   console.log(`kernel tests: seed ${seed}`);
@@ -38,6 +48,17 @@ describe('each kernel against its stage of the reference', () => {
   });
 });
 
+/** Whether both strategies can do a case in bands; otherwise it is refused with the numbers. */
+const fitsInBands = (limits: Partial<GPUSupportedLimits>) => (one: Case): boolean => {
+  try {
+    for (const strategy of ['fused', 'two-pass'] as const) plan(geometryOf(one), { ...profile, limits: { ...profile.limits, ...limits } }, strategy);
+    return true;
+  } catch (error) {
+    expect(String(error)).toMatch(/UnsupportedError: separableConv2d: .* bytes.* device can bind/);
+    return false;
+  }
+};
+
 const named = (pattern: RegExp) => cases.filter(({ name }) => pattern.test(name));
 
 test.each(Object.keys(presets) as PresetName[])('the preset %s in full size', { timeout: 180_000 }, async (name) => {
@@ -50,6 +71,12 @@ describe('limits', () => {
   test('grids beyond the workgroups of one dimension (tfjs #8373, llama.cpp #19965)', async () => {
     const limits = { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 16 };
     expect(failures(await run(named(/gt_tile|batch_3|activation_silu/), LIGHT, limits))).toEqual([]);
+  });
+  test.each([1024, 16384])('tensors beyond a binding of %i bytes go in bands', async (maxStorageBufferBindingSize) => {
+    const limits = { ...SMALL_WORKGROUPS, maxStorageBufferBindingSize };
+    const [possible, impossible] = [cases.filter(fitsInBands(limits)), cases.filter((one) => !fitsInBands(limits)(one))];
+    console.log(`${possible.length} cases in bands of ${maxStorageBufferBindingSize} bytes; too large: ${impossible.map(({ name }) => name).join(', ')}`);
+    expect(failures(await run(possible, LIGHT, limits))).toEqual([]);
   });
   test('a real grid beyond 65,535 workgroups', async () => {
     const one: Case = { name: 'rows_16400', input: [1, 16400, 260, 1], filter: [1, 1, 1], O: 1, padding: 'SAME' };
