@@ -53,6 +53,11 @@ function writeLayerAsJavaScript(project: string): void {
   writeFileSync(join(project, 'layer.js'), outputText);
 }
 
+function skipLoudly(skip: (note: string) => never, why: string): never {
+  console.error(`NOT TESTED, because ${why}`);
+  return skip(why);
+}
+
 function expectExact(where: string, reports: readonly (Report | null)[]): void {
   for (const report of reports) {
     console.log(`${where}: ${JSON.stringify(report)}`);
@@ -137,10 +142,10 @@ test('Deno checks the types and runs', async ({ skip }) => {
   const project = await install('deno', ['deno.ts', 'layer.ts']);
   const deno = (command: 'check' | 'run', ...flags: string[]) =>
     run(['deno', command, ...flags, '--sloppy-imports', '--unstable-webgpu', 'deno.ts', ...(command === 'run' ? [String(seed)] : [])], project, lavapipe());
-  await run(['deno', '--version'], project).catch((error: unknown) => skip(`SKIPPED, there is no Deno: ${String(error)}`));
+  await run(['deno', '--version'], project).catch((error: unknown) => skipLoudly(skip, `there is no Deno: ${String(error)}`));
   await deno('check');
   const reports = JSON.parse(await deno('run', '--no-prompt')) as (Report | null)[];
-  if (reports[0] === null) skip('SKIPPED, Deno has no adapter: install mesa-vulkan-drivers');
+  if (reports[0] === null) skipLoudly(skip, 'Deno has no adapter: install mesa-vulkan-drivers');
   expectExact('Deno', reports);
 });
 
@@ -151,7 +156,7 @@ test('Node runs it on Dawn', async ({ skip }) => {
     JSON.parse(await run([process.execPath, 'node.js', String(seed)], project, env)) as (Report | null)[];
   let reports = await node();
   if (reports[0] === null) reports = await node(swiftShader());
-  if (reports[0] === null) skip('SKIPPED, Dawn has no adapter, nor is there a SwiftShader beside the browser');
+  if (reports[0] === null) skipLoudly(skip, 'Dawn has no adapter, nor is there a SwiftShader beside the browser');
   expectExact('Node', reports);
 });
 
