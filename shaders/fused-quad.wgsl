@@ -34,6 +34,7 @@ struct Params {
   OH: i32, OW: i32, O: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
+  O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
   depthwiseAlpha: f32, alpha: f32,
 }
 
@@ -147,7 +148,7 @@ fn main(
       for (var j = 0; j < COLUMNS; j++) { // unroll
         if ((oy + t * p.RH < p.OH) & (ox + s * p.RW < p.OW) & (pack + j * QUAD < packs)) {
           let pixel = (n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW;
-          output[p.outputStart / LANES + pixel * packs + pack + j * QUAD] = Stored(activation(sum[t][s][j], p.alpha));
+          output[(p.outputStart + pixel * p.O_STRIDE) / LANES + pack + j * QUAD] = Stored(activation(sum[t][s][j], p.alpha));
         }
       }
     }

@@ -39,7 +39,7 @@ const PACKS = CHUNK / LANES;
 struct Params {
   N: i32, H: i32, W: i32, C: i32, KH: i32, KW: i32, M: i32, K: i32, OH: i32, OW: i32, O: i32,
   SH: i32, RH: i32, RW: i32, padTop: i32, padLeft: i32, depthwiseAlpha: f32, alpha: f32,
-  inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
+  inputStart: i32, outputStart: i32, O_STRIDE: i32, // first elements in their bindings; channels from an output pixel to the next
 }
 
 struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
@@ -158,8 +158,8 @@ fn main(
     for (var j = 0; j < COLUMNS; j++) { // unroll
       let pack = firstPack + column + j * GROUP_X;
       if (firstRun + (row + r) / TILE_W < runs && ox < p.OW && pack < packs) {
-        let at = p.outputStart / OUTPUT_LANES + ((run.n * p.OH + run.oy) * p.OW + ox) * packs + pack;
-        output[at] = StoredOutput(activation(sum[r][j], p.alpha));
+        let pixel = (run.n * p.OH + run.oy) * p.OW + ox;
+        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack] = StoredOutput(activation(sum[r][j], p.alpha));
       }
     }
   }

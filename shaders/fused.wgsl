@@ -34,6 +34,7 @@ struct Params {
   OH: i32, OW: i32, O: i32, SH: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
+  O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
   depthwiseAlpha: f32, alpha: f32,
 }
 
@@ -123,7 +124,7 @@ fn main(
     for (var j = 0; j < COLUMNS; j++) { // unroll
       if (ox + t * p.RW < p.OW && pack + j < packs) {
         let pixel = (n * p.OH + oy) * p.OW + ox + t * p.RW;
-        output[p.outputStart / OUTPUT_LANES + pixel * packs + pack + j] = StoredOutput(activation(sum[t][j], p.alpha));
+        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j] = StoredOutput(activation(sum[t][j], p.alpha));
       }
     }
   }

@@ -28,6 +28,7 @@ struct Params {
   PIXELS: i32,             // N * OH * OW
   K: i32, O: i32,
   K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  O_STRIDE: i32,           // channels from one output pixel to the next, at least O
   outputStart: i32,        // the output's first element in its binding
   alpha: f32,
 }
@@ -101,7 +102,7 @@ fn main(
     for (var r = 0; r < ROWS; r++) { // unroll
       let pixel = firstPixel + row + r;
       if (pixel < p.PIXELS && pack < packs) {
-        output[p.outputStart / LANES + pixel * packs + pack] = Stored(activation(sum[r][j], p.alpha));
+        output[(p.outputStart + pixel * p.O_STRIDE) / LANES + pack] = Stored(activation(sum[r][j], p.alpha));
       }
     }
   }

@@ -20,6 +20,7 @@ struct Params {
   PIXELS: i32,             // N * OH * OW
   K: i32, O: i32,
   K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  O_STRIDE: i32,           // channels from one output pixel to the next, at least O
   outputStart: i32,        // the output's first element in its binding
   alpha: f32,
 }
@@ -79,7 +80,7 @@ fn main(
   for (var r = 0; r < ROWS; r++) { // unroll
     for (var j = 0; j < COLUMNS; j++) { // unroll
       if ((pixel + r < p.PIXELS) & (pack + j < packs)) {
-        output[p.outputStart / LANES + (pixel + r) * packs + pack + j] = Stored(activation(sum[r][j], p.alpha));
+        output[(p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j] = Stored(activation(sum[r][j], p.alpha));
       }
     }
   }

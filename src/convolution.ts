@@ -42,6 +42,8 @@ export interface Stage {
   readonly dispatch: Dispatch;
   readonly pipeline: GPUComputePipeline;
   readonly uniforms: GPUBuffer;
+  /** Filters, biases and the intermediate. */
+  readonly operands: Omit<Operands, 'input' | 'output'>;
 }
 
 /** What is computed between one upload and one readback: all of it, unless a tensor is larger than a buffer can be. */
@@ -55,8 +57,6 @@ export interface Portion {
 
 export interface Parts {
   readonly portions: readonly [Portion, ...Portion[]];
-  /** Filters, biases and the intermediate. */
-  readonly bindings: Omit<Operands, 'input' | 'output'>;
   /** Buffers to destroy with the convolution. */
   readonly owned: readonly GPUBuffer[];
   readonly scratch: GPUBuffer | undefined;
@@ -131,7 +131,7 @@ export class Convolution {
     if (stages.length === 0) return;
     const { device } = this.#shared;
     const from = byteLengths.input === 0
-      ? this.#parts.bindings.bias // An empty input is never read, but something must be bound.
+      ? stages[0]!.operands.bias // An empty input is never read, but something must be bound.
       : resolveBinding(device, `${this.#op}: input`, input, byteLengths.input);
     const to = resolveBinding(device, `${this.#op}: output`, output, byteLengths.output);
     if (this.strategy === 'fused' && from.buffer === to.buffer) {
@@ -228,8 +228,8 @@ export class Convolution {
     const same = (a: Binding, b: Binding) => a.buffer === b.buffer && a.offset === b.offset;
     const known = this.#recent.find((bound) => bound.stages === stages && same(bound.input, input) && same(bound.output, output));
     if (known) return known.groups;
-    const groups = stages.map(({ dispatch, uniforms }) => {
-      const operands: Operands = { ...this.#parts.bindings, input: within(input, dispatch.input), output: within(output, dispatch.output) };
+    const groups = stages.map(({ dispatch, uniforms, operands: prepared }) => {
+      const operands: Operands = { ...prepared, input: within(input, dispatch.input), output: within(output, dispatch.output) };
       const resources = [{ buffer: uniforms }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand])];
       return this.#shared.device.createBindGroup({
         label: `${this.#op} ${dispatch.name}`,

@@ -51,13 +51,14 @@ export interface Shapes {
 /**
  * A checked convolution: input `[N, H, W, C]`, depthwise filter `[KH, KW, C, M]`, pointwise filter `[1, 1, K, O]` with
  * `K = C*M`, output `[N, OH, OW, O]`; strides `SH SW`, rates `RH RW`; the input is padded by `padTop` rows and `padLeft`
- * columns (what is padded below and to the right is implied by `OH` and `OW`). Counts are elements. `dtype` is how input,
- * weights and output are stored.
+ * columns (what is padded below and to the right is implied by `OH` and `OW`). `O_STRIDE` is `O`, or more where only some of
+ * the output channels are computed. Counts are elements. `dtype` is how input, weights and output are stored.
  */
 export interface Geometry {
   readonly N: number; readonly H: number; readonly W: number; readonly C: number;
   readonly KH: number; readonly KW: number; readonly M: number; readonly K: number;
   readonly OH: number; readonly OW: number; readonly O: number;
+  readonly O_STRIDE: number;
   readonly SH: number; readonly SW: number; readonly RH: number; readonly RW: number;
   readonly padTop: number; readonly padLeft: number;
   readonly dtype: Dtype;
@@ -124,7 +125,7 @@ export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions & { 
   checkShape(`${op}: output`, [N, OH, OW, O]);
   checkShape(`${op}: depthwise result`, [N, OH, OW, K]);
   return {
-    N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW, padTop, padLeft, dtype,
+    N, H, W, C, KH, KW, M, K, OH, OW, O, O_STRIDE: O, SH, SW, RH, RW, padTop, padLeft, dtype,
     depthwiseActivation: resolveActivation(`${op}: depthwiseActivation`, options.depthwiseActivation),
     activation: resolveActivation(`${op}: activation`, options.activation),
   };

@@ -1,4 +1,4 @@
-import { type Band, bands } from './bands.js';
+import { type Band, bands, outputSpan } from './bands.js';
 import { UnsupportedError } from './errors.js';
 import { elementBytes, elements, type Geometry, operation, outputShape } from './geometry.js';
 import { type Operand, type Variant, uniformData, variant } from './kernels.js';
@@ -8,7 +8,7 @@ import { channelStride, type Tile } from './tiles.js';
 /** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
 export type Strategy = 'auto' | 'fused' | 'two-pass';
 
-/** A part of a buffer, in bytes. */
+/** A part of a buffer, in bytes, or of a tensor, in elements. */
 export interface Range {
   readonly offset: number;
   readonly size: number;
@@ -20,6 +20,8 @@ export interface Dispatch extends Variant {
   /** What it binds of the caller's input and output. */
   readonly input: Range;
   readonly output: Range;
+  /** The output channels that it computes, whose columns of the filter and whose biases it binds. */
+  readonly channels: Range;
 }
 
 /** A decision that can be made by measuring instead. */
@@ -41,8 +43,8 @@ const OFFSET_ALIGNMENT = 256;
 /**
  * Decides what to dispatch. Pure: the same arguments give the same plan. A `preset` overrides the plan's own choice.
  * Tensors larger than the device can bind are computed in bands.
- * @throws UnsupportedError when the device lacks `shader-f16` for that dtype; when a filter, or one output row with the input
- * rows it reads, is larger than the device can bind
+ * @throws UnsupportedError when the device lacks `shader-f16` for that dtype; when the depthwise filter, or one output row with
+ * the input rows it reads, is larger than the device can bind
  */
 export function plan(
   geometry: Geometry, profile: DeviceProfile, wanted: Strategy = 'auto', name?: string, preset = presetsFor(geometry, profile)[0],
@@ -57,14 +59,17 @@ export function plan(
 
   const parts = bandsWithin(geometry, strategy, profile, whole, name);
   const { depthwise, pointwise, fused } = within;
-  const dispatches = parts.flatMap(({ geometry: band, inputStart, outputStart }) => {
-    const lengths = operandByteLengths(band);
-    const [input, inputFrom] = range(inputStart, lengths.input, band);
-    const [output, outputFrom] = range(outputStart, lengths.output, band);
-    return (strategy === 'fused' ? [fused] : [depthwise, pointwise]).map(({ kernel, tile }): Dispatch => {
+  const dispatches = parts.flatMap(({ geometry: band, inputStart, outputStart, firstChannel }) => {
+    const { N, H, W, C, O } = band;
+    const [input, inputFrom] = range(inputStart, elements([N, H, W, C]), band);
+    const [output, outputFrom] = range(outputStart, outputSpan(band), band);
+    const channels = { offset: firstChannel, size: O };
+    // One depthwise result serves all bands of its pixels.
+    const passes = strategy === 'fused' ? [fused] : firstChannel === 0 ? [depthwise, pointwise] : [pointwise];
+    return passes.map(({ kernel, tile }): Dispatch => {
       const { workgroups, ...specialized } = variant(kernel, band, tile);
       const uniforms = uniformData(kernel, band, inputFrom, outputFrom);
-      return { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms, input, output };
+      return { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms, input, output, channels };
     });
   });
   const intermediate = Math.max(...parts.map((band) => operandByteLengths(band.geometry).intermediate));
@@ -72,29 +77,30 @@ export function plan(
 }
 
 /** The aligned range that holds a band's tensor, and the tensor's first element in it. */
-function range(start: number, byteLength: number, { dtype }: Geometry): readonly [Range, number] {
+function range(start: number, count: number, { dtype }: Geometry): readonly [Range, number] {
   const bytes = elementBytes(dtype);
   const from = start * bytes;
   const offset = Math.floor(from / OFFSET_ALIGNMENT) * OFFSET_ALIGNMENT;
-  return [{ offset, size: Math.ceil((from - offset + byteLength) / 4) * 4 }, (from - offset) / bytes];
+  return [{ offset, size: Math.ceil((from - offset + count * bytes) / 4) * 4 }, (from - offset) / bytes];
 }
 
 function bandsWithin(
   geometry: Geometry, strategy: 'fused' | 'two-pass', profile: DeviceProfile, whole: Record<Operand, number>, name?: string,
 ): readonly Band[] {
   const limit = bindingLimit(profile);
-  const weights = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
-  const tooLarge = weights.find((operand) => whole[operand] > limit);
-  if (tooLarge) {
-    throw new UnsupportedError(`${operation(name)}: ${tooLarge} has ${whole[tooLarge]} bytes, more than the ${limit} that this `
-      + 'device can bind as one buffer');
+  const bytes = elementBytes(geometry.dtype);
+  const column = geometry.K * (geometry.O % 4 === 0 ? 4 : 1) * bytes; // The least of the filter that a band takes.
+  for (const [weight, size] of [['depthwiseFilter', whole.depthwiseFilter], ['pointwiseFilter [K, 4]', column]] as const) {
+    if (size <= limit) continue;
+    throw new UnsupportedError(`${operation(name)}: ${weight} has ${size} bytes, more than the ${limit} that this device can bind as `
+      + 'one buffer');
   }
   const one = bands(geometry, limit, strategy);
   if (one?.length === 1) return one;
   const parts = bands(geometry, limit - OFFSET_ALIGNMENT, strategy); // A band may begin after its binding does.
   if (parts) return parts;
   const { W, C, KH, RH, OW, O, H } = geometry;
-  const [rows, bytes] = [Math.min(H, (KH - 1) * RH + 1), elementBytes(geometry.dtype)];
+  const rows = Math.min(H, (KH - 1) * RH + 1);
   throw new UnsupportedError(`${operation(name)}: one output row reads ${rows * W * C * bytes} bytes of input and has `
     + `${OW * O * bytes}${strategy === 'fused' ? '' : ` after ${OW * channelStride(geometry) * 4} between the passes`}, which with `
     + `${OFFSET_ALIGNMENT} for alignment must not be more than the ${limit} that this device can bind as one buffer`);

@@ -40,8 +40,8 @@ export function channelLanes({ C, M }: Geometry) {
   };
 }
 
-export function outputLanes({ O }: Geometry) {
-  const LANES = O % 4 === 0 ? 4 : 1;
+export function outputLanes({ O, O_STRIDE }: Geometry) {
+  const LANES = O % 4 === 0 && O_STRIDE % 4 === 0 ? 4 : 1;
   return { Lanes: type(LANES), Stored: stored(LANES), LANES };
 }
 

@@ -131,6 +131,11 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
   for (const { kernel, name, uniforms, grid, ...ranges } of dispatches) {
     const bind = (operand: Operand): GPUBufferBinding => {
       const whole = bindings.get(operand)!;
+      if ((operand === 'pointwiseFilter' || operand === 'bias') && ranges.channels.size < O) {
+        const { offset, size } = ranges.channels;
+        const part = contents[operand].filter((_, i) => i % O >= offset && i % O < offset + size);
+        return { buffer: buffer(dtype === 'f16' ? toFloat16(part) : part, GPUBufferUsage.STORAGE) };
+      }
       const range = operand === 'input' || operand === 'output' ? ranges[operand] : undefined;
       return range && range.size > 0 ? { ...whole, offset: (whole.offset ?? 0) + range.offset, size: range.size } : whole;
     };

@@ -90,20 +90,23 @@ export function storageScenarios(seed: number): Readonly<Record<string, () => Pr
         { shape: [2, 33, 21, 5], M: 2, O: 11, options: { padding: 'SAME', strides: 2 } },
         { shape: [1, 40, 20, 8], M: 1, O: 12, options: { padding: [[4, 3], [0, 2]], rate: 2 } },
         { shape: [9, 6, 8, 4], M: 1, O: 4, options: { padding: 'VALID' } },
+        { shape: [3, 4, 5, 28], M: 1, O: 60, options: { padding: 'SAME' } }, // Filter columns in slices of 36, or 33 and fewer.
+        { shape: [3, 4, 5, 28], M: 1, O: 63, options: { padding: 'SAME' } },
       ];
       for (const { shape, M, O, options } of cases) {
         const [x, d, p] = [tensor(...shape), tensor(3, 3, shape[3], M), tensor(1, 1, shape[3] * M, O)];
+        const bias = randomData(O, next);
         for (const strategy of ['fused', 'two-pass'] as const) {
-          const conv = await manager.prepare({ ...options, inputShape: shape, depthwiseFilter: d, pointwiseFilter: p, strategy });
+          const conv = await manager.prepare({ ...options, inputShape: shape, depthwiseFilter: d, pointwiseFilter: p, bias, strategy });
           check(conv.kernels.length > (strategy === 'fused' ? 1 : 2), `one band for ${String(shape)}`);
-          checkClose(await conv.run(x), separableConv2dReference(x, d, p, options), 9 + shape[3] * M, `${String(shape)} ${strategy}`);
+          checkClose(await conv.run(x), separableConv2dReference(x, d, p, { ...options, bias }), 10 + shape[3] * M, `${String(shape)} ${strategy}`);
           conv.destroy();
         }
       }
       const [x, d, p] = [tensor(1, 4, 200, 8), tensor(3, 3, 8, 1), tensor(1, 1, 8, 8)];
       await checkUnsupported(() => separableConv2d(x, d, p, { padding: 'SAME', manager }), 'reads 19200 bytes of input');
-      await checkUnsupported(() => separableConv2d(tensor(1, 2, 2, 40), tensor(1, 1, 40, 1), tensor(1, 1, 40, 40), { padding: 'SAME', manager }),
-        'pointwiseFilter has 6400 bytes');
+      await checkUnsupported(() => separableConv2d(tensor(1, 1, 1, 260), tensor(1, 1, 260, 1), tensor(1, 1, 260, 260), { padding: 'SAME', manager }),
+        'pointwiseFilter [K, 4] has 4160 bytes');
       manager.destroy();
     },
 
