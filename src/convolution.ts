@@ -88,7 +88,7 @@ export async function prepareConvolution(
         const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
         const buffer = device.createBuffer({ label: `${op} ${what}`, size, usage: usage | GPUBufferUsage.COPY_DST });
         owned.push(buffer);
-        if (data) device.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
+        if (data?.byteLength) device.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
         return buffer;
       };
       /** Absent biases are zeros. */
@@ -208,7 +208,7 @@ export class Convolution {
         const source = hold('input', this.#plan.byteLengths.input, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
         const result = hold('output', size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
         const readable = hold('readback', size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-        device.queue.writeBuffer(source, 0, input.data as Float32Array<ArrayBuffer>);
+        if (input.data.length > 0) device.queue.writeBuffer(source, 0, input.data as Float32Array<ArrayBuffer>); // Deno panics at none.
         const encoder = device.createCommandEncoder({ label: this.#op });
         const pass = encoder.beginComputePass({ label: this.#op });
         this.encode(pass, { input: source, output: result });
