@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -23,20 +22,19 @@ export interface Implementation {
 }
 
 /** Why an implementation cannot be had on this machine, and what to do about it. */
-const NO_ADAPTER = 'apt-get install mesa-vulkan-drivers for a software one, or a GPU driver';
 export class Missing extends Error {}
+const NO_ADAPTER = 'apt-get install mesa-vulkan-drivers for a software one, or a GPU driver';
 
 /** Software adapters are taken wherever there are some, for the same results on every machine, unless `SEPCONV_ADAPTER=gpu`. */
 const wantsGpu = process.env['SEPCONV_ADAPTER'] === 'gpu';
-const LAVAPIPE = firstOf('/usr/share/vulkan/icd.d', ['lvp_icd.x86_64.json', 'lvp_icd.aarch64.json', 'lvp_icd.json']);
-const SWIFTSHADER = firstOf('', [
-  '/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib64/chromium-browser/vk_swiftshader_icd.json',
-  '/opt/google/chrome/vk_swiftshader_icd.json', '/opt/microsoft/msedge/vk_swiftshader_icd.json',
-]);
+const LAVAPIPE = firstOf(['x86_64.', 'aarch64.', ''].map((machine) => `/usr/share/vulkan/icd.d/lvp_icd.${machine}json`));
+const SWIFTSHADER = firstOf([
+  dirname(puppeteer.executablePath()), '/usr/lib/chromium', '/usr/lib64/chromium-browser', '/opt/google/chrome', '/opt/microsoft/msedge',
+].map((folder) => join(folder, 'vk_swiftshader_icd.json')));
 const driver = (manifest: string | undefined) => (wantsGpu || !manifest ? {} : { VK_ICD_FILENAMES: manifest, VK_DRIVER_FILES: manifest });
 
-/** Opens an implementation. @throws Missing */
-export const implementations: Readonly<Record<string, () => Promise<Implementation>>> = {
+/** Every implementation that is tested. Opening one throws `Missing` where it cannot be had. */
+export const implementations = {
   async Chromium() {
     const page = await openPage('/test/page.html');
     return onPage(await page.browser().version(), page, () => page.close());
@@ -44,8 +42,8 @@ export const implementations: Readonly<Record<string, () => Promise<Implementati
 
   async Firefox() {
     const executablePath = process.env['SEPCONV_FIREFOX'] ?? onPath('firefox-esr', 'firefox')
-      ?? firstOf('', ['/Applications/Firefox.app/Contents/MacOS/firefox', 'C:\\Program Files\\Mozilla Firefox\\firefox.exe']);
-    if (!executablePath) throw new Missing('no Firefox: apt-get install firefox-esr mesa-vulkan-drivers, or set SEPCONV_FIREFOX');
+      ?? firstOf(['/Applications/Firefox.app/Contents/MacOS/firefox', 'C:\\Program Files\\Mozilla Firefox\\firefox.exe']);
+    if (!executablePath) throw new Missing('no Firefox is installed: apt-get install firefox-esr mesa-vulkan-drivers, or set SEPCONV_FIREFOX');
     const browser = await puppeteer.launch({
       browser: 'firefox', executablePath, headless: true, protocolTimeout: 600_000,
       extraPrefsFirefox: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
@@ -58,15 +56,14 @@ export const implementations: Readonly<Record<string, () => Promise<Implementati
 
   async Deno() {
     const deno = fileURLToPath(new URL('../node_modules/.bin/deno', import.meta.url));
-    if (!existsSync(deno)) throw new Missing('no Deno: npm install');
-    return inProcess('Deno', deno, ['run', '--allow-all', '--unstable-webgpu'], driver(LAVAPIPE));
+    if (!existsSync(deno)) throw new Missing('no Deno is installed: npm install');
+    return inProcess(`Deno ${versionOf('deno')}`, deno, ['run', '--allow-all', '--unstable-webgpu'], driver(LAVAPIPE));
   },
 
   async Node() {
-    const { version } = JSON.parse(readFileSync(createRequire(import.meta.url).resolve('webgpu/package.json'), 'utf8')) as { version: string };
-    return inProcess(`Node ${process.versions.node}, webgpu ${version}`, process.execPath, [], driver(SWIFTSHADER));
+    return inProcess(`Node ${process.versions.node}, webgpu ${versionOf('webgpu')}`, process.execPath, [], driver(SWIFTSHADER));
   },
-};
+} satisfies Record<string, () => Promise<Implementation>>;
 
 async function onPage(name: string, page: Page, close: () => Promise<void>): Promise<Implementation> {
   if (!(await page.evaluate(async () => Boolean(await (navigator.gpu as GPU | undefined)?.requestAdapter())))) {
@@ -80,14 +77,21 @@ async function onPage(name: string, page: Page, close: () => Promise<void>): Pro
   };
 }
 
-/** Bundles test/process.ts and talks with it over its input and output, one call at a time. */
-async function inProcess(name: string, command: string, args: readonly string[], env: Record<string, string>): Promise<Implementation> {
+let bundled: Promise<string> | undefined;
+
+/** Makes test/process.ts a file that Deno and Node run. */
+async function bundle(): Promise<string> {
   const outDir = fileURLToPath(new URL('../node_modules/.cache/sepconv-webgpu', import.meta.url));
   await build({
     logLevel: 'warn',
     build: { lib: false, ssr: fileURLToPath(new URL('process.ts', import.meta.url)), outDir, sourcemap: false, rolldownOptions: { external: 'webgpu' } },
   });
-  const child = spawn(command, [...args, join(outDir, 'process.js')], { env: { ...process.env, ...env } });
+  return join(outDir, 'process.js');
+}
+
+/** Starts test/process.ts and talks with it over its input and output, one call at a time. */
+async function inProcess(name: string, command: string, args: readonly string[], env: Record<string, string>): Promise<Implementation> {
+  const child = spawn(command, [...args, await (bundled ??= bundle())], { env: { ...process.env, ...env } });
   let complaints = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints = (complaints + text).slice(-4000)));
   child.stdin.on('error', () => undefined); // It has ended, as the next answer tells.
@@ -119,9 +123,12 @@ async function inProcess(name: string, command: string, args: readonly string[],
 
 function onPath(...names: readonly string[]): string | undefined {
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter(Boolean);
-  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
+  return firstOf(names.flatMap((name) => folders.map((folder) => join(folder, name))));
 }
 
-function firstOf(folder: string, files: readonly string[]): string | undefined {
-  return files.map((file) => join(folder, file)).find((path) => existsSync(path));
+function firstOf(paths: readonly string[]): string | undefined {
+  return paths.find((path) => existsSync(path));
 }
+
+const versionOf = (name: string): string =>
+  (JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')) as { version: string }).version;
