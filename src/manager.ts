@@ -32,6 +32,9 @@ export interface WarmUpOptions {
   readonly onProgress?: (compiled: number, total: number) => void;
 }
 
+/** Milliseconds that the news of a device's loss may lag behind its effects, on a busy machine. */
+const LOSS_NEWS = 2000;
+
 /** Pipelines, pooled buffers and prepared convolutions of one device. */
 export class PipelineManager {
   /** The device that all of this lives on. */
@@ -141,8 +144,8 @@ export class PipelineManager {
   }
 
   async #explain(where: string, error: unknown): Promise<unknown> {
-    // A lost device rejects calls in flight before its `lost` promise has told us.
-    await new Promise((resolve) => setTimeout(resolve));
+    // A lost device rejects calls in flight before its `lost` promise has told us; in Firefox long before.
+    await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, error instanceof SepconvError ? 0 : LOSS_NEWS))]);
     return this.#loss && !(error instanceof DeviceLostError) ? this.#lostError(where, error) : error;
   }
 
