@@ -1,4 +1,4 @@
-import { checked } from '../src/device.js';
+import { adapterName, checked } from '../src/device.js';
 import { kernels, type Operand } from '../src/kernels.js';
 import { PipelineManager } from '../src/manager.js';
 import { PipelineCache } from '../src/pipelines.js';
@@ -168,11 +168,7 @@ export interface Environment {
 }
 
 export function environment(): Environment {
-  const { vendor, architecture, device: model, description } = device.adapterInfo;
-  return {
-    adapter: [vendor, architecture, model, description].join(' ').trim(), adapterKind: manager.adapterKind,
-    features: [...device.features].sort(),
-  };
+  return { adapter: adapterName(device), adapterKind: manager.adapterKind, features: [...device.features].sort() };
 }
 
 export const tests = { checkKernels, environment, runScenario };
