@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { PresetName } from '../src/presets.js';
 import { cases } from './cases.js';
 import { type Implementation, implementations, Missing } from './implementations.js';
-import { scenarios } from './scenarios.js';
+import { scenarioNames } from './scenarios.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 
@@ -35,11 +35,11 @@ test.concurrent.for(Object.keys(PRESETS) as (keyof typeof PRESETS)[])('every cas
       reports.push(...(await implementation.evaluate('checkKernels', share, [preset], seed, limits)));
     }
     const failures = reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
-    for (const scenario of Object.keys(scenarios)) {
+    for (const scenario of scenarioNames) {
       await implementation.evaluate('runScenario', scenario, seed).catch((error: unknown) => failures.push(`${scenario}: ${String(error)}`));
     }
     console.log(`${implementation.name}, ${adapter || 'an unnamed adapter'} (${adapterKind}; ${features.join(', ')}), seed ${seed}: `
-      + `${small.length} cases, ${reports.length} comparisons, ${Object.keys(scenarios).length} scenarios, ${failures.length} failures`);
+      + `${small.length} cases, ${reports.length} comparisons, ${scenarioNames.length} scenarios, ${failures.length} failures`);
     expect(failures).toEqual([]);
     expect(reports.length).toBeGreaterThan(small.length);
   } finally {
