@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { PresetName } from '../src/presets.js';
-import { cases } from './cases.js';
+import { type Case, cases } from './cases.js';
 import { type Implementation, implementations, Missing } from './implementations.js';
 import { scenarioNames } from './scenarios.js';
 
@@ -9,7 +9,7 @@ const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 /**
  * The presets between which the cases alternate on the implementations beside Chromium, where kernels.test.ts has them all.
  * Firefox and Deno have the same compiler, naga, and the same driver, so that each case has both presets between them. Node
- * has Chromium's compiler, and its driver.
+ * has Chromium's compiler, and its driver. Where there is float16, each case runs with it too.
  */
 const PRESETS = {
   Firefox: ['lightRegisters', 'gpu'],
@@ -33,6 +33,9 @@ test.concurrent.for(Object.keys(PRESETS) as (keyof typeof PRESETS)[])('every cas
     for (const [index, preset] of presets.entries()) {
       const share = small.filter((_, i) => i % presets.length === index);
       reports.push(...(await implementation.evaluate('checkKernels', share, [preset], seed, limits)));
+      if (!features.includes('shader-f16')) continue;
+      const halves = small.filter((_, i) => i % presets.length !== index).map((one): Case => ({ ...one, dtype: 'f16' }));
+      reports.push(...(await implementation.evaluate('checkKernels', halves, [preset], seed, limits)));
     }
     const failures = reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
     for (const scenario of scenarioNames) {
