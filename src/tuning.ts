@@ -1,4 +1,5 @@
 import type { Convolution } from './convolution.js';
+import { adapterName } from './device.js';
 import type { Geometry } from './geometry.js';
 import { candidates, type Choice, type Strategy } from './plan.js';
 import { type DeviceProfile, presets } from './presets.js';
@@ -111,6 +112,3 @@ function isChoice(choice: unknown): choice is Choice {
   const { strategy, preset } = (choice ?? {}) as Partial<Choice>;
   return (strategy === 'fused' || strategy === 'two-pass') && typeof preset === 'string' && Object.hasOwn(presets, preset);
 }
-
-const adapterName = ({ adapterInfo: { vendor, architecture, device, description } }: GPUDevice): string =>
-  [vendor, architecture, device, description].join(' ').trim();
