@@ -2,7 +2,7 @@ import { fromFloat16, toFloat16 } from '../src/float16.js';
 import { type Dtype, elements, type Geometry, resolveGeometry } from '../src/geometry.js';
 import type { ReferenceOptions } from '../src/reference.js';
 import { depthwise, pointwise } from '../src/reference.js';
-import { random, randomData } from './random.js';
+import { random, randomData, randomMagnitudes } from './random.js';
 
 /** One convolution to check, as plain data that travels between Node and a page. */
 export interface Case extends Omit<ReferenceOptions, 'depthwiseBias' | 'bias'> {
@@ -15,6 +15,10 @@ export interface Case extends Omit<ReferenceOptions, 'depthwiseBias' | 'bias'> {
   /** Whether both passes have random biases. */
   readonly biases?: boolean;
   readonly dtype?: Dtype;
+  /** From which power of two to which the values go; default: between -1 and 1. */
+  readonly exponents?: Readonly<Record<'input' | 'depthwiseFilter' | 'pointwiseFilter' | 'biases', readonly [number, number]>>;
+  /** Of its values, where they are to be the same always. */
+  readonly seed?: number;
 }
 
 /** A case's geometry and its random tensors. */
@@ -37,14 +41,15 @@ export function problem(one: Case, seed: number): Problem {
   const shapes = shapesOf(one);
   const { K, O } = geometry;
   const next = random(seed);
-  const draw = (shape: readonly number[]) => {
-    const values = randomData(elements(shape), next);
+  const draw = (shape: readonly number[], what: keyof NonNullable<Case['exponents']>) => {
+    const exponents = one.exponents?.[what];
+    const values = exponents ? randomMagnitudes(elements(shape), exponents, next) : randomData(elements(shape), next);
     return one.dtype === 'f16' ? fromFloat16(toFloat16(values).buffer, values.length) : values;
   };
   return {
-    geometry, input: draw(shapes.input), depthwiseFilter: draw(shapes.depthwiseFilter),
-    pointwiseFilter: draw(shapes.pointwiseFilter),
-    depthwiseBias: one.biases ? draw([K]) : undefined, bias: one.biases ? draw([O]) : undefined,
+    geometry, input: draw(shapes.input, 'input'), depthwiseFilter: draw(shapes.depthwiseFilter, 'depthwiseFilter'),
+    pointwiseFilter: draw(shapes.pointwiseFilter, 'pointwiseFilter'),
+    depthwiseBias: one.biases ? draw([K], 'biases') : undefined, bias: one.biases ? draw([O], 'biases') : undefined,
   };
 }
 
