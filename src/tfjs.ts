@@ -1,0 +1,164 @@
+import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
+import {
+  backend, conv2d, customGrad, depthwiseConv2d, engine, getBackend, grads, Tensor, type Tensor4D, zeros,
+} from '@tensorflow/tfjs-core';
+import type { Convolution } from './convolution.js';
+import type { ConvolutionDescriptor } from './descriptor.js';
+import { UnsupportedError, ValueError } from './errors.js';
+import { type Geometry, outputShape, type Padding, resolveGeometry, type Shape4D } from './geometry.js';
+import { PipelineManager } from './manager.js';
+
+type Pair = [number, number];
+
+/** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
+export type TfjsPadding = 'same' | 'valid' | number | [Pair, Pair, Pair, Pair];
+
+interface Entry {
+  /** Absent while it is being prepared, and where that failed. */
+  convolution?: Convolution;
+  readonly prepared: Promise<Convolution>;
+}
+
+interface DeviceState {
+  readonly manager: Promise<PipelineManager>;
+  /** By geometry and filter buffers, the least recently used first. */
+  readonly entries: Map<string, Entry>;
+}
+
+/** Convolutions that a device keeps: each has a few small buffers, all share the intermediate. Enough for several models. */
+const MOST_ENTRIES = 256;
+const states = new WeakMap<GPUDevice, DeviceState>();
+const bufferNumbers = new WeakMap<GPUBuffer, number>();
+let lastBufferNumber = 0;
+
+/**
+ * `tf.separableConv2d` on the device and buffers of tfjs's backend `webgpu`, with tfjs's arguments. `x` is `[N, H, W, C]`, the
+ * filters are `[KH, KW, C, M]` and `[1, 1, C*M, O]`, all float32; none is copied. The result is a tensor as tfjs's own are.
+ *
+ * It returns at once, as tfjs does, but this library's kernels compile in the background: until then tfjs's kernels compute,
+ * equal but for rounding. Run a model once and `await ready()`: then all further runs are this library's. Gradients are tfjs's.
+ * @throws ValueError for what tfjs refuses; UnsupportedError when tfjs's current backend is another; DeviceLostError
+ * @see https://js.tensorflow.org/api/latest/#separableConv2d
+ */
+export function separableConv2d(
+  x: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, strides: Pair | number, pad: TfjsPadding,
+  dilation: Pair | number = 1, dataFormat: 'NHWC' | 'NCHW' = 'NHWC',
+): Tensor4D {
+  const webgpu = webgpuBackend();
+  checkTensors({ x, depthwiseFilter, pointwiseFilter });
+  if (dataFormat !== 'NHWC') throw new ValueError(`separableConv2d: dataFormat must be 'NHWC', got '${String(dataFormat)}'`);
+  const padding: Padding = typeof pad === 'number' ? [[pad, pad], [pad, pad]] : pad;
+  const options = { strides, padding, rate: dilation, allowOverparameterized: true };
+  const geometry = resolveGeometry(
+    { input: x.shape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape }, options);
+  const shape = outputShape(geometry);
+  if (x.size === 0 || shape.includes(0)) return zeros<Tensor4D['rankType']>([...shape]);
+
+  const filters = {
+    depthwiseFilter: { shape: depthwiseFilter.shape, buffer: bufferOf(webgpu, depthwiseFilter) },
+    pointwiseFilter: { shape: pointwiseFilter.shape, buffer: bufferOf(webgpu, pointwiseFilter) },
+  };
+  const { convolution } = entryFor(webgpu.device, geometry, { ...options, ...filters, inputShape: x.shape });
+  const byTfjs = (...[input, depthwise, pointwise]: Tensor[]): Tensor4D => conv2d(
+    depthwiseConv2d(input as Tensor4D, depthwise as Tensor4D, strides, pad, 'NHWC', dilation), pointwise as Tensor4D, 1, 'valid');
+  if (!convolution) return byTfjs(x, depthwiseFilter, pointwiseFilter);
+  return customGrad((...inputs) => {
+    const save = inputs.pop() as (tensors: Tensor[]) => void;
+    save(inputs as Tensor[]);
+    return {
+      value: run(webgpu, convolution, x, shape),
+      gradFunc: (dy: Tensor4D, saved: Tensor[]) => grads(byTfjs)(saved, dy),
+    };
+  })(x, depthwiseFilter, pointwiseFilter);
+}
+
+/**
+ * Resolves when this library's kernels are compiled for all calls so far on tfjs's current device.
+ * @throws UnsupportedError, for instance, when one cannot be had; tfjs's kernels then go on to compute those calls
+ */
+export async function ready(): Promise<void> {
+  await Promise.all([...stateOf(webgpuBackend().device).entries.values()].map(({ prepared }) => prepared));
+}
+
+function webgpuBackend(): WebGPUBackend {
+  const name = getBackend();
+  if (name === 'webgpu') return backend() as WebGPUBackend;
+  throw new UnsupportedError("separableConv2d: tfjs's backend must be 'webgpu' (await tf.setBackend('webgpu')), "
+    + `got ${name ? `'${name}'` : 'none'}`);
+}
+
+function checkTensors(tensors: Readonly<Record<string, unknown>>): void {
+  for (const [argument, tensor] of Object.entries(tensors)) {
+    if (!(tensor instanceof Tensor) || tensor.rank !== 4 || tensor.dtype !== 'float32') {
+      const got = tensor instanceof Tensor ? `${tensor.dtype} [${tensor.shape.join(', ')}]` : String(tensor);
+      throw new ValueError(`separableConv2d: ${argument} must be a float32 tensor of rank 4, got ${got}`);
+    }
+    if (tensor.isDisposed) throw new ValueError(`separableConv2d: ${argument} must not be disposed, got a disposed tensor`);
+  }
+}
+
+/** Where tfjs keeps a tensor; uploads what is still on the CPU. (`dataToGPU`, for other purposes, would copy it.) */
+function bufferOf(webgpu: WebGPUBackend, { dataId }: { readonly dataId: object }): GPUBuffer {
+  webgpu.uploadToGPU(dataId);
+  const { resource } = webgpu.tensorMap.get(dataId);
+  if (resource instanceof GPUBuffer) return resource;
+  throw new UnsupportedError('separableConv2d: tensors must be in GPU buffers, got one in a texture');
+}
+
+function stateOf(device: GPUDevice): DeviceState {
+  const known = states.get(device);
+  if (known) return known;
+  const state = { manager: PipelineManager.create({ device }), entries: new Map<string, Entry>() };
+  states.set(device, state);
+  return state;
+}
+
+/**
+ * The convolution that reads these very filter buffers, at every run: so it stays right when tfjs gives a buffer to another
+ * tensor, and new weights in other buffers get another.
+ */
+function entryFor(
+  device: GPUDevice, geometry: Geometry, descriptor: ConvolutionDescriptor & Readonly<Record<'depthwiseFilter' | 'pointwiseFilter', { buffer: GPUBuffer }>>,
+): Entry {
+  const { manager, entries } = stateOf(device);
+  const buffers = [descriptor.depthwiseFilter.buffer, descriptor.pointwiseFilter.buffer];
+  const key = JSON.stringify([...buffers.map(bufferNumber), geometry]);
+  let entry = entries.get(key);
+  if (!entry) {
+    const made: Entry = { prepared: manager.then((one) => one.prepare(descriptor)) };
+    made.prepared.then((convolution) => {
+      if (entries.get(key) === made) made.convolution = convolution;
+      else convolution.destroy();
+    }, () => undefined); // `ready` reports it.
+    entry = made;
+  }
+  entries.delete(key);
+  entries.set(key, entry);
+  for (const [oldest, { convolution }] of entries) {
+    if (entries.size <= MOST_ENTRIES) break;
+    entries.delete(oldest);
+    convolution?.destroy();
+  }
+  return entry;
+}
+
+function bufferNumber(buffer: GPUBuffer): number {
+  const number = bufferNumbers.get(buffer) ?? ++lastBufferNumber;
+  bufferNumbers.set(buffer, number);
+  return number;
+}
+
+/** Runs after all that tfjs has recorded so far, which may be what computes `x`, into a new tensor of tfjs's. */
+function run(webgpu: WebGPUBackend, convolution: Convolution, x: Tensor4D, shape: Shape4D): Tensor4D {
+  const result = engine().makeTensorFromTensorInfo(webgpu.makeTensorInfo([...shape], 'float32'), webgpu) as Tensor4D;
+  const [input, output] = [bufferOf(webgpu, x), bufferOf(webgpu, result)];
+  webgpu.endComputePassEncoder();
+  webgpu.ensureCommandEncoderReady(); // `submitQueue` needs one.
+  webgpu.submitQueue();
+  const encoder = webgpu.device.createCommandEncoder({ label: convolution.label });
+  const pass = encoder.beginComputePass({ label: convolution.label });
+  convolution.encode(pass, { input, output });
+  pass.end();
+  webgpu.device.queue.submit([encoder.finish()]);
+  return result;
+}

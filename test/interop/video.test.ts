@@ -1,0 +1,43 @@
+import type { Page } from 'puppeteer';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openPage } from '../browser.js';
+import type { Comparison } from './video-check.js';
+
+const seed = 1 + Math.floor(Math.random() * 2 ** 31);
+const errors: string[] = [];
+let page: Page;
+
+beforeAll(async () => {
+  page = await openPage('/demo/examples/video/');
+  page.on('pageerror', (error) => errors.push(String(error)));
+});
+afterAll(async () => {
+  await page.close();
+  expect(errors).toEqual([]);
+});
+
+const check = (call: string) => page.evaluate(`import('/test/interop/video-check.ts').then((checks) => checks.${call})`) as Promise<Comparison>;
+
+test('the example filters a playing video', async () => {
+  await page.waitForFunction(() => /320×240, \d\d+ frames/.test(document.querySelector('#status')!.textContent));
+});
+
+// The canvas rounds to whole levels, so exact sources differ by half a level, and a little for float32.
+test.each(['canvas', 'ImageBitmap', 'VideoFrame'])('%s to canvas equals the reference', async (kind) => {
+  const { largest, fromPicture } = await check(`checkSource('${kind}', ${seed})`);
+  expect(largest, `seed ${seed}`).toBeLessThanOrEqual(0.51);
+  expect(fromPicture).toBeGreaterThan(50);
+});
+
+// A 2D canvas, which the reference reads, and a texture may round the video's colours differently: by one level, of which the
+// filter makes at most the sum of its absolute taps, (8 + 8) * 1.5 = 24.
+test('video to canvas equals the reference', async () => {
+  const { largest, fromPicture } = await check('checkVideo()');
+  expect(largest).toBeLessThanOrEqual(24.5);
+  expect(fromPicture).toBeGreaterThan(50);
+});
+
+test('a browser that copies no videos draws them', async () => {
+  await check('copyNoVideos()');
+  expect((await check(`checkSource('VideoFrame', ${seed})`)).largest).toBeLessThanOrEqual(0.51);
+});
