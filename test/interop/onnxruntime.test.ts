@@ -1,0 +1,23 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { close, evaluate, open, type Opened } from './page.js';
+import type { Comparison } from './onnxruntime-check.js';
+
+const seed = 1 + Math.floor(Math.random() * 2 ** 31);
+let opened: Opened;
+
+beforeAll(async () => {
+  opened = await open('onnxruntime');
+});
+afterAll(() => close(opened));
+
+test('the example shows four scores', async () => {
+  await opened.page.waitForFunction(() => /^scores( +0\.\d{4}){4}$/.test(document.querySelector('pre')!.textContent));
+});
+
+// Every score is at most 1, and the longest sum has 256 terms: 1e-5 is 168 roundings of float32, about their square root's worth.
+test('model, layer and model agree with the CPU, and nothing but the scores is read back', async () => {
+  const { actual, expected, readbacks } = await evaluate<Comparison>(opened, `checkClassify(${seed})`);
+  for (const [i, score] of expected.entries()) expect(Math.abs(actual[i]! - score), `score ${i}, seed ${seed}`).toBeLessThan(1e-5);
+  expect(Math.max(...expected) - Math.min(...expected)).toBeGreaterThan(1e-3); // Scores that tell something.
+  expect(readbacks).toBe(0);
+});
