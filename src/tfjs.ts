@@ -1,7 +1,5 @@
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
-import {
-  backend, conv2d, customGrad, depthwiseConv2d, engine, getBackend, grads, Tensor, type Tensor4D, zeros,
-} from '@tensorflow/tfjs-core';
+import { backend, conv2d, depthwiseConv2d, engine, getBackend, Tensor, type Tensor4D, zeros } from '@tensorflow/tfjs-core';
 import type { Convolution } from './convolution.js';
 import type { ConvolutionDescriptor } from './descriptor.js';
 import { UnsupportedError, ValueError } from './errors.js';
@@ -36,7 +34,8 @@ let lastBufferNumber = 0;
  * filters are `[KH, KW, C, M]` and `[1, 1, C*M, O]`, all float32; none is copied. The result is a tensor as tfjs's own are.
  *
  * It returns at once, as tfjs does, but this library's kernels compile in the background: until then tfjs's kernels compute,
- * equal but for rounding. Run a model once and `await ready()`: then all further runs are this library's. Gradients are tfjs's.
+ * equal but for rounding. Run a model once and `await ready()`: then all further runs are this library's. Where tfjs records
+ * gradients, as in training, its own kernels always compute.
  * @throws ValueError for what tfjs refuses; UnsupportedError when tfjs's current backend is another; DeviceLostError
  * @see https://js.tensorflow.org/api/latest/#separableConv2d
  */
@@ -54,22 +53,14 @@ export function separableConv2d(
   const shape = outputShape(geometry);
   if (x.size === 0 || shape.includes(0)) return zeros<Tensor4D['rankType']>([...shape]);
 
+  const byTfjs = (): Tensor4D => conv2d(depthwiseConv2d(x, depthwiseFilter, strides, pad, 'NHWC', dilation), pointwiseFilter, 1, 'valid');
+  if (engine().state.gradientDepth > 0) return byTfjs();
   const filters = {
     depthwiseFilter: { shape: depthwiseFilter.shape, buffer: bufferOf(webgpu, depthwiseFilter) },
     pointwiseFilter: { shape: pointwiseFilter.shape, buffer: bufferOf(webgpu, pointwiseFilter) },
   };
   const { convolution } = entryFor(webgpu.device, geometry, { ...options, ...filters, inputShape: x.shape });
-  const byTfjs = (...[input, depthwise, pointwise]: Tensor[]): Tensor4D => conv2d(
-    depthwiseConv2d(input as Tensor4D, depthwise as Tensor4D, strides, pad, 'NHWC', dilation), pointwise as Tensor4D, 1, 'valid');
-  if (!convolution) return byTfjs(x, depthwiseFilter, pointwiseFilter);
-  return customGrad((...inputs) => {
-    const save = inputs.pop() as (tensors: Tensor[]) => void;
-    save(inputs as Tensor[]);
-    return {
-      value: run(webgpu, convolution, x, shape),
-      gradFunc: (dy: Tensor4D, saved: Tensor[]) => grads(byTfjs)(saved, dy),
-    };
-  })(x, depthwiseFilter, pointwiseFilter);
+  return convolution ? run(webgpu, convolution, x, shape) : byTfjs();
 }
 
 /**

@@ -1,6 +1,7 @@
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
 import { classify, weights } from '../../demo/examples/onnxruntime/onnxruntime.js';
 import { random, randomData } from '../random.js';
+import { onCall } from './calls.js';
 
 /** Runs in the page of the example. */
 
@@ -14,11 +15,9 @@ export interface Comparison {
 export async function checkClassify(seed: number): Promise<Comparison> {
   const picture = randomData(3 * 32 * 32, random(seed));
   let readbacks = 0;
-  const { mapAsync } = GPUBuffer.prototype;
-  GPUBuffer.prototype.mapAsync = function (this: GPUBuffer, mode, ...range) {
+  onCall(GPUBuffer.prototype, 'mapAsync', (mode) => {
     if (mode === GPUMapMode.READ) readbacks++;
-    return mapAsync.call(this, mode, ...range);
-  };
+  });
   const actual = await classify(picture);
   return { actual: [...actual], expected: classifyOnCpu(picture), readbacks: readbacks - 1 };
 }

@@ -10,7 +10,7 @@ export interface Opened {
 }
 
 export async function open(name: string): Promise<Opened> {
-  const page = await openPage('/package.json'); // Listens before the example starts.
+  const page = await openPage('/demo/examples/'); // Listens before the example starts.
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(String(error)));
   await page.goto(new URL(`/demo/examples/${name}/`, page.url()).href);

@@ -3,6 +3,7 @@ import { separableConv2dReference } from 'sepconv-webgpu/reference';
 import type { Picture } from '../../demo/examples/pictures.js';
 import { createFilter, edges } from '../../demo/examples/video/filter.js';
 import { random } from '../random.js';
+import { onCall } from './calls.js';
 
 /** Runs in the page of the example. */
 
@@ -24,11 +25,10 @@ const sources: Readonly<Record<string, (canvas: OffscreenCanvas) => Promise<Pict
 
 /** From now on this page's browser is one that copies no videos. */
 export function copyNoVideos(): void {
-  const copy = GPUQueue.prototype.copyExternalImageToTexture;
-  GPUQueue.prototype.copyExternalImageToTexture = function (this: GPUQueue, source, ...rest) {
-    if (source.source instanceof VideoFrame || source.source instanceof HTMLVideoElement) throw new TypeError('no videos');
-    return copy.call(this, source, ...rest);
-  };
+  onCall(GPUQueue.prototype, 'copyExternalImageToTexture', (from) => {
+    const { source } = from as GPUCopyExternalImageSourceInfo;
+    if (source instanceof VideoFrame || source instanceof HTMLVideoElement) throw new TypeError('no videos');
+  });
 }
 
 export async function checkSource(kind: string, seed: number): Promise<Comparison> {
