@@ -1,15 +1,22 @@
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import { backend, conv2d, depthwiseConv2d, engine, getBackend, Tensor, type Tensor4D, zeros } from '@tensorflow/tfjs-core';
 import type { Convolution } from './convolution.js';
-import type { ConvolutionDescriptor } from './descriptor.js';
+import type { ConvolutionDescriptor, GpuTensor } from './descriptor.js';
 import { UnsupportedError, ValueError } from './errors.js';
-import { type Geometry, outputShape, type Padding, resolveGeometry, type Shape4D } from './geometry.js';
+import { elements, type Geometry, outputShape, type Padding, resolveGeometry } from './geometry.js';
 import { PipelineManager } from './manager.js';
 
 type Pair = [number, number];
 
 /** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
 export type TfjsPadding = 'same' | 'valid' | number | [Pair, Pair, Pair, Pair];
+
+/** A call whose arguments were checked, with where its filters are. */
+interface Call {
+  readonly webgpu: WebGPUBackend;
+  readonly geometry: Geometry;
+  readonly descriptor: ConvolutionDescriptor & { readonly depthwiseFilter: GpuTensor; readonly pointwiseFilter: GpuTensor };
+}
 
 interface Entry {
   /** Absent while it is being prepared, and where that failed. */
@@ -34,8 +41,8 @@ let lastBufferNumber = 0;
  * filters are `[KH, KW, C, M]` and `[1, 1, C*M, O]`, all float32; none is copied. The result is a tensor as tfjs's own are.
  *
  * It returns at once, as tfjs does, but this library's kernels compile in the background: until then tfjs's kernels compute,
- * equal but for rounding. Run a model once and `await ready()`: then all further runs are this library's. Where tfjs records
- * gradients, as in training, its own kernels always compute.
+ * equal but for rounding. `prepare` a call before, or run a model once and wait for `ready`: then this library's kernels run.
+ * Where tfjs records gradients, as in training, its own kernels always compute.
  * @throws ValueError for what tfjs refuses; UnsupportedError when tfjs's current backend is another; DeviceLostError
  * @see https://js.tensorflow.org/api/latest/#separableConv2d
  */
@@ -43,33 +50,44 @@ export function separableConv2d(
   x: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, strides: Pair | number, pad: TfjsPadding,
   dilation: Pair | number = 1, dataFormat: 'NHWC' | 'NCHW' = 'NHWC',
 ): Tensor4D {
+  const call = checkedCall(x, depthwiseFilter, pointwiseFilter, strides, pad, dilation, dataFormat);
+  if (isEmpty(call)) return zeros<Tensor4D['rankType']>([...outputShape(call.geometry)]);
+  const convolution = engine().state.gradientDepth > 0 ? undefined : entryFor(call).convolution;
+  if (convolution) return run(call, convolution, x);
+  return conv2d(depthwiseConv2d(x, depthwiseFilter, strides, pad, 'NHWC', dilation), pointwiseFilter, 1, 'valid');
+}
+
+/**
+ * Compiles what `separableConv2d` needs for these arguments, of which `x` counts by its shape only: such calls run this
+ * library's kernels from then on.
+ * @throws what `separableConv2d` throws; UnsupportedError, for instance for tensors too large to bind, which tfjs then computes
+ */
+export async function prepare(...args: Parameters<typeof separableConv2d>): Promise<void> {
+  const call = checkedCall(...args);
+  if (!isEmpty(call)) await entryFor(call).prepared;
+}
+
+/** Resolves when all calls so far on tfjs's current device are prepared. @throws what `prepare` throws for any of them */
+export async function ready(): Promise<void> {
+  await Promise.all([...stateOf(webgpuBackend().device).entries.values()].map(({ prepared }) => prepared));
+}
+
+function checkedCall(...[x, depthwiseFilter, pointwiseFilter, strides, pad, dilation = 1, dataFormat = 'NHWC']: Parameters<typeof separableConv2d>): Call {
   const webgpu = webgpuBackend();
   checkTensors({ x, depthwiseFilter, pointwiseFilter });
   if (dataFormat !== 'NHWC') throw new ValueError(`separableConv2d: dataFormat must be 'NHWC', got '${String(dataFormat)}'`);
   const padding: Padding = typeof pad === 'number' ? [[pad, pad], [pad, pad]] : pad;
   const options = { strides, padding, rate: dilation, allowOverparameterized: true };
-  const geometry = resolveGeometry(
-    { input: x.shape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape }, options);
-  const shape = outputShape(geometry);
-  if (x.size === 0 || shape.includes(0)) return zeros<Tensor4D['rankType']>([...shape]);
-
-  const byTfjs = (): Tensor4D => conv2d(depthwiseConv2d(x, depthwiseFilter, strides, pad, 'NHWC', dilation), pointwiseFilter, 1, 'valid');
-  if (engine().state.gradientDepth > 0) return byTfjs();
+  const shapes = { input: x.shape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape };
+  const geometry = resolveGeometry(shapes, options);
   const filters = {
-    depthwiseFilter: { shape: depthwiseFilter.shape, buffer: bufferOf(webgpu, depthwiseFilter) },
-    pointwiseFilter: { shape: pointwiseFilter.shape, buffer: bufferOf(webgpu, pointwiseFilter) },
+    depthwiseFilter: { shape: shapes.depthwiseFilter, buffer: bufferOf(webgpu, depthwiseFilter) },
+    pointwiseFilter: { shape: shapes.pointwiseFilter, buffer: bufferOf(webgpu, pointwiseFilter) },
   };
-  const { convolution } = entryFor(webgpu.device, geometry, { ...options, ...filters, inputShape: x.shape });
-  return convolution ? run(webgpu, convolution, x, shape) : byTfjs();
+  return { webgpu, geometry, descriptor: { ...options, ...filters, inputShape: x.shape } };
 }
 
-/**
- * Resolves when this library's kernels are compiled for all calls so far on tfjs's current device.
- * @throws UnsupportedError, for instance, when one cannot be had; tfjs's kernels then go on to compute those calls
- */
-export async function ready(): Promise<void> {
-  await Promise.all([...stateOf(webgpuBackend().device).entries.values()].map(({ prepared }) => prepared));
-}
+const isEmpty = ({ geometry }: Call): boolean => elements(outputShape(geometry)) * geometry.H * geometry.W * geometry.C === 0;
 
 function webgpuBackend(): WebGPUBackend {
   const name = getBackend();
@@ -108,10 +126,8 @@ function stateOf(device: GPUDevice): DeviceState {
  * The convolution that reads these very filter buffers, at every run: so it stays right when tfjs gives a buffer to another
  * tensor, and new weights in other buffers get another.
  */
-function entryFor(
-  device: GPUDevice, geometry: Geometry, descriptor: ConvolutionDescriptor & Readonly<Record<'depthwiseFilter' | 'pointwiseFilter', { buffer: GPUBuffer }>>,
-): Entry {
-  const { manager, entries } = stateOf(device);
+function entryFor({ webgpu, geometry, descriptor }: Call): Entry {
+  const { manager, entries } = stateOf(webgpu.device);
   const buffers = [descriptor.depthwiseFilter.buffer, descriptor.pointwiseFilter.buffer];
   const key = JSON.stringify([...buffers.map(bufferNumber), geometry]);
   let entry = entries.get(key);
@@ -140,8 +156,9 @@ function bufferNumber(buffer: GPUBuffer): number {
 }
 
 /** Runs after all that tfjs has recorded so far, which may be what computes `x`, into a new tensor of tfjs's. */
-function run(webgpu: WebGPUBackend, convolution: Convolution, x: Tensor4D, shape: Shape4D): Tensor4D {
-  const result = engine().makeTensorFromTensorInfo(webgpu.makeTensorInfo([...shape], 'float32'), webgpu) as Tensor4D;
+function run({ webgpu, geometry }: Call, convolution: Convolution, x: Tensor4D): Tensor4D {
+  const info = webgpu.makeTensorInfo([...outputShape(geometry)], 'float32');
+  const result = engine().makeTensorFromTensorInfo(info, webgpu) as Tensor4D;
   const [input, output] = [bufferOf(webgpu, x), bufferOf(webgpu, result)];
   webgpu.endComputePassEncoder();
   webgpu.ensureCommandEncoderReady(); // `submitQueue` needs one.

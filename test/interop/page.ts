@@ -13,6 +13,9 @@ export async function open(name: string): Promise<Opened> {
   const page = await openPage('/demo/examples/'); // Listens before the example starts.
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warn') errors.push(message.text()); // GPU errors that nothing caught, too.
+  });
   await page.goto(new URL(`/demo/examples/${name}/`, page.url()).href);
   return { page, name, errors };
 }

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor4D } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
-import { ready, separableConv2d } from 'sepconv-webgpu/tfjs';
+import { prepare, ready, separableConv2d } from 'sepconv-webgpu/tfjs';
 import { swapSeparableLayers } from '../../demo/examples/tfjs/swap.js';
 import { model, restore, time } from '../../demo/examples/tfjs/tfjs.js';
 import { random, randomData } from '../random.js';
@@ -141,6 +141,33 @@ export async function checkGradients(seed: number): Promise<void> {
     check(relativeError(ours[i]!, expected) === 0 && expected.some((value) => value !== 0), `gradient ${i} differs`);
   }
   tf.dispose(tensors);
+}
+
+/** A prepared call runs this library's kernels the first time. */
+export async function checkPrepare(): Promise<void> {
+  const call = [ones(1, 5, 5, 3), ones(3, 3, 3, 1), ones(1, 1, 3, 6), [2, 2], 'same'] as const satisfies readonly [...Filters, ...unknown[]];
+  const [x, depthwise, pointwise, strides, pad] = call;
+  await prepare(x, depthwise, pointwise, [...strides], pad);
+  const count = encoded;
+  const y = separableConv2d(x, depthwise, pointwise, [...strides], pad);
+  check(encoded === count + 1, 'tfjs computed it');
+  check((await y.data())[0] === 12, 'the corner of ones must be 2 * 2 taps by 3 channels');
+  tf.dispose([x, depthwise, pointwise, y]);
+}
+
+/** Where a shader does not compile, tfjs goes on to compute, and `prepare` and `ready` say why. From then on `ready` rejects. */
+export async function checkFailure(): Promise<string[]> {
+  const [x, depthwise, pointwise] = [ones(1, 5, 5, 3), ones(5, 2, 3, 1), ones(1, 1, 3, 6)];
+  let failing = true;
+  onCall(GPUDevice.prototype, 'createComputePipelineAsync', () => {
+    if (failing) throw new Error('no compiler');
+  });
+  const messages = await Promise.all([prepare(x, depthwise, pointwise, 1, 'valid'), ready()].map((promise) => promise.then(() => 'none', String)));
+  failing = false;
+  const count = encoded;
+  const y = separableConv2d(x, depthwise, pointwise, 1, 'valid');
+  check((await y.data())[0] === 30 && encoded === count, 'tfjs must compute 10 taps by 3 channels');
+  return messages;
 }
 
 /** More weights than the adapter keeps: results stay right, also where tfjs gave a buffer to other weights. */

@@ -34,6 +34,8 @@ test('a model with its separable layers swapped gives the same, and nothing leak
 
 test('gradients are those of tfjs', () => evaluate(opened, `checkGradients(${seed})`));
 
+test('a prepared call runs at once', () => evaluate(opened, 'checkPrepare()'));
+
 test('weights come and go', () => evaluate(opened, 'checkManyWeights()'));
 
 test('errors name the argument, the rule and the value', async () => {
@@ -48,4 +50,10 @@ test('errors name the argument, the rule and the value', async () => {
     "ValueError: separableConv2d: dataFormat must be 'NHWC', got 'NCHW'",
     "UnsupportedError: separableConv2d: tfjs's backend must be 'webgpu' (await tf.setBackend('webgpu')), got 'other'",
   ]);
+});
+
+test('kernels that cannot be had leave the work to tfjs', async () => {
+  const messages = await evaluate<string[]>(opened, 'checkFailure()');
+  expect(messages).toHaveLength(2);
+  for (const message of messages) expect(message).toMatch(/^SepconvError: .*the shader did not compile: Error: no compiler/);
 });

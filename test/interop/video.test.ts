@@ -1,30 +1,22 @@
-import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openPage } from '../browser.js';
+import { close, evaluate, open, type Opened } from './page.js';
 import type { Comparison } from './video-check.js';
 
 const seed = 1 + Math.floor(Math.random() * 2 ** 31);
-const errors: string[] = [];
-let page: Page;
+let opened: Opened;
 
 beforeAll(async () => {
-  page = await openPage('/demo/examples/video/');
-  page.on('pageerror', (error) => errors.push(String(error)));
+  opened = await open('video');
 });
-afterAll(async () => {
-  await page.close();
-  expect(errors).toEqual([]);
-});
-
-const check = (call: string) => page.evaluate(`import('/test/interop/video-check.ts').then((checks) => checks.${call})`) as Promise<Comparison>;
+afterAll(() => close(opened));
 
 test('the example filters a playing video', async () => {
-  await page.waitForFunction(() => /320×240, \d\d+ frames/.test(document.querySelector('#status')!.textContent));
+  await opened.page.waitForFunction(() => /320×240, \d\d+ frames/.test(document.querySelector('#status')!.textContent));
 });
 
 // The canvas rounds to whole levels, so exact sources differ by half a level, and a little for float32.
 test.each(['canvas', 'ImageBitmap', 'VideoFrame'])('%s to canvas equals the reference', async (kind) => {
-  const { largest, fromPicture } = await check(`checkSource('${kind}', ${seed})`);
+  const { largest, fromPicture } = await evaluate<Comparison>(opened, `checkSource('${kind}', ${seed})`);
   expect(largest, `seed ${seed}`).toBeLessThanOrEqual(0.51);
   expect(fromPicture).toBeGreaterThan(50);
 });
@@ -32,12 +24,12 @@ test.each(['canvas', 'ImageBitmap', 'VideoFrame'])('%s to canvas equals the refe
 // A 2D canvas, which the reference reads, and a texture may round the video's colours differently: by one level, of which the
 // filter makes at most the sum of its absolute taps, (8 + 8) * 1.5 = 24.
 test('video to canvas equals the reference', async () => {
-  const { largest, fromPicture } = await check('checkVideo()');
+  const { largest, fromPicture } = await evaluate<Comparison>(opened, 'checkVideo()');
   expect(largest).toBeLessThanOrEqual(24.5);
   expect(fromPicture).toBeGreaterThan(50);
 });
 
 test('a browser that copies no videos draws them', async () => {
-  await check('copyNoVideos()');
-  expect((await check(`checkSource('VideoFrame', ${seed})`)).largest).toBeLessThanOrEqual(0.51);
+  await evaluate(opened, 'copyNoVideos()');
+  expect((await evaluate<Comparison>(opened, `checkSource('VideoFrame', ${seed})`)).largest).toBeLessThanOrEqual(0.51);
 });

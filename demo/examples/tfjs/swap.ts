@@ -12,7 +12,7 @@ export function swapSeparableLayers(model: LayersModel): () => void {
   const undo = model.layers.filter((layer) => layer.getClassName() === 'SeparableConv2D').map((layer) => {
     const { strides, padding, dilationRate, activation } = layer.getConfig() as unknown as Config;
     const activate = layers.activation({ activation });
-    const original = layer.call;
+    const original = layer.call.bind(layer);
     layer.call = (inputs, kwargs) => tf.tidy(() => {
       const x = (Array.isArray(inputs) ? inputs[0] : inputs) as tf.Tensor4D;
       const [depthwiseFilter, pointwiseFilter, bias] = layer.getWeights() as [tf.Tensor4D, tf.Tensor4D, tf.Tensor1D?];
