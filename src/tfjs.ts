@@ -106,7 +106,7 @@ function checkTensors(tensors: Readonly<Record<string, unknown>>): void {
   }
 }
 
-/** Where tfjs keeps a tensor; uploads what is still on the CPU. (`dataToGPU`, for other purposes, would copy it.) */
+/** Where tfjs keeps a tensor, after uploading what is still on the CPU. The tensor's own `dataToGPU` would copy it. */
 function bufferOf(webgpu: WebGPUBackend, { dataId }: { readonly dataId: object }): GPUBuffer {
   webgpu.uploadToGPU(dataId);
   const { resource } = webgpu.tensorMap.get(dataId);
@@ -155,7 +155,10 @@ function bufferNumber(buffer: GPUBuffer): number {
   return number;
 }
 
-/** Runs after all that tfjs has recorded so far, which may be what computes `x`, into a new tensor of tfjs's. */
+/**
+ * Runs after all that tfjs has recorded so far, which may be what computes `x`. The result is in a buffer from tfjs's pool, where
+ * it goes back to with the tensor; one of our own, as `tf.tensor` takes it with `zeroCopy`, tfjs would never free.
+ */
 function run({ webgpu, geometry }: Call, convolution: Convolution, x: Tensor4D): Tensor4D {
   const info = webgpu.makeTensorInfo([...outputShape(geometry)], 'float32');
   const result = engine().makeTensorFromTensorInfo(info, webgpu) as Tensor4D;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { close, evaluate, open, type Opened } from './page.js';
+import { close, evaluate, open, type Opened, shows } from './page.js';
 import type { Comparison } from './onnxruntime-check.js';
 
 const seed = 1 + Math.floor(Math.random() * 2 ** 31);
@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => close(opened));
 
 test('the example shows four scores', async () => {
-  await opened.page.waitForFunction(() => /^scores( +0\.\d{4}){4}$/.test(document.querySelector('pre')!.textContent));
+  await shows(opened, 'pre', /^scores( +0\.\d{4}){4}$/);
 });
 
 // Softmax passes on the error of its logits, sums of 27, 9, 8, 256 and 24 products with values up to 6. The worst case,

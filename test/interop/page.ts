@@ -20,6 +20,15 @@ export async function open(name: string): Promise<Opened> {
   return { page, name, errors };
 }
 
+/** Waits for what the example prints at its end. */
+export async function shows({ page }: Opened, selector: string, pattern: RegExp): Promise<void> {
+  await page.waitForFunction((css, source) => {
+    const alert = document.querySelector('[role=alert]');
+    if (alert) throw new Error(alert.textContent);
+    return new RegExp(source).test(document.querySelector(css)!.textContent);
+  }, { timeout: 200_000 }, selector, pattern.source);
+}
+
 /** Calls a function of `<name>-check.ts`, which shares its modules with the page. */
 export const evaluate = <T>({ page, name }: Opened, call: string): Promise<T> =>
   page.evaluate(`import('/test/interop/${name}-check.ts').then((checks) => checks.${call})`) as Promise<T>;

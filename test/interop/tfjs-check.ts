@@ -143,7 +143,7 @@ export async function checkGradients(seed: number): Promise<void> {
   tf.dispose(tensors);
 }
 
-/** A prepared call runs this library's kernels the first time. */
+/** A prepared call runs this library's kernels the first time, and makes and copies no buffers once tfjs's pool has them. */
 export async function checkPrepare(): Promise<void> {
   const call = [ones(1, 5, 5, 3), ones(3, 3, 3, 1), ones(1, 1, 3, 6), [2, 2], 'same'] as const satisfies readonly [...Filters, ...unknown[]];
   const [x, depthwise, pointwise, strides, pad] = call;
@@ -152,7 +152,14 @@ export async function checkPrepare(): Promise<void> {
   const y = separableConv2d(x, depthwise, pointwise, [...strides], pad);
   check(encoded === count + 1, 'tfjs computed it');
   check((await y.data())[0] === 12, 'the corner of ones must be 2 * 2 taps by 3 channels');
-  tf.dispose([x, depthwise, pointwise, y]);
+  y.dispose();
+  let moved = 0;
+  onCall(GPUDevice.prototype, 'createBuffer', () => moved++);
+  onCall(GPUCommandEncoder.prototype, 'copyBufferToBuffer', () => moved++);
+  onCall(GPUQueue.prototype, 'writeBuffer', () => moved++);
+  separableConv2d(x, depthwise, pointwise, [...strides], pad).dispose();
+  check(encoded === count + 2 && moved === 0, `${moved} buffers were made, copied or written`);
+  tf.dispose([x, depthwise, pointwise]);
 }
 
 /** Where a shader does not compile, tfjs goes on to compute, and `prepare` and `ready` say why. From then on `ready` rejects. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { close, evaluate, open, type Opened } from './page.js';
+import { close, evaluate, open, type Opened, shows } from './page.js';
 import type { Agreement, ModelReport } from './tfjs-check.js';
 
 const seed = 1 + Math.floor(Math.random() * 2 ** 31);
@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => close(opened));
 
 test('the example shows how little the results differ', async () => {
-  await opened.page.waitForFunction(() => /differ by at most \d\.\de-\d\d?\.\n$/.test(document.querySelector('pre')!.textContent));
+  await shows(opened, 'pre', /differ by at most \d\.\de-\d\d?\.\n$/);
   console.log(await opened.page.$eval('pre', ({ textContent }) => textContent));
 });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { close, evaluate, open, type Opened } from './page.js';
+import { close, evaluate, open, type Opened, shows } from './page.js';
 import type { Comparison } from './video-check.js';
 
 const seed = 1 + Math.floor(Math.random() * 2 ** 31);
@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => close(opened));
 
 test('the example filters a playing video', async () => {
-  await opened.page.waitForFunction(() => /320×240, \d\d+ frames/.test(document.querySelector('#status')!.textContent));
+  await shows(opened, '#status', /320×240, \d\d+ frames/);
 });
 
 // The canvas rounds to whole levels, so exact sources differ by half a level, and a little for float32.
