@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
@@ -25,7 +25,8 @@ export default defineConfig({
     rolldownOptions: { external: /^@tensorflow\//, output: { chunkFileNames: '[name].js' } },
   },
   test: {
-    include: ['test/*.test.ts'],
+    include: ['test/**/*.test.ts'],
+    exclude: [...configDefaults.exclude, 'test/interop/**'], // Has a configuration and a script of its own.
     globalSetup: 'test/setup.ts',
     fileParallelism: false, // A software adapter takes all cores for itself.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.
