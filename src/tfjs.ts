@@ -72,7 +72,8 @@ export async function ready(): Promise<void> {
   await Promise.all([...stateOf(webgpuBackend().device).entries.values()].map(({ prepared }) => prepared));
 }
 
-function checkedCall(...[x, depthwiseFilter, pointwiseFilter, strides, pad, dilation = 1, dataFormat = 'NHWC']: Parameters<typeof separableConv2d>): Call {
+function checkedCall(...args: Parameters<typeof separableConv2d>): Call {
+  const [x, depthwiseFilter, pointwiseFilter, strides, pad, dilation = 1, dataFormat = 'NHWC'] = args;
   const webgpu = webgpuBackend();
   checkTensors({ x, depthwiseFilter, pointwiseFilter });
   if (dataFormat !== 'NHWC') throw new ValueError(`separableConv2d: dataFormat must be 'NHWC', got '${String(dataFormat)}'`);

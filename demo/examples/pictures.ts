@@ -18,11 +18,13 @@ export async function createPictures(device: GPUDevice): Promise<Pictures> {
   const compile = (label: string, code: string): Promise<GPUComputePipeline> => device.createComputePipelineAsync({
     label, layout: 'auto', compute: { module: device.createShaderModule({ label, code }) },
   });
-  const [toTensor, toTexture] = await Promise.all([compile('picture to tensor', pictureSource), compile('tensor to picture', showSource)]);
-  const params = device.createBuffer({ label: 'offset 0, scale 1', size: 16, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
-  device.queue.writeBuffer(params, 0, Float32Array.of(0, 0, 0, 1));
+  const [toTensor, toTexture] = await Promise.all([compile('picture', pictureSource), compile('show', showSource)]);
+  const params = device.createBuffer({ label: 'picture', size: 16, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+  device.queue.writeBuffer(params, 0, Float32Array.of(0, 0, 0, 1)); // offset and scale
 
-  const dispatch = (pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, resources: GPUBindingResource[], { width, height }: GPUTexture): void => {
+  const dispatch = (
+    pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, resources: GPUBindingResource[], { width, height }: GPUTexture,
+  ): void => {
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0), entries: resources.map((resource, binding) => ({ binding, resource })),

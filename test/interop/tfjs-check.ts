@@ -145,11 +145,10 @@ export async function checkGradients(seed: number): Promise<void> {
 
 /** A prepared call runs this library's kernels the first time, and makes and copies no buffers once tfjs's pool has them. */
 export async function checkPrepare(): Promise<void> {
-  const call = [ones(1, 5, 5, 3), ones(3, 3, 3, 1), ones(1, 1, 3, 6), [2, 2], 'same'] as const satisfies readonly [...Filters, ...unknown[]];
-  const [x, depthwise, pointwise, strides, pad] = call;
-  await prepare(x, depthwise, pointwise, [...strides], pad);
+  const tensors: Filters = [ones(1, 5, 5, 3), ones(3, 3, 3, 1), ones(1, 1, 3, 6)];
+  await prepare(...tensors, [2, 2], 'same');
   const count = encoded;
-  const y = separableConv2d(x, depthwise, pointwise, [...strides], pad);
+  const y = separableConv2d(...tensors, [2, 2], 'same');
   check(encoded === count + 1, 'tfjs computed it');
   check((await y.data())[0] === 12, 'the corner of ones must be 2 * 2 taps by 3 channels');
   y.dispose();
@@ -157,9 +156,9 @@ export async function checkPrepare(): Promise<void> {
   onCall(GPUDevice.prototype, 'createBuffer', () => moved++);
   onCall(GPUCommandEncoder.prototype, 'copyBufferToBuffer', () => moved++);
   onCall(GPUQueue.prototype, 'writeBuffer', () => moved++);
-  separableConv2d(x, depthwise, pointwise, [...strides], pad).dispose();
+  separableConv2d(...tensors, [2, 2], 'same').dispose();
   check(encoded === count + 2 && moved === 0, `${moved} buffers were made, copied or written`);
-  tf.dispose([x, depthwise, pointwise]);
+  tf.dispose(tensors);
 }
 
 /** Where a shader does not compile, tfjs goes on to compute, and `prepare` and `ready` say why. From then on `ready` rejects. */
@@ -169,7 +168,8 @@ export async function checkFailure(): Promise<string[]> {
   onCall(GPUDevice.prototype, 'createComputePipelineAsync', () => {
     if (failing) throw new Error('no compiler');
   });
-  const messages = await Promise.all([prepare(x, depthwise, pointwise, 1, 'valid'), ready()].map((promise) => promise.then(() => 'none', String)));
+  const promises = [prepare(x, depthwise, pointwise, 1, 'valid'), ready()];
+  const messages = await Promise.all(promises.map((promise) => promise.then(() => 'none', String)));
   failing = false;
   const count = encoded;
   const y = separableConv2d(x, depthwise, pointwise, 1, 'valid');

@@ -21,7 +21,8 @@ export async function checkFrame(time: number): Promise<Comparison> {
   const after = await textureLevels();
   const colours = (levels: ArrayLike<number>): Float32Array =>
     Float32Array.from({ length: width * height * 3 }, (_, i) => levels[Math.floor(i / 3) * channels + (i % 3)]! / 255);
-  const { data } = separableConv2dReference({ shape: [1, height, width, 3], data: colours(before) }, filter.depthwiseFilter, filter.pointwiseFilter, filter);
+  const { data } = separableConv2dReference(
+    { shape: [1, height, width, 3], data: colours(before) }, filter.depthwiseFilter, filter.pointwiseFilter, filter);
   const shown = colours(after).map(toSrgb);
   const flipped = shown.map((_, i) => shown[(height - 1 - Math.floor(i / 3 / width)) * width * 3 + (i % (3 * width))]!);
   return {

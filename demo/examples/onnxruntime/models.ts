@@ -2,8 +2,8 @@
 
 export interface Weights { readonly name: string; readonly shape: readonly number[]; readonly data: Float32Array<ArrayBuffer> }
 
-/** `[operator, inputs, output, attributes]` */
-type Node = readonly [operator: string, inputs: readonly string[], output: string, attributes?: Readonly<Record<string, number | readonly number[]>>];
+type Attributes = Readonly<Record<string, number | readonly number[]>>;
+type Node = readonly [operator: string, inputs: readonly string[], output: string, attributes?: Attributes];
 
 interface Graph {
   readonly input: { readonly name: string; readonly shape: readonly number[] };
@@ -49,8 +49,10 @@ const node = ([operator, inputs, output, attributes = {}]: Node): Bytes => [
   ...Object.entries(attributes).flatMap(([name, given]) => field(5, [...field(1, text(name)), ...(typeof given === 'number'
     ? [...number(3, given), ...number(20, INT)] : [...given.flatMap((one) => number(8, one)), ...number(20, INTS)])])),
 ];
-const tensor = ({ name, shape, data }: Weights): Bytes =>
-  [...shape.flatMap((extent) => number(1, extent)), ...number(2, FLOAT), ...field(8, text(name)), ...field(9, [...new Uint8Array(data.buffer)])];
+const tensor = ({ name, shape, data }: Weights): Bytes => [
+  ...shape.flatMap((extent) => number(1, extent)), ...number(2, FLOAT), ...field(8, text(name)),
+  ...field(9, [...new Uint8Array(data.buffer)]),
+];
 const value = ({ name, shape }: Graph['input']): Bytes => [
   ...field(1, text(name)),
   ...field(2, field(1, [...number(1, FLOAT), ...field(2, shape.flatMap((extent) => field(1, number(1, extent))))])),

@@ -10,7 +10,8 @@ const random = (...shape: number[]): Float32Array<ArrayBuffer> =>
 export const weights = {
   filter: { name: 'filter', shape: [8, 3, 3, 3], data: random(8, 3, 3, 3) },
   layer: {
-    depthwiseFilter: { shape: [3, 3, 8, 1], data: random(3, 3, 8, 1) }, pointwiseFilter: { shape: [1, 1, 8, 24], data: random(1, 1, 8, 24) },
+    depthwiseFilter: { shape: [3, 3, 8, 1], data: random(3, 3, 8, 1) },
+    pointwiseFilter: { shape: [1, 1, 8, 24], data: random(1, 1, 8, 24) },
     padding: 'SAME', activation: 'relu6',
   },
   matrix: { name: 'matrix', shape: [24, 4], data: random(24, 4) },
@@ -35,7 +36,8 @@ export async function classify(picture: Float32Array): Promise<Float32Array> {
   pass.end();
   device.queue.submit([encoder.finish()]); // The runtime has submitted its own work before `run` resolved.
 
-  const { scores } = await last.run({ features: ort.Tensor.fromGpuBuffer(output, { dataType: 'float32', dims: layer.outputShape }) });
+  const filtered = ort.Tensor.fromGpuBuffer(output, { dataType: 'float32', dims: layer.outputShape });
+  const { scores } = await last.run({ features: filtered });
   features!.dispose();
   output.destroy(); // Not before the queue is done with it: WebGPU sees to that.
   return await scores!.getData(true) as Float32Array;

@@ -2,7 +2,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import { layers, type LayersModel } from '@tensorflow/tfjs-layers';
 import { separableConv2d } from 'sepconv-webgpu/tfjs';
 
-interface Config { readonly strides: [number, number]; readonly padding: 'same' | 'valid'; readonly dilationRate: [number, number]; readonly activation: 'relu' }
+interface Config {
+  readonly strides: [number, number];
+  readonly padding: 'same' | 'valid';
+  readonly dilationRate: [number, number];
+  readonly activation: 'linear' | 'relu' | 'relu6'; // Or any other of tfjs's.
+}
 
 /**
  * Lets sepconv-webgpu compute the SeparableConv2D layers (channels last) of a model; the rest of the model stays tfjs's. Run the

@@ -2,14 +2,16 @@ import { PipelineManager } from 'sepconv-webgpu';
 import * as THREE from 'three/webgpu';
 import { createPictures, pictureBuffer } from '../pictures.js';
 
-/** three.js renders a scene into a texture, a separable convolution filters it on the renderer's device, three.js shows the result. */
+/** three.js renders into a texture, a separable convolution filters it on the renderer's device, three.js shows the result. */
 
 const [WIDTH, HEIGHT] = [480, 320];
 const TAPS = [1, 6, 15, 20, 15, 6, 1].map((tap) => tap / 64);
 
 /** A soft blur whose colours run into each other: 7×7 binomial taps, then a mix of the channels. */
 export const filter = {
-  depthwiseFilter: { shape: [7, 7, 3, 1], data: Float32Array.from(TAPS.flatMap((y) => TAPS.flatMap((x) => [x * y, x * y, x * y]))) },
+  depthwiseFilter: {
+    shape: [7, 7, 3, 1], data: Float32Array.from(TAPS.flatMap((y) => TAPS.flatMap((x) => [x * y, x * y, x * y]))),
+  },
   pointwiseFilter: { shape: [1, 1, 3, 3], data: Float32Array.of(1.1, 0.1, 0, 0, 0.9, 0.3, 0.2, 0, 1.2) },
   padding: 'SAME',
 } as const;
@@ -21,7 +23,8 @@ await renderer.init();
 // The scene, as ever.
 const scene = new THREE.Scene();
 scene.background = new THREE.Color('#102030');
-const knot = new THREE.Mesh(new THREE.TorusKnotGeometry(1, 0.35, 128, 24), new THREE.MeshStandardMaterial({ color: '#e08e2b' }));
+const orange = new THREE.MeshStandardMaterial({ color: '#e08e2b' });
+const knot = new THREE.Mesh(new THREE.TorusKnotGeometry(1, 0.35, 128, 24), orange);
 const light = new THREE.DirectionalLight('white', 3);
 light.position.set(1, 2, 3);
 scene.add(knot, light, new THREE.AmbientLight('#4080ff', 1));

@@ -1,9 +1,12 @@
 import type { PipelineManager } from 'sepconv-webgpu';
 import { createPictures, type Picture, pictureBuffer, pictureTexture } from '../pictures.js';
 
+/** The same taps for red, green and blue. */
+const perColour = (taps: readonly number[]): Float32Array => Float32Array.from(taps.flatMap((tap) => [tap, tap, tap]));
+
 /** Finds edges: the Laplacian of each channel, then each channel less half of the other two's mean. */
 export const edges = {
-  depthwiseFilter: { shape: [3, 3, 3, 1], data: Float32Array.from([-1, -1, -1, -1, 8, -1, -1, -1, -1].flatMap((tap) => [tap, tap, tap])) },
+  depthwiseFilter: { shape: [3, 3, 3, 1], data: perColour([-1, -1, -1, -1, 8, -1, -1, -1, -1]) },
   pointwiseFilter: { shape: [1, 1, 3, 3], data: Float32Array.of(1, -0.25, -0.25, -0.25, 1, -0.25, -0.25, -0.25, 1) },
   padding: 'SAME',
 } as const;
