@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { configDefaults, defineConfig } from 'vitest/config';
+import { defineConfig } from 'vitest/config';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
@@ -8,8 +8,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^sepconv-webgpu$/, replacement: path('src/index.ts') },
-      { find: /^sepconv-webgpu\/reference$/, replacement: path('src/reference.ts') },
-      { find: /^sepconv-webgpu\/tfjs$/, replacement: path('src/tfjs.ts') },
+      { find: /^sepconv-webgpu\/(\w+)$/, replacement: path('src/$1.ts') },
     ],
     dedupe: ['@tensorflow/tfjs-core'], // The examples have packages of their own, but tfjs is one engine.
   },
@@ -21,12 +20,11 @@ export default defineConfig({
   build: {
     target: 'es2022',
     sourcemap: true,
-    lib: { entry: { index: path('src/index.ts'), reference: path('src/reference.ts'), tfjs: path('src/tfjs.ts') }, formats: ['es'] },
+    lib: { entry: ['index', 'reference', 'tfjs'].map((entry) => path(`src/${entry}.ts`)), formats: ['es'] }, // As in package.json's exports.
     rolldownOptions: { external: /^@tensorflow\//, output: { chunkFileNames: '[name].js' } },
   },
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: [...configDefaults.exclude, 'test/interop/**'], // Has a configuration and a script of its own.
+    include: ['test/*.test.ts'],
     globalSetup: 'test/setup.ts',
     fileParallelism: false, // A software adapter takes all cores for itself.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.

@@ -1,5 +1,5 @@
 import { BufferPool, Scratch } from './buffers.js';
-import { type Convolution, prepareConvolution, type Shared } from './convolution.js';
+import type { Convolution, Shared } from './convolution.js';
 import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type WarmUpDescriptor } from './descriptor.js';
 import { adapterKindOf, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError, show, ValueError } from './errors.js';
@@ -7,9 +7,11 @@ import { operation } from './geometry.js';
 import type { Variant } from './kernels.js';
 import { PipelineCache } from './pipelines.js';
 import { plan } from './plan.js';
-import type { AdapterKind } from './presets.js';
+import { prepareConvolution } from './prepare.js';
+import type { AdapterKind, DeviceProfile } from './presets.js';
 import { type SavedTuning, Tuning } from './tuning.js';
 
+/** What `PipelineManager.create` takes. */
 export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */
   readonly device?: GPUDevice;
@@ -20,15 +22,22 @@ export interface PipelineManagerOptions {
   readonly tuning?: 'measure' | SavedTuning;
   /** Which kernels suit the device; default: what its adapter says of itself. */
   readonly adapterKind?: AdapterKind;
+  /** Bytes that one binding may have, at least 1024, where that is less than the device allows; larger tensors go in bands. */
+  readonly maxBindingBytes?: number;
 }
 
+/** What `PipelineManager.warmUp` takes beside descriptors. */
 export interface WarmUpOptions {
   /** Called after each compiled pipeline, from 1 to `total`. */
   readonly onProgress?: (compiled: number, total: number) => void;
 }
 
+/** Milliseconds that the news of a device's loss may lag behind its effects, on a busy machine. */
+const LOSS_NEWS = 2000;
+
 /** Pipelines, pooled buffers and prepared convolutions of one device. */
 export class PipelineManager {
+  /** The device that all of this lives on. */
   readonly device: GPUDevice;
   /** Which preset of tiles the device gets. */
   readonly adapterKind: AdapterKind;
@@ -42,25 +51,29 @@ export class PipelineManager {
   #destroyed = false;
 
   /** @throws ValueError for an unknown option's value; UnsupportedError when no device is given and none can be had */
-  static async create({ device, tuning, adapterKind }: PipelineManagerOptions = {}): Promise<PipelineManager> {
+  static async create({ device, tuning, adapterKind, maxBindingBytes = Infinity }: PipelineManagerOptions = {}): Promise<PipelineManager> {
     if (typeof tuning === 'string' && tuning !== 'measure') {
       throw new ValueError(`PipelineManager.create: tuning must be 'measure' or a table of exportTuning, got ${show(tuning)}`);
     }
     if (adapterKind !== undefined && adapterKind !== 'software' && adapterKind !== 'gpu') {
       throw new ValueError(`PipelineManager.create: adapterKind must be 'software' or 'gpu', got ${show(adapterKind)}`);
     }
+    if (!(Number.isInteger(maxBindingBytes) || maxBindingBytes === Infinity) || maxBindingBytes < 1024) {
+      throw new ValueError(`PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`);
+    }
     const used = device ?? (await requestDevice());
-    return new PipelineManager(used, device === undefined, adapterKind ?? adapterKindOf(used), tuning);
+    const profile = profileOf(used, adapterKind ?? adapterKindOf(used), maxBindingBytes);
+    return new PipelineManager(used, device === undefined, profile, tuning);
   }
 
-  private constructor(device: GPUDevice, ownsDevice: boolean, adapterKind: AdapterKind, tuning?: 'measure' | SavedTuning) {
+  private constructor(device: GPUDevice, ownsDevice: boolean, profile: DeviceProfile, tuning?: 'measure' | SavedTuning) {
     this.device = device;
-    this.adapterKind = adapterKind;
+    this.adapterKind = profile.kind;
     this.#ownsDevice = ownsDevice;
     this.lost = device.lost.then((info) => (this.#loss = info));
     this.#shared = {
       device,
-      profile: { kind: this.adapterKind, subgroups: device.features.has('subgroups'), limits: device.limits },
+      profile,
       pipelines: new PipelineCache(device),
       buffers: new BufferPool(device),
       scratch: new Scratch(device),
@@ -68,7 +81,7 @@ export class PipelineManager {
       explain: (where, error) => this.#explain(where, error),
       forget: (convolution) => this.#convolutions.delete(convolution),
     };
-    this.#tuning = new Tuning(device, this.#shared.profile, tuning);
+    this.#tuning = new Tuning(device, profile, tuning);
   }
 
   /**
@@ -131,8 +144,8 @@ export class PipelineManager {
   }
 
   async #explain(where: string, error: unknown): Promise<unknown> {
-    // A lost device rejects calls in flight before its `lost` promise has told us.
-    await new Promise((resolve) => setTimeout(resolve));
+    // A lost device rejects calls in flight before its `lost` promise has told us; in Firefox long before.
+    await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, error instanceof SepconvError ? 0 : LOSS_NEWS))]);
     return this.#loss && !(error instanceof DeviceLostError) ? this.#lostError(where, error) : error;
   }
 
@@ -140,4 +153,15 @@ export class PipelineManager {
     const { reason, message } = this.#loss!;
     return new DeviceLostError(`${where}: the GPU device was lost (${reason}): ${message}`, { cause });
   }
+}
+
+function profileOf({ features, limits }: GPUDevice, kind: AdapterKind, maxBindingBytes: number): DeviceProfile {
+  const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = limits;
+  return {
+    kind, subgroups: features.has('subgroups'), shaderF16: features.has('shader-f16'),
+    limits: {
+      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup,
+      maxStorageBufferBindingSize: Math.min(maxStorageBufferBindingSize, maxBindingBytes),
+    },
+  };
 }

@@ -6,10 +6,8 @@ import { UnsupportedError, ValueError } from './errors.js';
 import { elements, type Geometry, outputShape, type Padding, resolveGeometry } from './geometry.js';
 import { PipelineManager } from './manager.js';
 
-type Pair = [number, number];
-
 /** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
-export type TfjsPadding = 'same' | 'valid' | number | [Pair, Pair, Pair, Pair];
+export type TfjsPadding = 'same' | 'valid' | number | [[number, number], [number, number], [number, number], [number, number]];
 
 /** A call whose arguments were checked, with where its filters are. */
 interface Call {
@@ -47,8 +45,8 @@ let lastBufferNumber = 0;
  * @see https://js.tensorflow.org/api/latest/#separableConv2d
  */
 export function separableConv2d(
-  x: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, strides: Pair | number, pad: TfjsPadding,
-  dilation: Pair | number = 1, dataFormat: 'NHWC' | 'NCHW' = 'NHWC',
+  x: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, strides: [number, number] | number, pad: TfjsPadding,
+  dilation: [number, number] | number = 1, dataFormat: 'NHWC' | 'NCHW' = 'NHWC',
 ): Tensor4D {
   const call = checkedCall(x, depthwiseFilter, pointwiseFilter, strides, pad, dilation, dataFormat);
   if (isEmpty(call)) return zeros<Tensor4D['rankType']>([...outputShape(call.geometry)]);

@@ -1,4 +1,5 @@
 import type { Convolution } from './convolution.js';
+import { adapterName } from './device.js';
 import type { Geometry } from './geometry.js';
 import { candidates, type Choice, type Strategy } from './plan.js';
 import { type DeviceProfile, presets } from './presets.js';
@@ -8,10 +9,12 @@ export const VERSION = '0.1.0';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
 export interface SavedTuning {
+  /** Of this library. */
   readonly version: string;
+  /** The adapter's names. */
   readonly adapter: string;
-  /** The fastest choice for each geometry that was measured. */
-  readonly choices: Readonly<Record<string, Choice>>;
+  /** The fastest choice for each geometry that was measured; what a choice is may change with the version. */
+  readonly choices: Readonly<Record<string, unknown>>;
 }
 
 const SAMPLES = 3;
@@ -64,6 +67,11 @@ export class Tuning {
     for (const choice of choices) {
       const convolution = await prepare(choice).catch(() => undefined); // A candidate that cannot run is no candidate.
       if (!convolution) continue;
+      const { inputByteLength, outputByteLength } = convolution;
+      if (Math.max(inputByteLength, outputByteLength) > this.#device.limits.maxBufferSize) {
+        convolution.destroy(); // Only `run` can compute it, in portions.
+        return undefined;
+      }
       const time = await this.#time(convolution);
       if (!fastest || time < fastest.time) fastest = { choice, time };
     }
@@ -75,8 +83,7 @@ export class Tuning {
     const device = this.#device;
     const buffer = (byteLength: number): GPUBuffer =>
       device.createBuffer({ label: 'sepconv-webgpu tuning', size: Math.max(16, byteLength), usage: GPUBufferUsage.STORAGE });
-    const [N, H, W, C] = convolution.inputShape;
-    const [input, output] = [buffer(N * H * W * C * Float32Array.BYTES_PER_ELEMENT), buffer(convolution.outputByteLength)];
+    const [input, output] = [buffer(convolution.inputByteLength), buffer(convolution.outputByteLength)];
     const sample = async (runs: number): Promise<number> => {
       const encoder = device.createCommandEncoder({ label: 'sepconv-webgpu tuning' });
       const pass = encoder.beginComputePass({ label: 'sepconv-webgpu tuning' });
@@ -105,6 +112,3 @@ function isChoice(choice: unknown): choice is Choice {
   const { strategy, preset } = (choice ?? {}) as Partial<Choice>;
   return (strategy === 'fused' || strategy === 'two-pass') && typeof preset === 'string' && Object.hasOwn(presets, preset);
 }
-
-const adapterName = ({ adapterInfo: { vendor, architecture, device, description } }: GPUDevice): string =>
-  [vendor, architecture, device, description].join(' ').trim();

@@ -1,4 +1,6 @@
-import { checked } from '../src/device.js';
+import { adapterName, checked } from '../src/device.js';
+import { fromFloat16, toFloat16 } from '../src/float16.js';
+import { type Dtype, elementBytes, elements, outputShape } from '../src/geometry.js';
 import { kernels, type Operand } from '../src/kernels.js';
 import { PipelineManager } from '../src/manager.js';
 import { PipelineCache } from '../src/pipelines.js';
@@ -10,19 +12,19 @@ import {
 import { type Comparison, compare } from './compare.js';
 import { runScenario } from './scenarios.js';
 
-/** Runs in a real browser: what the tests in Node ask of the GPU, many cases a call. */
+/** What the tests ask of a GPU, many cases a call: runs in a browser's page, or in a process that has `navigator.gpu`. */
 
 export interface Report extends Partial<Comparison> {
   /** Case, preset and kernel variants. */
   readonly title: string;
 }
 
-interface Target { readonly buffer: GPUBuffer; readonly offset: number; readonly byteLength: number }
+interface Target { readonly buffer: GPUBuffer; readonly byteLength: number; readonly dtype: Dtype }
 interface Job { readonly title: string; readonly problem: Problem; readonly plan: Plan; readonly written: Map<Operand, Target> }
 
 const GUARD_BYTES = 256;
-/** A NaN that no arithmetic makes: what is poisoned before a run and must be overwritten, or must not. */
-const POISON = 0x7fc0dead;
+/** NaNs that no arithmetic makes: what is poisoned before a run and must be overwritten, or must not. */
+const POISON = { f32: 0x7fc0dead, f16: 0x7ead7ead };
 
 const manager = await PipelineManager.create();
 const { device } = manager;
@@ -30,20 +32,24 @@ const pipelines = new PipelineCache(device);
 const uncaptured: string[] = [];
 device.addEventListener('uncapturederror', ({ error }) => uncaptured.push(error.message));
 
-/** Runs each case with each preset's kernels, fused and in two passes, and compares every stage with its reference. */
+/**
+ * Runs each case with each preset's kernels, fused and in two passes, and compares every stage with its reference. Left
+ * out are the presets whose kernels need a feature that the device lacks.
+ */
 export async function checkKernels(
   cases: readonly Case[], presets: readonly PresetName[], seed: number, limits: Partial<GPUSupportedLimits> = {},
 ): Promise<Report[]> {
   const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = device.limits;
   const profile: DeviceProfile = {
-    kind: 'software', subgroups: true,
+    kind: manager.adapterKind, subgroups: device.features.has('subgroups'), shaderF16: device.features.has('shader-f16'),
     limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, ...limits },
   };
+  const runnable = presets.filter((name) => profile.subgroups || !/quad/i.test(name));
   const reports: Report[] = [];
   for (let start = 0; start < cases.length; start += 50) {
     const jobs = await Promise.all(cases.slice(start, start + 50).flatMap((one, index) => {
       const shared = problem(one, seed + start + index);
-      return presets.flatMap((preset) => (['fused', 'two-pass'] as const).map(async (strategy): Promise<Job> => {
+      return runnable.flatMap((preset) => (['fused', 'two-pass'] as const).map(async (strategy): Promise<Job> => {
         const planned = plan(shared.geometry, profile, strategy, one.name, preset);
         await Promise.all(planned.dispatches.map((dispatch) => pipelines.pipeline(dispatch)));
         const title = `${one.name} [${preset}: ${planned.dispatches.map(({ name }) => name).join(' + ')}]`;
@@ -83,13 +89,15 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
   const reports = jobs.flatMap((job) => {
     const results = new Map<Operand, Float32Array>();
     let failure: string | undefined;
-    for (const [operand, { buffer, byteLength }] of job.written) {
-      const words = new Uint32Array(bytes, offset, buffer.size / 4);
-      const inside = words.subarray(GUARD_BYTES / 4, GUARD_BYTES / 4 + byteLength / 4);
-      const outside = [...words.subarray(0, GUARD_BYTES / 4), ...words.subarray(GUARD_BYTES / 4 + byteLength / 4)];
-      if (inside.includes(POISON)) failure = `${operand}: element ${inside.indexOf(POISON)} was not written`;
-      if (outside.some((word) => word !== POISON)) failure = `${operand}: words beside it were overwritten`;
-      results.set(operand, new Float32Array(inside.slice().buffer));
+    for (const [operand, { buffer, byteLength, dtype }] of job.written) {
+      const half = dtype === 'f16';
+      const words = half ? new Uint16Array(bytes, offset, buffer.size / 2) : new Uint32Array(bytes, offset, buffer.size / 4);
+      const poison = half ? POISON.f16 % 2 ** 16 : POISON.f32;
+      const [start, end] = [GUARD_BYTES, GUARD_BYTES + byteLength].map((at) => at / words.BYTES_PER_ELEMENT) as [number, number];
+      const inside = words.slice(start, end);
+      if (inside.includes(poison)) failure = `${operand}: element ${inside.indexOf(poison)} was not written`;
+      if ([...words.subarray(0, start), ...words.subarray(end)].some((word) => word !== poison)) failure = `${operand}: words beside it were overwritten`;
+      results.set(operand, half ? fromFloat16(inside.buffer, inside.length) : new Float32Array(inside.buffer));
       offset += buffer.size;
     }
     return failure ? [{ title: job.title, failure }] : compareStages(job, results);
@@ -102,31 +110,40 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
   compiled: Map<string, GPUComputePipeline>, buffers: GPUBuffer[]): void {
   const buffer = (content: AllowSharedBufferSource, usage: GPUBufferUsageFlags, size = content.byteLength): GPUBuffer => {
     const made = device.createBuffer({ size: Math.max(16, size), usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
-    device.queue.writeBuffer(made, 0, content as ArrayBuffer);
+    if (content.byteLength > 0) device.queue.writeBuffer(made, 0, content as ArrayBuffer); // Deno 2.9 panics at empty data.
     buffers.push(made);
     return made;
   };
   const bindings = new Map<Operand, GPUBufferBinding>();
-  const { K, O } = data.geometry;
+  const { K, O, dtype } = data.geometry;
   const contents = {
     input: data.input, depthwiseFilter: data.depthwiseFilter, depthwiseBias: data.depthwiseBias ?? new Float32Array(K),
     pointwiseFilter: data.pointwiseFilter, bias: data.bias ?? new Float32Array(O),
   };
   for (const [operand, content] of Object.entries(contents)) {
-    bindings.set(operand as Operand, { buffer: buffer(content, GPUBufferUsage.STORAGE) });
+    bindings.set(operand as Operand, { buffer: buffer(dtype === 'f16' ? toFloat16(content) : content, GPUBufferUsage.STORAGE) });
   }
   for (const operand of ['intermediate', 'output'] as const) {
-    const byteLength = byteLengths[operand];
+    const storage = operand === 'output' ? dtype : 'f32';
+    const byteLength = operand === 'output' ? elements(outputShape(data.geometry)) * elementBytes(dtype) : byteLengths.intermediate;
     if (!dispatches.some(({ kernel }) => kernels[kernel].operands.includes(operand))) continue;
-    const poison = new Uint32Array(byteLength / 4 + (2 * GUARD_BYTES) / 4).fill(POISON);
-    const target = { buffer: buffer(poison, GPUBufferUsage.STORAGE), offset: GUARD_BYTES, byteLength };
+    const poison = new Uint32Array(Math.ceil(byteLength / 4) + (2 * GUARD_BYTES) / 4).fill(POISON[storage]);
+    const target = { buffer: buffer(poison, GPUBufferUsage.STORAGE), byteLength, dtype: storage };
     written.set(operand, target);
-    bindings.set(operand, { buffer: target.buffer, offset: GUARD_BYTES, size: byteLength });
+    bindings.set(operand, { buffer: target.buffer, offset: GUARD_BYTES, size: byteLengths[operand] });
   }
-  for (const { kernel, name, uniforms, grid } of dispatches) {
-    const resources = [
-      { buffer: buffer(uniforms, GPUBufferUsage.UNIFORM) }, ...kernels[kernel].operands.map((operand) => bindings.get(operand)!),
-    ];
+  for (const { kernel, name, uniforms, grid, ...ranges } of dispatches) {
+    const bind = (operand: Operand): GPUBufferBinding => {
+      const whole = bindings.get(operand)!;
+      if ((operand === 'pointwiseFilter' || operand === 'bias') && ranges.channels.size < O) {
+        const { offset, size } = ranges.channels;
+        const part = contents[operand].filter((_, i) => i % O >= offset && i % O < offset + size);
+        return { buffer: buffer(dtype === 'f16' ? toFloat16(part) : part, GPUBufferUsage.STORAGE) };
+      }
+      const range = operand === 'input' || operand === 'output' ? ranges[operand] : undefined;
+      return range && range.size > 0 ? { ...whole, offset: (whole.offset ?? 0) + range.offset, size: range.size } : whole;
+    };
+    const resources = [{ buffer: buffer(uniforms, GPUBufferUsage.UNIFORM) }, ...kernels[kernel].operands.map(bind)];
     pass.setPipeline(compiled.get(name)!);
     pass.setBindGroup(0, device.createBindGroup({
       layout: pipelines.layout(kernel), entries: resources.map((resource, binding) => ({ binding, resource })),
@@ -135,15 +152,18 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
   }
 }
 
-/** Two passes: each against its own stage, the pointwise one from what the depthwise one really gave. Fused: as a whole. */
-function compareStages({ title, problem: data, plan: { byteLengths } }: Job, results: Map<Operand, Float32Array>): Report[] {
-  const { N, OH, OW, KH, KW, K, O } = data.geometry;
+/**
+ * Two passes: each against its own stage, the pointwise one from what the depthwise one really gave. As a whole: a fused
+ * kernel, and passes in bands, of which the intermediate holds the last only.
+ */
+function compareStages({ title, problem: data, plan: { byteLengths, dispatches } }: Job, results: Map<Operand, Float32Array>): Report[] {
+  const { N, OH, OW, KH, KW, K, O, dtype } = data.geometry;
   const transcendental = isTranscendental(data);
   const intermediate = results.get('intermediate');
   const output = results.get('output') ?? new Float32Array(0);
   const shape = [N, OH, OW, O] as const;
-  if (!intermediate) {
-    return [{ title, ...compare(output, expectedSeparable(data), KH * KW + K, transcendental, shape, O) }];
+  if (!intermediate || dispatches.length > 2) {
+    return [{ title, ...compare(output, expectedSeparable(data), KH * KW + K, transcendental, shape, O, dtype) }];
   }
   const stride = byteLengths.intermediate / 4 / Math.max(1, N * OH * OW);
   const expected = expectedDepthwise(data);
@@ -152,11 +172,25 @@ function compareStages({ title, problem: data, plan: { byteLengths } }: Job, res
   return [
     { title: `${title} depthwise`, ...compare(intermediate, expected, KH * KW, transcendental, [N, OH, OW, K], stride),
       ...(padding >= 0 ? { failure: `padding at ${padding} is ${intermediate[padding]}, not 0` } : {}) },
-    { title: `${title} pointwise`, ...compare(output, expectedPointwise(data, dense), K, transcendental, shape, O) },
+    { title: `${title} pointwise`, ...compare(output, expectedPointwise(data, dense), K, transcendental, shape, O, dtype) },
   ];
 }
 
-declare global {
-  interface Window { tests: { checkKernels: typeof checkKernels; runScenario: typeof runScenario } }
+/** Which presets the library itself would take, and what there is to know of the device. */
+export interface Environment {
+  readonly adapter: string;
+  readonly adapterKind: string;
+  readonly features: readonly string[];
 }
-window.tests = { checkKernels, runScenario };
+
+export function environment(): Environment {
+  return { adapter: adapterName(device), adapterKind: manager.adapterKind, features: [...device.features].sort() };
+}
+
+export const tests = { checkKernels, environment, runScenario };
+export type Tests = typeof tests;
+
+declare global {
+  interface Window { tests: Tests }
+}
+Object.assign(globalThis, { tests });

@@ -10,7 +10,9 @@ declare module 'vitest' {
 export default (project: TestProject): Promise<() => Promise<void>> => setUp(project);
 
 export async function setUp(project: TestProject, browserFlags?: readonly string[]): Promise<() => Promise<void>> {
-  const server = await createServer({ server: { port: 0, hmr: false }, logLevel: 'warn' });
+  // The page's sources go through the same configuration as those in Node.
+  const configFile = project.vite.config.configFile ?? false;
+  const server = await createServer({ configFile, server: { port: 0, hmr: false }, logLevel: 'warn' });
   await server.listen();
   const browser = await launchBrowser((line) => console.log(line), browserFlags);
   project.provide('browserEndpoint', browser.wsEndpoint());

@@ -8,7 +8,7 @@ const examples = readdirSync(new URL('demo/examples/', root), { withFileTypes: t
   .filter((entry) => entry.isDirectory() && entry.name !== 'node_modules').map(({ name }) => name);
 
 test.each(examples)('%s is tested, short, and linked from the README and the demo', (name) => {
-  expect(read('README.md')).toContain(`](demo/examples/${name}/)`);
+  expect(read('README.md')).toContain(`](demo/examples/${name}/${name}.ts)`);
   expect(read('demo/examples/index.html')).toContain(`href="${name}/"`);
   expect(read('demo/index.html')).toContain('href="./examples/"');
   expect(read(`test/interop/${name}.test.ts`)).toContain('expect(');
