@@ -1,9 +1,11 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { BufferPool, Scratch } from './buffers.js';
 import { type ConvolutionDescriptor, isGpuTensor, resolveDescriptor } from './descriptor.js';
 import { checked } from './device.js';
 import { SepconvError, show, ValueError } from './errors.js';
 import { checkTensor, operation, outputShape, type Shape4D, type Tensor4D } from './geometry.js';
 import { kernels, type Operand } from './kernels.js';
+import { given, readTensor } from './options.js';
 import type { PipelineCache } from './pipelines.js';
 import { type Choice, type Dispatch, type Plan, plan } from './plan.js';
 import type { DeviceProfile } from './presets.js';
@@ -62,7 +64,7 @@ interface BoundStages {
 /** Pairs of caller's buffers whose bind groups a convolution keeps, for callers that alternate between a few. */
 const MOST_BOUND = 4;
 
-/** Makes a convolution ready to run: checks, compiles, uploads. @throws ValueError, UnsupportedError, DeviceLostError */
+/** Makes a convolution ready to run: checks, compiles, uploads. Takes what `readOptions` gave. @throws ValueError, UnsupportedError, DeviceLostError */
 export async function prepareConvolution(
   shared: Shared, descriptor: ConvolutionDescriptor, choice?: Choice,
 ): Promise<Convolution> {
@@ -93,11 +95,12 @@ export async function prepareConvolution(
       };
       /** Absent biases are zeros. */
       const bind = (weight: Weight): Binding => {
-        const given = borrowed.get(weight);
-        if (given) return given;
+        const onGpu = borrowed.get(weight);
+        if (onGpu) return onGpu;
         const tensor = descriptor[weight];
         const size = planned.byteLengths[weight];
-        const data = tensor && 'data' in tensor ? tensor.data : tensor as Float32Array | undefined;
+        const data = ArrayBuffer.isView(tensor) ? tensor : tensor && (tensor as Tensor4D).data;
+        if (data?.length === 0) throw new ValueError(`${op}: ${weight} must keep its data until prepare resolves, got a detached buffer`);
         return { buffer: upload(weight, size, data, GPUBufferUsage.STORAGE), offset: 0, size };
       };
       const stages = planned.dispatches.map((dispatch, index) => ({
@@ -113,10 +116,11 @@ export async function prepareConvolution(
       const intermediate = scratch ? { buffer: scratch, offset: 0, size } : weights.bias; // Unused by a fused kernel.
       return { stages, owned, scratch, bindings: { ...weights, intermediate } };
     });
+    shared.checkUsable(op);
     return new Convolution(shared, descriptor, planned, outputShape(geometry), parts);
   } catch (error) {
     for (const buffer of owned) buffer.destroy();
-    if (scratch) shared.scratch.release(scratch);
+    if (scratch) shared.scratch.release(scratch, true);
     throw await shared.explain(op, error);
   }
 }
@@ -188,9 +192,10 @@ export class Convolution {
    */
   async run(input: Tensor4D): Promise<Tensor4D> {
     this.#checkUsable();
-    checkTensor(`${this.#op}: input`, input);
-    if (input.shape.some((extent, axis) => extent !== this.inputShape[axis])) {
-      throw new ValueError(`${this.#op}: input must be ${show(this.inputShape)} as prepared, got ${show(input.shape)}`);
+    const x = readTensor(`${this.#op}: input`, input);
+    checkTensor(`${this.#op}: input`, x);
+    if (x.shape.some((extent, axis) => extent !== this.inputShape[axis])) {
+      throw new ValueError(`${this.#op}: input must be ${show(this.inputShape)} as prepared, got ${show(x.shape)}`);
     }
     const shape = this.outputShape;
     if (this.outputByteLength === 0) return { shape, data: new Float32Array(0) };
@@ -208,7 +213,7 @@ export class Convolution {
         const source = hold('input', this.#plan.byteLengths.input, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
         const result = hold('output', size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
         const readable = hold('readback', size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-        device.queue.writeBuffer(source, 0, input.data as Float32Array<ArrayBuffer>);
+        device.queue.writeBuffer(source, 0, x.data as Float32Array<ArrayBuffer>);
         const encoder = device.createCommandEncoder({ label: this.#op });
         const pass = encoder.beginComputePass({ label: this.#op });
         this.encode(pass, { input: source, output: result });
@@ -240,6 +245,12 @@ export class Convolution {
     this.#shared.forget(this);
   }
 
+  /** The same as `destroy`, for `using`; where the environment has `Symbol.dispose`. */
+  declare [Symbol.dispose]: () => void;
+  static {
+    if (Symbol.dispose) this.prototype[Symbol.dispose] = function dispose(this: Convolution) { this.destroy(); };
+  }
+
   #checkUsable(): void {
     if (this.#destroyed) throw new SepconvError(`${this.#op}: this convolution was destroyed`);
     this.#shared.checkUsable(this.#op);
@@ -248,10 +259,13 @@ export class Convolution {
   #bind(input: Binding, output: Binding): readonly GPUBindGroup[] {
     const same = (a: Binding, b: Binding) => a.buffer === b.buffer && a.offset === b.offset;
     const known = this.#recent.find((bound) => same(bound.input, input) && same(bound.output, output));
-    if (known) return known.groups;
+    if (known) {
+      if (known !== this.#recent[0]) this.#recent = [known, ...this.#recent.filter((bound) => bound !== known)];
+      return known.groups;
+    }
     const operands: Operands = { ...this.#parts.bindings, input, output };
     const groups = this.#parts.stages.map(({ dispatch: { kernel, name }, uniforms }) => {
-      const resources = [{ buffer: uniforms }, ...kernels[kernel].operands.map((operand) => operands[operand])];
+      const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[kernel].operands.map((operand) => operands[operand])];
       return this.#shared.device.createBindGroup({
         label: `${this.#op} ${name}`,
         layout: this.#shared.pipelines.layout(kernel),
@@ -267,13 +281,19 @@ export class Convolution {
 function resolveBinding(
   device: GPUDevice, where: string, target: GPUBuffer | GPUBufferBinding | undefined, byteLength: number,
 ): Binding {
-  const { buffer, offset = 0, size } = target && 'buffer' in target ? target : { buffer: target, offset: 0, size: target?.size };
+  const own = (name: string): unknown => (typeof target === 'object' && target !== null ? given(target, name) : undefined);
+  const part = own('buffer') as GPUBuffer | undefined;
+  const buffer = part ?? target as GPUBuffer | undefined;
+  const [offset, size] = part ? [own('offset') as number ?? 0, own('size') as number | undefined] : [0, undefined];
   if (!buffer || !(buffer.usage & GPUBufferUsage.STORAGE)) {
     throw new ValueError(`${where} must be a GPUBuffer with usage STORAGE, got ${show(buffer?.usage ?? target)}`);
   }
   const alignment = device.limits.minStorageBufferOffsetAlignment;
   if (!Number.isSafeInteger(offset) || offset < 0 || offset % alignment !== 0) {
     throw new ValueError(`${where} offset must be a multiple of ${alignment}, got ${show(offset)}`);
+  }
+  if (size !== undefined && (!Number.isSafeInteger(size) || size < 0)) {
+    throw new ValueError(`${where} size must be a non-negative integer, got ${show(size)}`);
   }
   const room = Math.min(size ?? Infinity, buffer.size - offset);
   if (room < byteLength) throw new ValueError(`${where} must have ${byteLength} bytes from its offset, got ${room}`);

@@ -37,6 +37,7 @@ export function plan(
   const strategy = wanted !== 'auto' ? wanted : fits ? chooseStrategy(geometry, profile, within) : 'fused';
   if (elements(outputShape(geometry)) === 0) return { strategy, preset, dispatches: [], byteLengths };
 
+  checkIndices(geometry, name);
   const tooLarge = (Object.keys(byteLengths) as Operand[]).find((operand) =>
     (operand !== 'intermediate' || strategy === 'two-pass') && byteLengths[operand] > bindingLimit(profile));
   if (tooLarge) {
@@ -56,6 +57,16 @@ export function candidates(geometry: Geometry, profile: DeviceProfile, wanted: S
   const own = plan(geometry, profile, wanted);
   const strategies = wanted === 'auto' ? [own.strategy, own.strategy === 'fused' ? 'two-pass' as const : 'fused' as const] : [own.strategy];
   return presetsFor(geometry, profile).flatMap((preset) => strategies.map((strategy) => ({ strategy, preset })));
+}
+
+/** Kernels count in 32 bits with a sign, a few tiles beyond the output and the padding too. @throws UnsupportedError */
+function checkIndices({ H, W, KH, KW, OH, OW, SH, SW, RH, RW, padTop, padLeft }: Geometry, name?: string): void {
+  for (const [axis, size, taps, out, stride, rate, pad] of [['H', H, KH, OH, SH, RH, padTop], ['W', W, KW, OW, SW, RW, padLeft]] as const) {
+    const farthest = Math.max(size, out * stride + taps * rate, out + 16 * rate) + pad;
+    if (farthest >= 2 ** 31) {
+      throw new UnsupportedError(`${operation(name)}: size, strides, rate and padding along ${axis} reach index ${farthest}, beyond the 2^31 of a GPU`);
+    }
+  }
 }
 
 const bindingLimit = ({ limits }: DeviceProfile): number =>
