@@ -29,6 +29,9 @@ export interface WarmUpOptions {
   readonly onProgress?: (compiled: number, total: number) => void;
 }
 
+/** Milliseconds to wait for whether the loss of the device is behind an error. */
+const LOSS_DELAY = 500;
+
 /** Pipelines, pooled buffers and prepared convolutions of one device. */
 export class PipelineManager {
   readonly device: GPUDevice;
@@ -151,11 +154,10 @@ export class PipelineManager {
 
   /** The typed error for one of a GPU call: the end of this manager, if that may be its cause. */
   async #explain(where: string, error: unknown): Promise<unknown> {
-    // A lost device rejects calls in flight before its `lost` promise has told us.
-    await new Promise((resolve) => setTimeout(resolve));
-    if (error instanceof ValueError || error instanceof DeviceLostError) return error;
-    if (this.#end) return this.#endError(where, error);
-    return error instanceof SepconvError ? error : new SepconvError(`${where}: ${show(error)}`, { cause: error });
+    if (error instanceof SepconvError) return error;
+    // A lost device makes calls fail before its `lost` promise tells us.
+    await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_DELAY))]);
+    return this.#end ? this.#endError(where, error) : new SepconvError(`${where}: ${show(error)}`, { cause: error });
   }
 
   #endError(where: string, cause?: unknown): SepconvError {

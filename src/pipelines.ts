@@ -55,7 +55,7 @@ export class PipelineCache {
       const messages = (await module?.getCompilationInfo().catch(() => undefined))?.messages ?? [];
       const details = messages.filter(({ type }) => type === 'error')
         .map(({ lineNum, message }) => `${kernel}.wgsl:${lineNum}: ${message}`).join('\n');
-      throw new SepconvError(`${name}: the shader did not compile: ${details || String(error)}`, { cause: error });
+      throw details ? new SepconvError(`${name}: the shader did not compile: ${details}`, { cause: error }) : error;
     }
   }
 }

@@ -15,7 +15,7 @@ let shared: Promise<PipelineManager> | undefined;
 function sharedManager(): Promise<PipelineManager> {
   shared ??= PipelineManager.create().then(
     (manager) => {
-      void manager.lost.then(() => {
+      void manager.device.lost.then(() => { // Sooner than `manager.lost`.
         shared = undefined;
         manager.destroy();
       });

@@ -1,0 +1,24 @@
+import { type Extent, lifetimes, sweeps } from './fault-scenarios.js';
+import { seedScenarios } from './scenarios.js';
+
+/** Runs in a real browser: scenarios of failing devices, of sharing, and of hostile arguments. */
+
+const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> = { ...sweeps, ...lifetimes };
+
+const unhandled: string[] = [];
+addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
+
+/** Runs one scenario with fresh random values; what it returns is for the log. @throws for a rejection that nobody handled */
+async function run(name: string, seed: number, extent: Extent = 'each method'): Promise<unknown> {
+  seedScenarios(seed);
+  const result = await scenarios[name]!(extent);
+  await new Promise((resolve) => setTimeout(resolve, 20)); // The event comes after the microtasks.
+  const [first] = unhandled.splice(0);
+  if (first !== undefined) throw new Error(`unhandled rejection: ${first}`);
+  return result;
+}
+
+declare global {
+  interface Window { reliability: { run: typeof run } }
+}
+window.reliability = { run };
