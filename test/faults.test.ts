@@ -2,6 +2,7 @@ import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPage } from './browser.js';
 import { type Extent, lifetimes, sweeps } from './fault-scenarios.js';
+import { sharing } from './sharing-scenarios.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 /** `FAULTS=all npx vitest run test/faults.test.ts` lets every call fail; the tests take one of each method, drawn by the seed. */
@@ -17,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => page.close());
 
-test.each([...Object.keys(sweeps), ...Object.keys(lifetimes)])('%s', async (name) => {
+test.each(Object.keys({ ...sweeps, ...lifetimes, ...sharing }))('%s', async (name) => {
   const result = await page.evaluate((n, s, e) => window.reliability.run(n, s, e), name, seed, extent);
   if (typeof result === 'string') console.log(`${name}: ${result}`);
   expect(pageErrors.splice(0)).toEqual([]);

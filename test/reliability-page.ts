@@ -1,9 +1,11 @@
 import { type Extent, lifetimes, sweeps } from './fault-scenarios.js';
 import { seedScenarios } from './scenarios.js';
+import { sharing } from './sharing-scenarios.js';
+import { caps, startSoak } from './soak.js';
 
 /** Runs in a real browser: scenarios of failing devices, of sharing, and of hostile arguments. */
 
-const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> = { ...sweeps, ...lifetimes };
+const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> = { ...sweeps, ...lifetimes, ...sharing, ...caps };
 
 const unhandled: string[] = [];
 addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
@@ -18,7 +20,15 @@ async function run(name: string, seed: number, extent: Extent = 'each method'): 
   return result;
 }
 
+let soak: Awaited<ReturnType<typeof startSoak>>;
+const reliability = {
+  run,
+  startSoak: async (seed: number) => void (soak = await startSoak(seed)),
+  stepSoak: (runs: number) => soak.step(runs),
+  endSoak: () => soak.end(),
+};
+
 declare global {
-  interface Window { reliability: { run: typeof run } }
+  interface Window { reliability: typeof reliability }
 }
-window.reliability = { run };
+window.reliability = reliability;
