@@ -1,11 +1,12 @@
 import { type Extent, lifetimes, sweeps } from './fault-scenarios.js';
+import { hostile } from './hostile-scenarios.js';
 import { seedScenarios } from './scenarios.js';
 import { sharing } from './sharing-scenarios.js';
 import { caps, startSoak } from './soak.js';
 
 /** Runs in a real browser: scenarios of failing devices, of sharing, and of hostile arguments. */
 
-const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> = { ...sweeps, ...lifetimes, ...sharing, ...caps };
+const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> = { ...sweeps, ...lifetimes, ...sharing, ...caps, ...hostile };
 
 const unhandled: string[] = [];
 addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));

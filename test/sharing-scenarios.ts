@@ -34,8 +34,10 @@ async function alone(work: readonly Job[], device: GPUDevice): Promise<Tensor4D[
   return results;
 }
 
-const oneCall = (manager: PipelineManager, { description: { padding, strategy, activation, depthwiseFilter, pointwiseFilter }, x }: Job) =>
-  separableConv2d(x, depthwiseFilter, pointwiseFilter, { padding, strategy, activation, allowOverparameterized: true, manager });
+function oneCall(manager: PipelineManager, { description, x }: Job): Promise<Tensor4D> {
+  const { inputShape: _, depthwiseFilter, pointwiseFilter, ...options } = description;
+  return separableConv2d(x, depthwiseFilter, pointwiseFilter, { ...options, manager });
+}
 
 function shuffled<T>(values: readonly T[]): T[] {
   return values.map((value) => ({ value, at: draw() })).sort((a, b) => a.at - b.at).map(({ value }) => value);

@@ -55,7 +55,7 @@ async function soak(browser: Browser, url: string): Promise<Sample[]> {
   await page.waitForFunction(() => 'reliability' in window);
   const session = await page.createCDPSession();
   await page.evaluate((s) => window.reliability.startSoak(s), seed);
-  await page.evaluate((n) => window.reliability.stepSoak(n), Math.min(200, runs)); // The familiar layers are compiled here.
+  await page.evaluate((n) => window.reliability.stepSoak(n), Math.min(200, runs)); // The browser warms up.
   const samples: Sample[] = [];
   for (let done = 0; done < runs; done += CHUNK) {
     const [start, cpu] = [performance.now(), cpuSeconds(browser.process()?.pid)];

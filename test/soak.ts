@@ -107,6 +107,7 @@ export async function startSoak(seed: number): Promise<{ step(runs: number): Pro
   });
   const manager = await PipelineManager.create();
   const familiar = Array.from({ length: FAMILIAR }, (_, index) => layerOf(next, index));
+  for (const { description } of familiar) (await manager.prepare(description)).destroy();
   const kept: { layer: Layer; conv: Convolution }[] = [];
 
   async function keptOne(layer: Layer): Promise<{ layer: Layer; conv: Convolution }> {
