@@ -212,6 +212,39 @@ export const sweeps: Readonly<Record<string, (extent: Extent) => Promise<unknown
   }),
 };
 
+let flying = false;
+/** Whether `surviveCrash` has runs in flight. */
+export const running = (): boolean => flying;
+
+/** Runs until the device is lost, whoever took it, and once more on a new one. Tells the error. */
+export async function surviveCrash(): Promise<string> {
+  const work = problem();
+  const manager = await PipelineManager.create();
+  const conv = await manager.prepare(work.description);
+  let error: unknown;
+  for (const end = performance.now() + BOUND; error === undefined && performance.now() < end;) {
+    const outcomes = await Promise.all([conv.run(work.x), conv.run(work.x), prepareAndRun(manager, work)].map((promise) => outcomeOf(promise, 'crash')));
+    flying = true;
+    for (const outcome of outcomes) {
+      rightOr(DeviceLostError, 'the GPU device was lost')(outcome, 'crash', work);
+      if ('error' in outcome) error = outcome.error;
+    }
+  }
+  check(error !== undefined, 'the device was not lost');
+  await checkUnusable(manager, DeviceLostError, 'the GPU device was lost');
+  manager.destroy();
+  for (let attempt = 0; ; attempt++) { // The browser starts another GPU process, which takes a while.
+    try {
+      using next = await PipelineManager.create();
+      checkClose(await prepareAndRun(next, work), work.expected, 20, 'after the crash');
+      return error instanceof Error ? error.message : '';
+    } catch (failure) {
+      check(failure instanceof SepconvError && attempt < 50, `after the crash: ${String(failure)}`);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}
+
 /** Every call that needs the device, after its loss or the end of its manager. */
 async function checkUnusable(manager: PipelineManager, type: new (message: string) => SepconvError, text: string): Promise<void> {
   const { description, x } = problem();

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import type { Page } from 'puppeteer';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { launchBrowser } from '../demo/browser.js';
 import { openPage } from './browser.js';
 import { type Extent, lifetimes, sweeps } from './fault-scenarios.js';
 import { sharing } from './sharing-scenarios.js';
@@ -22,4 +24,50 @@ test.each(Object.keys({ ...sweeps, ...lifetimes, ...sharing }))('%s', async (nam
   const result = await page.evaluate((n, s, e) => window.reliability.run(n, s, e), name, seed, extent);
   if (typeof result === 'string') console.log(`${name}: ${result}`);
   expect(pageErrors.splice(0)).toEqual([]);
+});
+
+test('a hidden page computes as a visible one', async () => {
+  await page.evaluate(() => window.reliability.startSoak(1));
+  const front = await page.browser().newPage();
+  await front.goto('about:blank');
+  await front.bringToFront();
+  await page.waitForFunction(() => document.visibilityState === 'hidden', { polling: 100 });
+  const { checked } = await page.evaluate(() => window.reliability.stepSoak(60));
+  expect(checked).toBe(3);
+  expect(await page.evaluate(() => document.visibilityState)).toBe('hidden');
+  await page.evaluate(() => window.reliability.run('work in flight ends well or in a typed error when its convolution, manager or device is destroyed', 1));
+  await page.evaluate(() => window.reliability.endSoak());
+  await front.close();
+  expect(pageErrors.splice(0)).toEqual([]);
+});
+
+test('the death of the GPU process is a DeviceLostError, and the next call works', async () => {
+  const browser = await launchBrowser(); // One of its own: all its pages lose their devices.
+  try {
+    const victim = await browser.newPage();
+    victim.on('pageerror', (error) => pageErrors.push(String(error)));
+    await victim.goto(`${inject('origin')}/test/reliability.html`);
+    await victim.waitForFunction(() => 'reliability' in window);
+    const result = victim.evaluate(() => window.reliability.surviveCrash());
+    result.catch(() => undefined); // Awaited below.
+    await victim.waitForFunction(() => window.reliability.running());
+    const session = await browser.target().createCDPSession();
+    session.send('Browser.crashGpuProcess').catch(() => undefined);
+    const message = await result;
+    console.log(message);
+    expect(message).toContain('the GPU device was lost (');
+  } finally {
+    await browser.close();
+  }
+  expect(pageErrors.splice(0)).toEqual([]);
+});
+
+test('where there is no Symbol.dispose, the build works without', async () => {
+  const dist = new URL('../dist/', import.meta.url);
+  const source = readFileSync(new URL('index.js', dist), 'utf8')
+    .replaceAll(/from "\.\/(\w+\.js)"/g, (_, file: string) => `from "${new URL(file, dist).href}"`);
+  const shadow = 'const Symbol = { iterator: globalThis.Symbol.iterator, dispose: undefined };';
+  const { PipelineManager } = await import(`data:text/javascript,${encodeURIComponent(shadow + source)}`) as { PipelineManager: { prototype: object } };
+  expect(Reflect.ownKeys(PipelineManager.prototype)).toContain('destroy');
+  expect(Reflect.ownKeys(PipelineManager.prototype).map(String)).not.toContain('undefined');
 });

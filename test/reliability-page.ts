@@ -1,4 +1,4 @@
-import { type Extent, lifetimes, sweeps } from './fault-scenarios.js';
+import { type Extent, lifetimes, running, surviveCrash, sweeps } from './fault-scenarios.js';
 import { hostile } from './hostile-scenarios.js';
 import { seedScenarios } from './scenarios.js';
 import { sharing } from './sharing-scenarios.js';
@@ -23,7 +23,7 @@ async function run(name: string, seed: number, extent: Extent = 'each method'): 
 
 let soak: Awaited<ReturnType<typeof startSoak>>;
 const reliability = {
-  run,
+  run, running, surviveCrash,
   startSoak: async (seed: number) => void (soak = await startSoak(seed)),
   stepSoak: (runs: number) => soak.step(runs),
   endSoak: () => soak.end(),
