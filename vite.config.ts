@@ -7,18 +7,18 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^sepconv-webgpu$/, replacement: path('src/index.ts') },
-      { find: /^sepconv-webgpu\/reference$/, replacement: path('src/reference.ts') },
+      { find: /^sepconv-webgpu\/(\w+)$/, replacement: path('src/$1.ts') },
     ],
   },
   server: { host: '127.0.0.1' },
   build: {
     target: 'es2022',
     sourcemap: true,
-    lib: { entry: { index: path('src/index.ts'), reference: path('src/reference.ts') }, formats: ['es'] },
+    lib: { entry: ['index', 'reference'].map((entry) => path(`src/${entry}.ts`)), formats: ['es'] }, // As in package.json's exports.
     rolldownOptions: { output: { chunkFileNames: '[name].js' } },
   },
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/*.test.ts'],
     globalSetup: 'test/setup.ts',
     fileParallelism: false, // A software adapter takes all cores for itself.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.

@@ -8,8 +8,11 @@
 // Grid: N * tiles of a column * tiles of a row * K_STRIDE / LANES invocations. No workgroup memory.
 // Equals `depthwise` in src/reference.ts; channels K to K_STRIDE - 1 of the output, which only pad it, are 0.
 
+alias Elem = f32;          // spec: what input and weights are stored as: f32 or f16
 alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
+alias StoredInput = vec4<Elem>; // spec: Input as stored: vec4<Elem> or Elem
 alias Lanes = vec4f;       // spec: channels of one invocation: vec4f where Input is, or if M % 4 = 0, else f32
+alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const SH = 1;              // spec: stride along H
@@ -30,14 +33,15 @@ struct Params {
   OH: i32, OW: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
   K_STRIDE: i32,           // channels from one output pixel to the next: K rounded up to a multiple of 4
+  inputStart: i32,         // the input's first element in its binding
   depthwiseAlpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<Input>;           // [N, H, W, C]
-@group(0) @binding(2) var<storage, read> weights: array<Lanes>;         // [KH, KW, C, M]
-@group(0) @binding(3) var<storage, read> bias: array<Lanes>;            // [K]
-@group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, K_STRIDE]
+@group(0) @binding(1) var<storage, read> input: array<StoredInput>;     // [N, H, W, C]
+@group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [KH, KW, C, M]
+@group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [K]
+@group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, K_STRIDE], always f32
 
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }    // spec: an expression of activations.wgsl
 
@@ -64,12 +68,12 @@ fn main(
   let filterPacks = p.K / LANES;
   let k = min(pack, filterPacks - 1);
   let pixelPacks = p.C / INPUT_LANES;
-  let c = k * LANES / p.M / INPUT_LANES;
+  let c = p.inputStart / INPUT_LANES + k * LANES / p.M / INPUT_LANES;
 
   var sum: array<array<Lanes, TILE_W>, TILE_H>;
   for (var t = 0; t < TILE_H; t++) { // unroll
     for (var s = 0; s < TILE_W; s++) { // unroll
-      sum[t][s] = bias[k];
+      sum[t][s] = Lanes(bias[k]);
     }
   }
   var di = 0;
@@ -83,13 +87,13 @@ fn main(
         let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
         for (var u = 0; u < SPAN_W; u++) { // unroll
           let x = ox * SW - p.padLeft + (dj + u) * p.RW;
-          let value = Lanes(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]);
+          let value = Lanes(Input(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]));
           window[v][u] = select(Lanes(0.0), value, insideY & (u32(x) < u32(p.W)));
         }
       }
       for (var i = 0; i < TAPS_H; i++) { // unroll
         for (var j = 0; j < TAPS_W; j++) { // unroll
-          let tap = weights[((di + i) * p.KW + dj + j) * filterPacks + k];
+          let tap = Lanes(weights[((di + i) * p.KW + dj + j) * filterPacks + k]);
           for (var t = 0; t < TILE_H; t++) { // unroll
             for (var s = 0; s < TILE_W; s++) { // unroll
               sum[t][s] += window[t * SH + i][s * SW + j] * tap;

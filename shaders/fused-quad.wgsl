@@ -10,7 +10,9 @@ enable subgroups;
 // Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * LANES)) workgroups. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
+alias Elem = f32;          // spec: what input, weights and output are stored as: f32 or f16
 alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
+alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
 alias Weights = mat4x4f;   // spec: 4 k of one pack: mat4x4f, or vec4f where Lanes is f32
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const SH = 1;              // spec: stride along H
@@ -31,16 +33,18 @@ struct Params {
   KH: i32, KW: i32, M: i32, K: i32,
   OH: i32, OW: i32, O: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
+  inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
+  O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
   depthwiseAlpha: f32, alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;                 // [N, H, W, C]
-@group(0) @binding(2) var<storage, read> depthwiseFilter: array<f32>;       // [KH, KW, C, M]
-@group(0) @binding(3) var<storage, read> depthwiseBias: array<f32>;         // [K]
-@group(0) @binding(4) var<storage, read> pointwiseFilter: array<Lanes>;     // [1, 1, K, O]
-@group(0) @binding(5) var<storage, read> bias: array<Lanes>;                // [O]
-@group(0) @binding(6) var<storage, read_write> output: array<Lanes>;        // [N, OH, OW, O]
+@group(0) @binding(1) var<storage, read> input: array<Elem>;                // [N, H, W, C]
+@group(0) @binding(2) var<storage, read> depthwiseFilter: array<Elem>;      // [KH, KW, C, M]
+@group(0) @binding(3) var<storage, read> depthwiseBias: array<Elem>;        // [K]
+@group(0) @binding(4) var<storage, read> pointwiseFilter: array<Stored>;    // [1, 1, K, O]
+@group(0) @binding(5) var<storage, read> bias: array<Stored>;               // [O]
+@group(0) @binding(6) var<storage, read_write> output: array<Stored>;       // [N, OH, OW, O]
 
 fn product(b: Weights, a: vec4f) -> Lanes { return b * a; }               // spec: b * a, or dot(b, a) where Lanes is f32
 fn depthwiseActivation(x: f32, alpha: f32) -> f32 { return x; }           // spec: an expression of activations.wgsl
@@ -74,17 +78,17 @@ fn main(
     column[j] = min(pack + j * QUAD, packs - 1);
     for (var t = 0; t < TILE_H; t++) { // unroll
       for (var s = 0; s < TILE_W; s++) { // unroll
-        sum[t][s][j] = bias[column[j]];
+        sum[t][s][j] = Lanes(bias[column[j]]);
       }
     }
   }
   for (var first = 0; first < p.K; first += QUAD) {
     let k = min(first + lane, p.K - 1);
-    let c = k / p.M;
+    let c = p.inputStart + k / p.M;
     var d: array<array<f32, TILE_W>, TILE_H>;
     for (var t = 0; t < TILE_H; t++) { // unroll
       for (var s = 0; s < TILE_W; s++) { // unroll
-        d[t][s] = depthwiseBias[k];
+        d[t][s] = f32(depthwiseBias[k]);
       }
     }
     var di = 0;
@@ -98,13 +102,13 @@ fn main(
           let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
           for (var u = 0; u < SPAN_W; u++) { // unroll
             let x = ox * SW - p.padLeft + (dj + u) * p.RW;
-            let value = input[(row + clamp(x, 0, p.W - 1)) * p.C + c];
+            let value = f32(input[(row + clamp(x, 0, p.W - 1)) * p.C + c]);
             window[v][u] = select(0.0, value, insideY & (u32(x) < u32(p.W)));
           }
         }
         for (var i = 0; i < TAPS_H; i++) { // unroll
           for (var j = 0; j < TAPS_W; j++) { // unroll
-            let tap = depthwiseFilter[((di + i) * p.KW + dj + j) * p.K + k];
+            let tap = f32(depthwiseFilter[((di + i) * p.KW + dj + j) * p.K + k]);
             for (var t = 0; t < TILE_H; t++) { // unroll
               for (var s = 0; s < TILE_W; s++) { // unroll
                 d[t][s] += window[t * SH + i][s * SW + j] * tap;
@@ -126,7 +130,7 @@ fn main(
     for (var i = 0; i < QUAD; i++) { // unroll
       let weightRow = min(first + (lane ^ i), p.K - 1) * packs;
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        b[j][i] = pointwiseFilter[weightRow + column[j]];
+        b[j][i] = Lanes(pointwiseFilter[weightRow + column[j]]);
       }
     }
     for (var t = 0; t < TILE_H; t++) { // unroll
@@ -144,7 +148,7 @@ fn main(
       for (var j = 0; j < COLUMNS; j++) { // unroll
         if ((oy + t * p.RH < p.OH) & (ox + s * p.RW < p.OW) & (pack + j * QUAD < packs)) {
           let pixel = (n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW;
-          output[pixel * packs + pack + j * QUAD] = activation(sum[t][s][j], p.alpha);
+          output[(p.outputStart + pixel * p.O_STRIDE) / LANES + pack + j * QUAD] = Stored(activation(sum[t][s][j], p.alpha));
         }
       }
     }

@@ -10,9 +10,13 @@
 // Grid: ceil(N * OH * tiles of a row / RUNS) * ceil(O / (TILE_COLUMNS * OUTPUT_LANES)) workgroups.
 // Memory: 4 * CHUNK * (RUNS * TILE_W + TILE_COLUMNS * OUTPUT_LANES) bytes. Equals `pointwise` of `depthwise` in src/reference.ts.
 
+alias Elem = f32;          // spec: what input, weights and output are stored as: f32 or f16
 alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
+alias StoredInput = vec4<Elem>;  // spec: Input as stored: vec4<Elem> or Elem
 alias Lanes = vec4f;       // spec: k taken at once: vec4f where Input is, or if M % 4 = 0, else f32
+alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
 alias OutputLanes = vec4f; // spec: vec4f if O % 4 = 0, else f32
+alias StoredOutput = vec4<Elem>; // spec: OutputLanes as stored: vec4<Elem> or Elem
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
@@ -35,17 +39,18 @@ const PACKS = CHUNK / LANES;
 struct Params {
   N: i32, H: i32, W: i32, C: i32, KH: i32, KW: i32, M: i32, K: i32, OH: i32, OW: i32, O: i32,
   SH: i32, RH: i32, RW: i32, padTop: i32, padLeft: i32, depthwiseAlpha: f32, alpha: f32,
+  inputStart: i32, outputStart: i32, O_STRIDE: i32, // first elements in their bindings; channels from an output pixel to the next
 }
 
 struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<Input>;                   // [N, H, W, C]
-@group(0) @binding(2) var<storage, read> depthwiseFilter: array<Lanes>;         // [KH, KW, C, M]
-@group(0) @binding(3) var<storage, read> depthwiseBias: array<Lanes>;           // [K]
-@group(0) @binding(4) var<storage, read> pointwiseFilter: array<OutputLanes>;   // [1, 1, K, O]
-@group(0) @binding(5) var<storage, read> bias: array<OutputLanes>;              // [O]
-@group(0) @binding(6) var<storage, read_write> output: array<OutputLanes>;      // [N, OH, OW, O]
+@group(0) @binding(1) var<storage, read> input: array<StoredInput>;             // [N, H, W, C]
+@group(0) @binding(2) var<storage, read> depthwiseFilter: array<Stored>;        // [KH, KW, C, M]
+@group(0) @binding(3) var<storage, read> depthwiseBias: array<Stored>;          // [K]
+@group(0) @binding(4) var<storage, read> pointwiseFilter: array<StoredOutput>;  // [1, 1, K, O]
+@group(0) @binding(5) var<storage, read> bias: array<StoredOutput>;             // [O]
+@group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
 var<workgroup> d: array<Lanes, RUNS * TILE_W * PACKS>;                          // [RUNS * TILE_W, CHUNK]
 var<workgroup> b: array<OutputLanes, CHUNK * TILE_COLUMNS>;                     // [CHUNK, TILE_COLUMNS]
@@ -64,10 +69,10 @@ fn depthwise(run: Run, pack: i32, at: i32) {
   let filterPacks = p.K / LANES;
   let pixelPacks = p.C / INPUT_LANES;
   let k = min(pack, filterPacks - 1);
-  let c = k * LANES / p.M / INPUT_LANES;
+  let c = p.inputStart / INPUT_LANES + k * LANES / p.M / INPUT_LANES;
   var sum: array<Lanes, TILE_W>;
   for (var t = 0; t < TILE_W; t++) { // unroll
-    sum[t] = depthwiseBias[k];
+    sum[t] = Lanes(depthwiseBias[k]);
   }
   for (var di = 0; di < p.KH; di++) {
     let y = run.oy * p.SH + di * p.RH - p.padTop;
@@ -80,11 +85,11 @@ fn depthwise(run: Run, pack: i32, at: i32) {
       var columns: array<Lanes, SPAN>;
       for (var i = 0; i < SPAN; i++) { // unroll
         let x = left + i * p.RW;
-        let value = Lanes(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]);
+        let value = Lanes(Input(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]));
         columns[i] = select(Lanes(0.0), value, x >= 0 && x < p.W);
       }
       for (var j = 0; j < TAPS; j++) { // unroll
-        let tap = depthwiseFilter[(di * p.KW + min(dj + j, p.KW - 1)) * filterPacks + k];
+        let tap = Lanes(depthwiseFilter[(di * p.KW + min(dj + j, p.KW - 1)) * filterPacks + k]);
         let weight = select(Lanes(0.0), tap, dj + j < p.KW);
         for (var t = 0; t < TILE_W; t++) { // unroll
           sum[t] += columns[t * SW + j] * weight;
@@ -117,7 +122,7 @@ fn main(
 
   var sum: array<array<OutputLanes, COLUMNS>, ROWS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
-    let start = bias[min(firstPack + column + j * GROUP_X, packs - 1)];
+    let start = OutputLanes(bias[min(firstPack + column + j * GROUP_X, packs - 1)]);
     for (var r = 0; r < ROWS; r++) { // unroll
       sum[r][j] = start;
     }
@@ -128,7 +133,7 @@ fn main(
     }
     for (var i = local; i < CHUNK * TILE_COLUMNS; i += WORKGROUP) {
       let pack = min(firstPack + i % TILE_COLUMNS, packs - 1);
-      b[i] = pointwiseFilter[min(k + i / TILE_COLUMNS, p.K - 1) * packs + pack];
+      b[i] = OutputLanes(pointwiseFilter[min(k + i / TILE_COLUMNS, p.K - 1) * packs + pack]);
     }
     workgroupBarrier();
     for (var step = 0; step < PACKS; step++) {
@@ -153,7 +158,8 @@ fn main(
     for (var j = 0; j < COLUMNS; j++) { // unroll
       let pack = firstPack + column + j * GROUP_X;
       if (firstRun + (row + r) / TILE_W < runs && ox < p.OW && pack < packs) {
-        output[((run.n * p.OH + run.oy) * p.OW + ox) * packs + pack] = activation(sum[r][j], p.alpha);
+        let pixel = (run.n * p.OH + run.oy) * p.OW + ox;
+        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack] = StoredOutput(activation(sum[r][j], p.alpha));
       }
     }
   }

@@ -9,9 +9,13 @@
 // Grid: N * OH * tiles of a row * ceil(O / (COLUMNS * OUTPUT_LANES)) invocations. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
+alias Elem = f32;          // spec: what input, weights and output are stored as: f32 or f16
 alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
+alias StoredInput = vec4<Elem>;  // spec: Input as stored: vec4<Elem> or Elem
 alias Lanes = vec4f;       // spec: k taken at once: vec4f where Input is, or if M % 4 = 0, else f32
+alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
 alias OutputLanes = vec4f; // spec: vec4f if O % 4 = 0, else f32
+alias StoredOutput = vec4<Elem>; // spec: OutputLanes as stored: vec4<Elem> or Elem
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
@@ -29,16 +33,18 @@ struct Params {
   KH: i32, KW: i32, M: i32, K: i32,
   OH: i32, OW: i32, O: i32, SH: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
+  inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
+  O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
   depthwiseAlpha: f32, alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<Input>;                   // [N, H, W, C]
-@group(0) @binding(2) var<storage, read> depthwiseFilter: array<Lanes>;         // [KH, KW, C, M]
-@group(0) @binding(3) var<storage, read> depthwiseBias: array<Lanes>;           // [K]
-@group(0) @binding(4) var<storage, read> pointwiseFilter: array<OutputLanes>;   // [1, 1, K, O]
-@group(0) @binding(5) var<storage, read> bias: array<OutputLanes>;              // [O]
-@group(0) @binding(6) var<storage, read_write> output: array<OutputLanes>;      // [N, OH, OW, O]
+@group(0) @binding(1) var<storage, read> input: array<StoredInput>;             // [N, H, W, C]
+@group(0) @binding(2) var<storage, read> depthwiseFilter: array<Stored>;        // [KH, KW, C, M]
+@group(0) @binding(3) var<storage, read> depthwiseBias: array<Stored>;          // [K]
+@group(0) @binding(4) var<storage, read> pointwiseFilter: array<StoredOutput>;  // [1, 1, K, O]
+@group(0) @binding(5) var<storage, read> bias: array<StoredOutput>;             // [O]
+@group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
 fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; }        // spec: an expression of activations.wgsl
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; }     // spec: an expression of activations.wgsl
@@ -70,14 +76,14 @@ fn main(
   for (var j = 0; j < COLUMNS; j++) { // unroll
     column[j] = min(pack + j, packs - 1);
     for (var t = 0; t < TILE_W; t++) { // unroll
-      sum[t][j] = bias[column[j]];
+      sum[t][j] = OutputLanes(bias[column[j]]);
     }
   }
   for (var k = 0; k < filterPacks; k++) {
-    let c = k * LANES / p.M / INPUT_LANES;
+    let c = p.inputStart / INPUT_LANES + k * LANES / p.M / INPUT_LANES;
     var d: array<Lanes, TILE_W>;
     for (var t = 0; t < TILE_W; t++) { // unroll
-      d[t] = depthwiseBias[k];
+      d[t] = Lanes(depthwiseBias[k]);
     }
     for (var di = 0; di < p.KH; di++) {
       let y = oy * p.SH + di * p.RH - p.padTop;
@@ -90,11 +96,11 @@ fn main(
         var columns: array<Lanes, SPAN>;
         for (var i = 0; i < SPAN; i++) { // unroll
           let x = left + i * p.RW;
-          let value = Lanes(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]);
+          let value = Lanes(Input(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]));
           columns[i] = select(Lanes(0.0), value, x >= 0 && x < p.W);
         }
         for (var j = 0; j < TAPS; j++) { // unroll
-          let tap = depthwiseFilter[(di * p.KW + min(dj + j, p.KW - 1)) * filterPacks + k];
+          let tap = Lanes(depthwiseFilter[(di * p.KW + min(dj + j, p.KW - 1)) * filterPacks + k]);
           let weight = select(Lanes(0.0), tap, dj + j < p.KW);
           for (var t = 0; t < TILE_W; t++) { // unroll
             d[t] += columns[t * SW + j] * weight;
@@ -107,7 +113,7 @@ fn main(
     }
     for (var i = 0; i < LANES; i++) { // unroll
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        let b = pointwiseFilter[(k * LANES + i) * packs + column[j]];
+        let b = OutputLanes(pointwiseFilter[(k * LANES + i) * packs + column[j]]);
         for (var t = 0; t < TILE_W; t++) { // unroll
           sum[t][j] += vec4f(d[t])[i] * b;
         }
@@ -118,7 +124,7 @@ fn main(
     for (var j = 0; j < COLUMNS; j++) { // unroll
       if (ox + t * p.RW < p.OW && pack + j < packs) {
         let pixel = (n * p.OH + oy) * p.OW + ox + t * p.RW;
-        output[pixel * packs + pack + j] = activation(sum[t][j], p.alpha);
+        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j] = StoredOutput(activation(sum[t][j], p.alpha));
       }
     }
   }

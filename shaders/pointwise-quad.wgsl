@@ -9,7 +9,9 @@ enable subgroups;
 // Grid: ceil(PIXELS / ROWS) * ceil(O / (4 * COLUMNS * LANES)) workgroups. No workgroup memory.
 // Equals `pointwise` in src/reference.ts.
 
+alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
 alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
+alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
 alias Weights = mat4x4f;   // spec: 4 k of one pack: mat4x4f, or vec4f where Lanes is f32
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const ROWS = 4;            // spec: pixels of a quad
@@ -20,14 +22,16 @@ struct Params {
   PIXELS: i32,             // N * OH * OW
   K: i32, O: i32,
   K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  O_STRIDE: i32,           // channels from one output pixel to the next, at least O
+  outputStart: i32,        // the output's first element in its binding
   alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;             // [N, OH, OW, K_STRIDE]
-@group(0) @binding(2) var<storage, read> weights: array<Lanes>;         // [1, 1, K, O]
-@group(0) @binding(3) var<storage, read> bias: array<Lanes>;            // [O]
-@group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
+@group(0) @binding(1) var<storage, read> input: array<f32>;             // [N, OH, OW, K_STRIDE], always f32
+@group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [1, 1, K, O]
+@group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
+@group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
 // On SwiftShader a matrix times a vector is a third faster than four products and their sums.
 fn product(b: Weights, a: vec4f) -> Lanes { return b * a; }   // spec: b * a, or dot(b, a) where Lanes is f32
@@ -58,7 +62,7 @@ fn main(
   for (var r = 0; r < ROWS; r++) { // unroll
     row[r] = min(pixel + r, p.PIXELS - 1) * p.K_STRIDE + lane;
     for (var j = 0; j < COLUMNS; j++) { // unroll
-      sum[r][j] = bias[column[j]];
+      sum[r][j] = Lanes(bias[column[j]]);
     }
   }
   for (var k = 0; k < p.K_STRIDE; k += QUAD) {
@@ -66,7 +70,7 @@ fn main(
     for (var i = 0; i < QUAD; i++) { // unroll
       let weightRow = min(k + (lane ^ i), p.K - 1) * packs;
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        b[j][i] = weights[weightRow + column[j]];
+        b[j][i] = Lanes(weights[weightRow + column[j]]);
       }
     }
     for (var r = 0; r < ROWS; r++) { // unroll
@@ -80,7 +84,7 @@ fn main(
   for (var r = 0; r < ROWS; r++) { // unroll
     for (var j = 0; j < COLUMNS; j++) { // unroll
       if ((pixel + r < p.PIXELS) & (pack + j * QUAD < packs)) {
-        output[(pixel + r) * packs + pack + j * QUAD] = activation(sum[r][j], p.alpha);
+        output[(p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j * QUAD] = Stored(activation(sum[r][j], p.alpha));
       }
     }
   }

@@ -8,7 +8,9 @@
 // Grid: ceil(PIXELS / TILE_ROWS) * ceil(O / (TILE_COLUMNS * LANES)) workgroups.
 // Workgroup memory: 4 * CHUNK * (TILE_ROWS + TILE_COLUMNS * LANES) bytes. Equals `pointwise` in src/reference.ts.
 
+alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
 alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
+alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const ROWS = 8;            // spec: pixels of one invocation
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
@@ -26,14 +28,16 @@ struct Params {
   PIXELS: i32,             // N * OH * OW
   K: i32, O: i32,
   K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  O_STRIDE: i32,           // channels from one output pixel to the next, at least O
+  outputStart: i32,        // the output's first element in its binding
   alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;           // [N, OH, OW, K_STRIDE]
-@group(0) @binding(2) var<storage, read> weights: array<Lanes>;         // [1, 1, K, O]
-@group(0) @binding(3) var<storage, read> bias: array<Lanes>;            // [O]
-@group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
+@group(0) @binding(1) var<storage, read> input: array<vec4f>;           // [N, OH, OW, K_STRIDE], always f32
+@group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [1, 1, K, O]
+@group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
+@group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
 var<workgroup> a: array<vec4f, TILE_ROWS * STEPS>;            // [TILE_ROWS, CHUNK]
 var<workgroup> b: array<Lanes, CHUNK * TILE_COLUMNS>;         // [CHUNK, TILE_COLUMNS]
@@ -62,7 +66,7 @@ fn main(
 
   var sum: array<array<Lanes, COLUMNS>, ROWS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
-    let start = bias[min(firstPack + column + j * GROUP_X, packs - 1)];
+    let start = Lanes(bias[min(firstPack + column + j * GROUP_X, packs - 1)]);
     for (var r = 0; r < ROWS; r++) { // unroll
       sum[r][j] = start;
     }
@@ -75,7 +79,7 @@ fn main(
     }
     for (var i = local; i < CHUNK * TILE_COLUMNS; i += WORKGROUP) {
       let pack = min(firstPack + i % TILE_COLUMNS, packs - 1);
-      b[i] = weights[min(k + i / TILE_COLUMNS, p.K - 1) * packs + pack];
+      b[i] = Lanes(weights[min(k + i / TILE_COLUMNS, p.K - 1) * packs + pack]);
     }
     workgroupBarrier();
     for (var step = 0; step < STEPS; step++) {
@@ -98,7 +102,7 @@ fn main(
     for (var r = 0; r < ROWS; r++) { // unroll
       let pixel = firstPixel + row + r;
       if (pixel < p.PIXELS && pack < packs) {
-        output[pixel * packs + pack] = activation(sum[r][j], p.alpha);
+        output[(p.outputStart + pixel * p.O_STRIDE) / LANES + pack] = Stored(activation(sum[r][j], p.alpha));
       }
     }
   }

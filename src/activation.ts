@@ -3,7 +3,10 @@ import { show, ValueError } from './errors.js';
 /** What follows a pass, applied to each value: `y = activation(x + bias)`. */
 export type Activation =
   | 'linear' | 'relu' | 'relu6' | 'sigmoid' | 'tanh' | 'hardSwish' | 'silu' | 'elu'
-  | { readonly leakyRelu: number };
+  | {
+    /** Slope below zero; finite. */
+    readonly leakyRelu: number;
+  };
 
 /** An activation as data: the function's name and its slope below zero (0 where it has none). */
 export interface ResolvedActivation {

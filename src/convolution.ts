@@ -1,13 +1,16 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { BufferPool, Scratch } from './buffers.js';
-import { type ConvolutionDescriptor, isGpuTensor, resolveDescriptor } from './descriptor.js';
+import type { ConvolutionDescriptor } from './descriptor.js';
 import { checked } from './device.js';
-import { SepconvError, show, ValueError } from './errors.js';
-import { checkTensor, operation, outputShape, type Shape4D, type Tensor4D } from './geometry.js';
+import { SepconvError, show, UnsupportedError, ValueError } from './errors.js';
+import { fromFloat16, toFloat16 } from './float16.js';
+import {
+  checkTensor, type Dtype, elementBytes, elements, type Geometry, operation, outputShape, type Shape4D, type Tensor4D,
+} from './geometry.js';
 import { kernels, type Operand } from './kernels.js';
 import { given, readTensor } from './options.js';
 import type { PipelineCache } from './pipelines.js';
-import { type Choice, type Dispatch, type Plan, plan } from './plan.js';
+import type { Dispatch, Plan, Range } from './plan.js';
 import type { DeviceProfile } from './presets.js';
 
 /** What the convolutions of one manager share. */
@@ -27,35 +30,42 @@ export interface Shared {
 
 /** Where `encode` reads and writes: whole buffers, or ranges of them. */
 export interface EncodeTargets {
-  /** Dense float32 `[N, H, W, C]`; usage STORAGE. */
+  /** Dense `[N, H, W, C]` of the `dtype`; usage STORAGE. */
   readonly input: GPUBuffer | GPUBufferBinding;
-  /** Dense float32 `[N, OH, OW, O]`, overwritten; usage STORAGE. */
+  /** Dense `[N, OH, OW, O]` of the `dtype`, overwritten; usage STORAGE. */
   readonly output: GPUBuffer | GPUBufferBinding;
 }
 
-type Binding = Required<GPUBufferBinding>;
+export type Binding = Required<GPUBufferBinding>;
 type Operands = Readonly<Record<Operand, Binding>>;
 
-const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
-type Weight = (typeof WEIGHTS)[number];
-
 /** A dispatch with all that it needs but the caller's buffers. */
-interface Stage {
+export interface Stage {
   readonly dispatch: Dispatch;
   readonly pipeline: GPUComputePipeline;
   readonly uniforms: GPUBuffer;
+  /** Filters, biases and the intermediate. */
+  readonly operands: Omit<Operands, 'input' | 'output'>;
 }
 
-interface Parts {
+/** What is computed between one upload and one readback: all of it, unless a tensor is larger than a buffer can be. */
+export interface Portion {
+  readonly plan: Plan;
   readonly stages: readonly Stage[];
-  /** Filters, biases and the intermediate. */
-  readonly bindings: Omit<Operands, 'input' | 'output'>;
+  /** First element and count, in the whole input and output. */
+  readonly input: Range;
+  readonly output: Range;
+}
+
+export interface Parts {
+  readonly portions: readonly [Portion, ...Portion[]];
   /** Buffers to destroy with the convolution. */
   readonly owned: readonly GPUBuffer[];
   readonly scratch: GPUBuffer | undefined;
 }
 
 interface BoundStages {
+  readonly stages: readonly Stage[];
   readonly input: Binding;
   readonly output: Binding;
   readonly groups: readonly GPUBindGroup[];
@@ -63,67 +73,6 @@ interface BoundStages {
 
 /** Pairs of caller's buffers whose bind groups a convolution keeps, for callers that alternate between a few. */
 const MOST_BOUND = 4;
-
-/** Makes a convolution ready to run: checks, compiles, uploads. Takes what `readOptions` gave. @throws ValueError, UnsupportedError, DeviceLostError */
-export async function prepareConvolution(
-  shared: Shared, descriptor: ConvolutionDescriptor, choice?: Choice,
-): Promise<Convolution> {
-  const geometry = resolveDescriptor(descriptor);
-  const op = operation(descriptor.name);
-  shared.checkUsable(op);
-  const planned = plan(geometry, shared.profile, choice?.strategy ?? descriptor.strategy, descriptor.name, choice?.preset);
-  const { device, pipelines } = shared;
-  const borrowed = new Map<Weight, Binding>();
-  for (const weight of WEIGHTS) {
-    const tensor = descriptor[weight];
-    if (isGpuTensor(tensor)) {
-      borrowed.set(weight, resolveBinding(device, `${op}: ${weight}`, { offset: 0, ...tensor }, planned.byteLengths[weight]));
-    }
-  }
-  const owned: GPUBuffer[] = [];
-  let scratch: GPUBuffer | undefined;
-  try {
-    const compiled = await Promise.all(planned.dispatches.map((dispatch) => pipelines.pipeline(dispatch)));
-    shared.checkUsable(op);
-    const parts = await checked(device, op, (): Parts => {
-      const upload = (what: string, byteLength: number, data: ArrayBuffer | Float32Array | undefined, usage: number): GPUBuffer => {
-        const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
-        const buffer = device.createBuffer({ label: `${op} ${what}`, size, usage: usage | GPUBufferUsage.COPY_DST });
-        owned.push(buffer);
-        if (data) device.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
-        return buffer;
-      };
-      /** Absent biases are zeros. */
-      const bind = (weight: Weight): Binding => {
-        const onGpu = borrowed.get(weight);
-        if (onGpu) return onGpu;
-        const tensor = descriptor[weight];
-        const size = planned.byteLengths[weight];
-        const data = ArrayBuffer.isView(tensor) ? tensor : tensor && (tensor as Tensor4D).data;
-        if (data?.length === 0) throw new ValueError(`${op}: ${weight} must keep its data until prepare resolves, got a detached buffer`);
-        return { buffer: upload(weight, size, data, GPUBufferUsage.STORAGE), offset: 0, size };
-      };
-      const stages = planned.dispatches.map((dispatch, index) => ({
-        dispatch, pipeline: compiled[index]!,
-        uniforms: upload(`${dispatch.kernel} uniforms`, dispatch.uniforms.byteLength, dispatch.uniforms, GPUBufferUsage.UNIFORM),
-      }));
-      const weights = {
-        depthwiseFilter: bind('depthwiseFilter'), depthwiseBias: bind('depthwiseBias'),
-        pointwiseFilter: bind('pointwiseFilter'), bias: bind('bias'),
-      };
-      const size = planned.byteLengths.intermediate;
-      scratch = stages.length > 1 ? shared.scratch.acquire(size) : undefined;
-      const intermediate = scratch ? { buffer: scratch, offset: 0, size } : weights.bias; // Unused by a fused kernel.
-      return { stages, owned, scratch, bindings: { ...weights, intermediate } };
-    });
-    shared.checkUsable(op);
-    return new Convolution(shared, descriptor, planned, outputShape(geometry), parts);
-  } catch (error) {
-    for (const buffer of owned) buffer.destroy();
-    if (scratch) shared.scratch.release(scratch, true);
-    throw await shared.explain(op, error);
-  }
-}
 
 /** A convolution ready to run on inputs of one shape. Made by `PipelineManager.prepare`. */
 export class Convolution {
@@ -133,52 +82,67 @@ export class Convolution {
   readonly inputShape: Shape4D;
   /** `[N, OH, OW, O]` */
   readonly outputShape: Shape4D;
+  /** Bytes that `encode` reads of its input, a multiple of 4. */
+  readonly inputByteLength: number;
+  /** Bytes that `encode` writes to its output, a multiple of 4. */
   readonly outputByteLength: number;
+  /** What was asked for, or what `'auto'` came to. */
   readonly strategy: 'fused' | 'two-pass';
   /** Names of the kernel variants in the order of their dispatches; none for an empty output. */
   readonly kernels: readonly string[];
   readonly #op: string;
+  readonly #dtype: Dtype;
   readonly #shared: Shared;
-  readonly #plan: Plan;
   readonly #parts: Parts;
   #recent: readonly BoundStages[] = [];
   #destroyed = false;
 
   /** @internal */
-  constructor(shared: Shared, descriptor: ConvolutionDescriptor, planned: Plan, output: Shape4D, parts: Parts) {
+  constructor(shared: Shared, descriptor: ConvolutionDescriptor, geometry: Geometry, parts: Parts) {
+    const storedBytes = (shape: Shape4D) => Math.ceil(elements(shape) * elementBytes(geometry.dtype) / 4) * 4;
     this.label = descriptor.name ?? 'separableConv2d';
     this.inputShape = [...descriptor.inputShape];
-    this.outputShape = output;
-    this.outputByteLength = planned.byteLengths.output;
-    this.strategy = planned.strategy;
-    this.kernels = planned.dispatches.map(({ name }) => name);
+    this.outputShape = outputShape(geometry);
+    this.inputByteLength = storedBytes(this.inputShape);
+    this.outputByteLength = storedBytes(this.outputShape);
+    this.strategy = parts.portions[0].plan.strategy;
+    this.kernels = parts.portions.flatMap(({ stages }) => stages.map(({ dispatch }) => dispatch.name));
     this.#op = operation(descriptor.name);
+    this.#dtype = geometry.dtype;
     this.#shared = shared;
-    this.#plan = planned;
     this.#parts = parts;
   }
 
   /**
    * Records the convolution into the caller's compute pass; the pass's pipeline and bind group 0 change. Never submits,
    * allocates buffers or waits. The recorded work needs this convolution to stay undestroyed until it is submitted.
-   * @throws ValueError for buffers that are too small, misaligned or of the wrong usage
+   * @throws ValueError for buffers that are too small, misaligned or of the wrong usage; UnsupportedError where a tensor is
+   * larger than a buffer of this device can be, so that only `run` can compute it
    */
-  encode(pass: GPUComputePassEncoder, { input, output }: EncodeTargets): void {
+  encode(pass: GPUComputePassEncoder, targets: EncodeTargets): void {
     this.#checkUsable();
-    if (this.#parts.stages.length === 0) return;
+    const { portions: [portion, ...others] } = this.#parts;
+    if (others.length > 0) {
+      throw new UnsupportedError(`${this.#op}: encode needs input and output of at most ${this.#shared.device.limits.maxBufferSize} `
+        + `bytes, which is what a buffer of this device can have, got ${this.inputByteLength} and ${this.outputByteLength}: use run`);
+    }
+    this.#encode(pass, targets, portion);
+  }
+
+  #encode(pass: GPUComputePassEncoder, { input, output }: EncodeTargets, { plan: { byteLengths }, stages }: Portion): void {
+    if (stages.length === 0) return;
     const { device } = this.#shared;
-    const { byteLengths } = this.#plan;
     const from = byteLengths.input === 0
-      ? this.#parts.bindings.bias // An empty input is never read, but something must be bound.
+      ? stages[0]!.operands.bias // An empty input is never read, but something must be bound.
       : resolveBinding(device, `${this.#op}: input`, input, byteLengths.input);
     const to = resolveBinding(device, `${this.#op}: output`, output, byteLengths.output);
     if (this.strategy === 'fused' && from.buffer === to.buffer) {
       throw new ValueError(`${this.#op}: output must be another buffer than input for strategy 'fused', because WebGPU lets no `
         + "dispatch read and write one buffer, got the same (strategy 'two-pass' can share it)");
     }
-    const groups = this.#bind(from, to);
+    const groups = this.#bind(from, to, stages);
     pass.pushDebugGroup(this.label);
-    for (const [index, { pipeline, dispatch }] of this.#parts.stages.entries()) {
+    for (const [index, { pipeline, dispatch }] of stages.entries()) {
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, groups[index]!);
       pass.dispatchWorkgroups(...dispatch.grid);
@@ -187,7 +151,7 @@ export class Convolution {
   }
 
   /**
-   * Uploads `input`, runs, and reads back `[N, OH, OW, O]`. Calls may overlap.
+   * Uploads `input`, runs, and reads back `[N, OH, OW, O]`. Calls may overlap. Leave the input unchanged until then.
    * @throws ValueError unless `input` has this convolution's shape; DeviceLostError
    */
   async run(input: Tensor4D): Promise<Tensor4D> {
@@ -199,6 +163,19 @@ export class Convolution {
     }
     const shape = this.outputShape;
     if (this.outputByteLength === 0) return { shape, data: new Float32Array(0) };
+    const [first, ...others] = this.#parts.portions;
+    if (others.length === 0) return { shape, data: await this.#runPortion(x.data, first) };
+    const data = new Float32Array(elements(shape));
+    for (const portion of this.#parts.portions) {
+      const { offset, size } = portion.input;
+      if (x.data.length === 0) throw new ValueError(`${this.#op}: input must keep its data until run resolves, got a detached buffer`);
+      data.set(await this.#runPortion(x.data.subarray(offset, offset + size), portion), portion.output.offset);
+      this.#checkUsable();
+    }
+    return { shape, data };
+  }
+
+  async #runPortion(input: Float32Array, portion: Portion): Promise<Float32Array> {
     const { device, buffers } = this.#shared;
     const held: GPUBuffer[] = [];
     const hold = (what: string, byteLength: number, usage: number): GPUBuffer => {
@@ -206,17 +183,17 @@ export class Convolution {
       held.push(buffer);
       return buffer;
     };
-    const size = this.outputByteLength;
+    const { input: inputSize, output: size } = portion.plan.byteLengths;
     try {
       let mapped: Promise<undefined> | undefined;
       const readback = await checked(device, this.#op, () => {
-        const source = hold('input', this.#plan.byteLengths.input, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
+        const source = hold('input', inputSize, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
         const result = hold('output', size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
         const readable = hold('readback', size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-        device.queue.writeBuffer(source, 0, x.data as Float32Array<ArrayBuffer>);
+        device.queue.writeBuffer(source, 0, stored(input, this.#dtype) as ArrayBufferView<ArrayBuffer>);
         const encoder = device.createCommandEncoder({ label: this.#op });
         const pass = encoder.beginComputePass({ label: this.#op });
-        this.encode(pass, { input: source, output: result });
+        this.#encode(pass, { input: source, output: result }, portion);
         pass.end();
         encoder.copyBufferToBuffer(result, 0, readable, 0, size);
         device.queue.submit([encoder.finish({ label: this.#op })]);
@@ -225,10 +202,11 @@ export class Convolution {
         return readable;
       });
       await mapped;
-      const data = new Float32Array(readback.getMappedRange(0, size).slice(0));
+      const bytes = readback.getMappedRange(0, size);
+      const data = this.#dtype === 'f16' ? fromFloat16(bytes, portion.output.size) : new Float32Array(bytes.slice(0));
       readback.unmap();
       for (const buffer of held) buffers.release(buffer);
-      return { shape, data };
+      return data;
     } catch (error) {
       for (const buffer of held) buffer.destroy();
       throw await this.#shared.explain(this.#op, error);
@@ -256,29 +234,36 @@ export class Convolution {
     this.#shared.checkUsable(this.#op);
   }
 
-  #bind(input: Binding, output: Binding): readonly GPUBindGroup[] {
+  #bind(input: Binding, output: Binding, stages: readonly Stage[]): readonly GPUBindGroup[] {
     const same = (a: Binding, b: Binding) => a.buffer === b.buffer && a.offset === b.offset;
-    const known = this.#recent.find((bound) => same(bound.input, input) && same(bound.output, output));
+    const known = this.#recent.find((bound) => bound.stages === stages && same(bound.input, input) && same(bound.output, output));
     if (known) {
       if (known !== this.#recent[0]) this.#recent = [known, ...this.#recent.filter((bound) => bound !== known)];
       return known.groups;
     }
-    const operands: Operands = { ...this.#parts.bindings, input, output };
-    const groups = this.#parts.stages.map(({ dispatch: { kernel, name }, uniforms }) => {
-      const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[kernel].operands.map((operand) => operands[operand])];
+    const groups = stages.map(({ dispatch, uniforms, operands: prepared }) => {
+      const operands: Operands = { ...prepared, input: within(input, dispatch.input), output: within(output, dispatch.output) };
+      const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand])];
       return this.#shared.device.createBindGroup({
-        label: `${this.#op} ${name}`,
-        layout: this.#shared.pipelines.layout(kernel),
+        label: `${this.#op} ${dispatch.name}`,
+        layout: this.#shared.pipelines.layout(dispatch.kernel),
         entries: resources.map((resource, binding) => ({ binding, resource })),
       });
     });
-    this.#recent = [{ input, output, groups }, ...this.#recent].slice(0, MOST_BOUND);
+    this.#recent = [{ stages, input, output, groups }, ...this.#recent].slice(0, MOST_BOUND);
     return groups;
   }
 }
 
+/** Numbers as the GPU stores them. */
+export const stored = (data: Float32Array, dtype: Dtype): ArrayBufferView => (dtype === 'f16' ? toFloat16(data) : data);
+
+/** What a dispatch binds of a caller's tensor; an empty range stands for all of it. */
+const within = (whole: Binding, { offset, size }: Range): Binding =>
+  (size === 0 ? whole : { buffer: whole.buffer, offset: whole.offset + offset, size });
+
 /** Checks a caller's buffer or range. @throws ValueError */
-function resolveBinding(
+export function resolveBinding(
   device: GPUDevice, where: string, target: GPUBuffer | GPUBufferBinding | undefined, byteLength: number,
 ): Binding {
   const own = (name: string): unknown => (typeof target === 'object' && target !== null ? given(target, name) : undefined);

@@ -1,22 +1,32 @@
-import { show, UnsupportedError, ValueError } from './errors.js';
+import { show, ValueError } from './errors.js';
 import {
-  checkData, checkTensor, type ConvolutionOptions, type Geometry, operation, resolveGeometry,
+  checkData, checkTensor, type ConvolutionOptions, type Dtype, type Geometry, operation, resolveGeometry,
   type Shape4D, type Tensor4D,
 } from './geometry.js';
 import type { Strategy } from './plan.js';
 
-/** A filter or bias that is on the GPU already, dense float32 from `offset` bytes (default 0). It is read at every run. */
+/**
+ * A filter or bias that is on the GPU already, dense numbers of the `dtype` from `offset` bytes (default 0), in a multiple
+ * of 4 bytes. It is read at every run.
+ */
 export interface GpuTensor<Shape extends readonly number[] = Shape4D> {
+  /** Extents, as the argument that it stands for demands. */
   readonly shape: Shape;
+  /** Of the manager's device; usage STORAGE. It stays the caller's. */
   readonly buffer: GPUBuffer;
+  /** Bytes; a multiple of the device's `minStorageBufferOffsetAlignment`. */
   readonly offset?: number;
 }
 
+/** How a convolution runs on the GPU. */
 export interface GpuOptions {
   /** `'auto'` (default) takes what the plan finds faster; `'fused'` runs one kernel, `'two-pass'` two. */
   readonly strategy?: Strategy;
-  /** Storage type; sums are float32. `'f16'` is not supported yet. */
-  readonly dtype?: 'f32' | 'f16';
+  /**
+   * How input, weights and output are stored; sums are float32. Default `'f32'`; `'f16'` needs a device with the feature
+   * `shader-f16`. What lies between two passes is float32 in both, so that a sum beyond 65,504 stays finite.
+   */
+  readonly dtype?: Dtype;
 }
 
 /** One convolution with its weights, for inputs of one shape. */
@@ -35,12 +45,15 @@ export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions {
 
 /** A descriptor whose tensors may be shapes only. */
 export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions {
+  /** `[N, H, W, C]` */
   readonly inputShape: Shape4D;
-  readonly depthwiseFilter: { readonly shape: Shape4D };
-  readonly pointwiseFilter: { readonly shape: Shape4D };
+  /** `[KH, KW, C, M]` */
+  readonly depthwiseFilter: Pick<Tensor4D, 'shape'>;
+  /** `[1, 1, C*M, O]` */
+  readonly pointwiseFilter: Pick<Tensor4D, 'shape'>;
 }
 
-/** Checks a descriptor that `readOptions` gave, without touching the GPU. @throws ValueError, UnsupportedError */
+/** Checks a descriptor that `readOptions` gave, without touching the GPU. @throws ValueError */
 export function resolveDescriptor(descriptor: ConvolutionDescriptor): Geometry {
   const op = operation(descriptor.name);
   for (const filter of ['depthwiseFilter', 'pointwiseFilter'] as const) {
@@ -50,9 +63,9 @@ export function resolveDescriptor(descriptor: ConvolutionDescriptor): Geometry {
   return resolveShapes(descriptor);
 }
 
-/** The same of a descriptor whose filters need no data. @throws ValueError, UnsupportedError */
+/** The same of a descriptor whose filters need no data. @throws ValueError */
 export function resolveShapes(descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'>): Geometry {
-  const { inputShape, depthwiseFilter, pointwiseFilter, name, strategy = 'auto', dtype = 'f32' } = descriptor;
+  const { inputShape, depthwiseFilter, pointwiseFilter, name, strategy = 'auto' } = descriptor;
   const op = operation(name);
   const biasShape = (argument: 'depthwiseBias' | 'bias'): readonly number[] | undefined => {
     const bias: unknown = descriptor[argument];
@@ -68,8 +81,6 @@ export function resolveShapes(descriptor: WarmUpDescriptor & Pick<ConvolutionDes
   if (!['auto', 'fused', 'two-pass'].includes(strategy)) {
     throw new ValueError(`${op}: strategy must be 'auto', 'fused' or 'two-pass', got ${show(strategy)}`);
   }
-  if (dtype === 'f16') throw new UnsupportedError(`${op}: dtype 'f16' is not supported by this version, only 'f32'`);
-  if (dtype !== 'f32') throw new ValueError(`${op}: dtype must be 'f32' or 'f16', got ${show(dtype)}`);
   return geometry;
 }
 

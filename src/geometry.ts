@@ -1,23 +1,31 @@
 import { type Activation, type ResolvedActivation, resolveActivation } from './activation.js';
 import { show, ValueError } from './errors.js';
 
+/** Extents of a tensor of rank 4, slowest first: non-negative integers. */
 export type Shape4D = readonly [number, number, number, number];
 
 /** A dense row-major tensor of rank 4; images are NHWC. */
 export interface Tensor4D {
+  /** Extents; may be 0. */
   readonly shape: Shape4D;
+  /** As many values as the product of the extents. */
   readonly data: Float32Array;
 }
 
+/** Along H and along W, or before and after. */
 export type Pair = readonly [number, number];
 
 /** `'SAME'` and `'VALID'` in any case, `[[top, bottom], [left, right]]`, or TensorFlow's four pairs in NHWC order. */
 export type Padding = string | readonly [Pair, Pair] | readonly [Pair, Pair, Pair, Pair];
 
+/** How tensors are stored on the GPU; sums are float32 in both. */
+export type Dtype = 'f32' | 'f16';
+
 /** What defines the operation, beside its tensors. The same on the GPU and in the reference. */
 export interface ConvolutionOptions {
   /** Step of the depthwise pass: `number | [sh, sw] | [1, sh, sw, 1]`; default 1. */
   readonly strides?: number | Pair | Shape4D;
+  /** What the depthwise pass sees around the input: zeros, as many as this says. */
   readonly padding: Padding;
   /** Dilation of the depthwise taps: `number | [rh, rw]`; default 1. More than 1 needs strides of 1. */
   readonly rate?: number | Pair;
@@ -43,20 +51,26 @@ export interface Shapes {
 /**
  * A checked convolution: input `[N, H, W, C]`, depthwise filter `[KH, KW, C, M]`, pointwise filter `[1, 1, K, O]` with
  * `K = C*M`, output `[N, OH, OW, O]`; strides `SH SW`, rates `RH RW`; the input is padded by `padTop` rows and `padLeft`
- * columns (what is padded below and to the right is implied by `OH` and `OW`). Counts are elements.
+ * columns (what is padded below and to the right is implied by `OH` and `OW`). `O_STRIDE` is `O`, or more where only some of
+ * the output channels are computed. Counts are elements. `dtype` is how input, weights and output are stored.
  */
 export interface Geometry {
   readonly N: number; readonly H: number; readonly W: number; readonly C: number;
   readonly KH: number; readonly KW: number; readonly M: number; readonly K: number;
   readonly OH: number; readonly OW: number; readonly O: number;
+  readonly O_STRIDE: number;
   readonly SH: number; readonly SW: number; readonly RH: number; readonly RW: number;
   readonly padTop: number; readonly padLeft: number;
+  readonly dtype: Dtype;
   readonly depthwiseActivation: ResolvedActivation;
   readonly activation: ResolvedActivation;
 }
 
 /** Starts every message: the operation, and the caller's name for it. */
 export const operation = (name?: string): string => (name ? `separableConv2d '${name}'` : 'separableConv2d');
+
+/** Bytes of one stored number. */
+export const elementBytes = (dtype: Dtype): number => (dtype === 'f16' ? 2 : 4);
 
 export const elements = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
 
@@ -67,7 +81,7 @@ export const outputShape = ({ N, OH, OW, O }: Geometry): Shape4D => [N, OH, OW, 
  * @throws ValueError for everything TensorFlow refuses, in TensorFlow's order
  * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/separable_conv2d
  */
-export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions): Geometry {
+export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions & { readonly dtype?: Dtype }): Geometry {
   const op = operation(options.name);
   const fail = (argument: string, rule: string, got: unknown): never => {
     throw new ValueError(`${op}: ${argument} ${rule}, got ${show(got)}`);
@@ -104,12 +118,14 @@ export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions): Ge
     fail('rate', `must be 1 where strides are not 1 (strides = [${SH}, ${SW}])`, [RH, RW]);
   }
   const padding = resolvePadding(op, options.padding);
+  const { dtype = 'f32' } = options;
+  if (dtype !== 'f32' && dtype !== 'f16') fail('dtype', "must be 'f32' or 'f16'", dtype);
   const [OH, padTop] = extent(op, padding, 0, H, KH, SH, RH);
   const [OW, padLeft] = extent(op, padding, 1, W, KW, SW, RW);
   checkShape(`${op}: output`, [N, OH, OW, O]);
   checkShape(`${op}: depthwise result`, [N, OH, OW, K]);
   return {
-    N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW, padTop, padLeft,
+    N, H, W, C, KH, KW, M, K, OH, OW, O, O_STRIDE: O, SH, SW, RH, RW, padTop, padLeft, dtype,
     depthwiseActivation: resolveActivation(`${op}: depthwiseActivation`, options.depthwiseActivation),
     activation: resolveActivation(`${op}: activation`, options.activation),
   };

@@ -30,7 +30,7 @@ export interface Variant {
 }
 
 interface Specialization {
-  /** What follows `f32-<kernel>-` in the variant's name. */
+  /** What follows `<dtype>-<kernel>-` in the variant's name. */
   readonly suffix: string;
   readonly values: Record<string, number | string>;
   readonly workgroups: number;
@@ -48,7 +48,7 @@ const POINTWISE: readonly Operand[] = ['intermediate', 'pointwiseFilter', 'bias'
 const FUSED: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'];
 
 /**
- * All kernels. A variant's name is `f32-<kernel>-[<taps>s<strides>-]<lanes>-<activations>__<tile>w<workgroup>`, with lanes
+ * All kernels. A variant's name is `<dtype>-<kernel>-[<taps>s<strides>-]<lanes>-<activations>__<tile>w<workgroup>`, with lanes
  * `c` of an input load, `k` between the passes, `o` of an output.
  */
 export const kernels: Readonly<Record<KernelName, Kernel>> = {
@@ -71,7 +71,8 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     source: pointwiseSource,
     operands: POINTWISE,
     specialization(g, { rows = 1, columns = 1, group }) {
-      const { Lanes, LANES } = outputLanes(g);
+      const lanes = outputLanes(g);
+      const { LANES } = lanes;
       const pixels = g.N * g.OH * g.OW;
       const ROWS = rowsOf(pixels, rows);
       const COLUMNS = evenTile(g.O / LANES, columns / LANES);
@@ -79,7 +80,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
       const { kind } = g.activation;
       return {
         suffix: `o${LANES}-${kind}__${ROWS}x${COLUMNS * LANES}w${WORKGROUP}`,
-        values: { Lanes, LANES, ...productOf(LANES), ROWS, COLUMNS, WORKGROUP, activation: activationExpression(kind, Lanes) },
+        values: { ...lanes, ...productOf(LANES), ROWS, COLUMNS, WORKGROUP, activation: activationExpression(kind, lanes.Lanes) },
         workgroups: Math.ceil(Math.ceil(pixels / ROWS) * Math.ceil(g.O / LANES / COLUMNS) / WORKGROUP),
       };
     },
@@ -88,14 +89,15 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     source: pointwiseQuadSource,
     operands: POINTWISE,
     specialization(g, tile) {
-      const { Lanes, LANES } = outputLanes(g);
+      const lanes = outputLanes(g);
+      const { LANES } = lanes;
       const pixels = g.N * g.OH * g.OW;
       const ROWS = rowsOf(pixels, tile.rows ?? 1);
       const quad = quadColumns(g, tile);
       const { kind } = g.activation;
       return {
         suffix: `o${LANES}-${kind}__${ROWS}x${quad.columns}w${QUAD}`,
-        values: { Lanes, LANES, ROWS, ...quad.values, activation: activationExpression(kind, Lanes) },
+        values: { ...lanes, ROWS, ...quad.values, activation: activationExpression(kind, lanes.Lanes) },
         workgroups: Math.ceil(pixels / ROWS) * quad.tiles,
       };
     },
@@ -104,12 +106,13 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     source: pointwiseTiledSource,
     operands: POINTWISE,
     specialization(g, { rows: ROWS = 1, columns = 1, chunk: CHUNK = 4, group: [GROUP_X, GROUP_Y] }) {
-      const { Lanes, LANES } = outputLanes(g);
+      const lanes = outputLanes(g);
+      const { LANES } = lanes;
       const COLUMNS = Math.max(1, columns / LANES);
       const { kind } = g.activation;
       return {
         suffix: `o${LANES}-${kind}__${ROWS}x${COLUMNS * LANES}k${CHUNK}w${GROUP_X}x${GROUP_Y}`,
-        values: { Lanes, LANES, ROWS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, activation: activationExpression(kind, Lanes) },
+        values: { ...lanes, ROWS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, activation: activationExpression(kind, lanes.Lanes) },
         workgroups: Math.ceil(g.N * g.OH * g.OW / (ROWS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
       };
     },
@@ -135,11 +138,12 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     operands: FUSED,
     specialization(g, tile) {
       const area = areaTile('fused-quad', g, tile);
-      const { Lanes, LANES } = outputLanes(g);
+      const lanes = outputLanes(g);
+      const { LANES } = lanes;
       const quad = quadColumns(g, tile);
       return {
         suffix: `${area.filter}-o${LANES}-${activationsName(g)}__${area.tile}x${quad.columns}w${QUAD}`,
-        values: { Lanes, LANES, ...area.values, ...quad.values, ...fusedActivations(g, 'f32', Lanes) },
+        values: { ...lanes, ...area.values, ...quad.values, ...fusedActivations(g, 'f32', lanes.Lanes) },
         workgroups: area.tiles * quad.tiles,
       };
     },
@@ -166,14 +170,15 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
 export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Variant & { workgroups: number } {
   const { source, specialization } = kernels[kernel];
   const { suffix, values, workgroups } = specialization(geometry, tile);
-  return { kernel, name: `f32-${kernel}-${suffix}`, workgroups, source: specialize(source, values) };
+  const { dtype } = geometry;
+  return { kernel, name: `${dtype}-${kernel}-${suffix}`, workgroups, source: specialize(source, { Elem: dtype, ...values }) };
 }
 
-/** The bytes of a kernel's `Params`, in the order and types of the struct in its source. */
-export function uniformData(kernel: KernelName, geometry: Geometry): ArrayBuffer {
+/** The bytes of a kernel's `Params`, in the order and types of the struct in its source. The starts count elements. */
+export function uniformData(kernel: KernelName, geometry: Geometry, inputStart = 0, outputStart = 0): ArrayBuffer {
   const { N, OH, OW } = geometry;
   const values: Record<string, unknown> = {
-    ...geometry, PIXELS: N * OH * OW, K_STRIDE: channelStride(geometry),
+    ...geometry, inputStart, outputStart, PIXELS: N * OH * OW, K_STRIDE: channelStride(geometry),
     depthwiseAlpha: geometry.depthwiseActivation.alpha, alpha: geometry.activation.alpha,
   };
   const struct = /struct Params \{(.*?)\n\}/s.exec(kernels[kernel].source)?.[1] ?? '';

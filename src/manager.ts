@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { BufferPool, Scratch } from './buffers.js';
-import { type Convolution, prepareConvolution, type Shared } from './convolution.js';
+import type { Convolution, Shared } from './convolution.js';
 import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type WarmUpDescriptor } from './descriptor.js';
 import { adapterKindOf, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError, show, ValueError } from './errors.js';
@@ -9,9 +9,11 @@ import type { Variant } from './kernels.js';
 import { given, readOptions } from './options.js';
 import { PipelineCache } from './pipelines.js';
 import { plan } from './plan.js';
-import type { AdapterKind } from './presets.js';
+import { prepareConvolution } from './prepare.js';
+import type { AdapterKind, DeviceProfile } from './presets.js';
 import { type SavedTuning, Tuning } from './tuning.js';
 
+/** What `PipelineManager.create` takes. */
 export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */
   readonly device?: GPUDevice;
@@ -22,8 +24,11 @@ export interface PipelineManagerOptions {
   readonly tuning?: 'measure' | SavedTuning;
   /** Which kernels suit the device; default: what its adapter says of itself. */
   readonly adapterKind?: AdapterKind;
+  /** Bytes that one binding may have, at least 1024, where that is less than the device allows; larger tensors go in bands. */
+  readonly maxBindingBytes?: number;
 }
 
+/** What `PipelineManager.warmUp` takes beside descriptors. */
 export interface WarmUpOptions {
   /** Called after each compiled pipeline, from 1 to `total`. */
   readonly onProgress?: (compiled: number, total: number) => void;
@@ -34,6 +39,7 @@ const LOSS_DELAY = 500;
 
 /** Pipelines, pooled buffers and prepared convolutions of one device. */
 export class PipelineManager {
+  /** The device that all of this lives on. */
   readonly device: GPUDevice;
   /** Which preset of tiles the device gets. */
   readonly adapterKind: AdapterKind;
@@ -48,8 +54,8 @@ export class PipelineManager {
 
   /** @throws ValueError for an unknown option's value; UnsupportedError when no device is given and none can be had */
   static async create(options: PipelineManagerOptions = {}): Promise<PipelineManager> {
-    const [device, tuning, adapterKind] = ['device', 'tuning', 'adapterKind'].map((name) => given(options, name)) as
-      [GPUDevice | undefined, PipelineManagerOptions['tuning'], AdapterKind | undefined];
+    const [device, tuning, adapterKind, maxBindingBytes = Infinity] = ['device', 'tuning', 'adapterKind', 'maxBindingBytes']
+      .map((name) => given(options, name)) as [GPUDevice | undefined, PipelineManagerOptions['tuning'], AdapterKind | undefined, number | undefined];
     if (device !== undefined && (typeof device !== 'object' || device === null || !('createComputePipelineAsync' in device))) {
       throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
     }
@@ -59,13 +65,17 @@ export class PipelineManager {
     if (adapterKind !== undefined && adapterKind !== 'software' && adapterKind !== 'gpu') {
       throw new ValueError(`PipelineManager.create: adapterKind must be 'software' or 'gpu', got ${show(adapterKind)}`);
     }
+    if (!(Number.isInteger(maxBindingBytes) || maxBindingBytes === Infinity) || maxBindingBytes < 1024) {
+      throw new ValueError(`PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`);
+    }
     const used = device ?? (await requestDevice());
-    return new PipelineManager(used, device === undefined, adapterKind ?? adapterKindOf(used), tuning);
+    const profile = profileOf(used, adapterKind ?? adapterKindOf(used), maxBindingBytes);
+    return new PipelineManager(used, device === undefined, profile, tuning);
   }
 
-  private constructor(device: GPUDevice, ownsDevice: boolean, adapterKind: AdapterKind, tuning?: 'measure' | SavedTuning) {
+  private constructor(device: GPUDevice, ownsDevice: boolean, profile: DeviceProfile, tuning?: 'measure' | SavedTuning) {
     this.device = device;
-    this.adapterKind = adapterKind;
+    this.adapterKind = profile.kind;
     this.#ownsDevice = ownsDevice;
     this.lost = device.lost.then((info) => {
       this.#end ??= info;
@@ -73,7 +83,7 @@ export class PipelineManager {
     });
     this.#shared = {
       device,
-      profile: { kind: this.adapterKind, subgroups: device.features.has('subgroups'), limits: device.limits },
+      profile,
       pipelines: new PipelineCache(device),
       buffers: new BufferPool(device),
       scratch: new Scratch(device),
@@ -81,7 +91,7 @@ export class PipelineManager {
       explain: (where, error) => this.#explain(where, error),
       forget: (convolution) => this.#convolutions.delete(convolution),
     };
-    this.#tuning = new Tuning(device, this.#shared.profile, tuning);
+    this.#tuning = new Tuning(device, profile, tuning);
   }
 
   /**
@@ -165,4 +175,15 @@ export class PipelineManager {
     const { reason, message } = this.#end!;
     return new DeviceLostError(`${where}: the GPU device was lost (${reason}): ${message}`, { cause });
   }
+}
+
+function profileOf({ features, limits }: GPUDevice, kind: AdapterKind, maxBindingBytes: number): DeviceProfile {
+  const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = limits;
+  return {
+    kind, subgroups: features.has('subgroups'), shaderF16: features.has('shader-f16'),
+    limits: {
+      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup,
+      maxStorageBufferBindingSize: Math.min(maxStorageBufferBindingSize, maxBindingBytes),
+    },
+  };
 }

@@ -10,6 +10,8 @@ export interface DeviceProfile {
   readonly kind: AdapterKind;
   /** Whether the device has the feature `subgroups`. */
   readonly subgroups: boolean;
+  /** Whether it has the feature `shader-f16`. */
+  readonly shaderF16: boolean;
   readonly limits: Pick<GPUSupportedLimits,
     'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'>;
 }

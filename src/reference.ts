@@ -8,6 +8,7 @@ import { readOptions, readTensor } from './options.js';
 export { ValueError } from './errors.js';
 export type { ConvolutionOptions, Tensor4D } from './geometry.js';
 
+/** What `separableConv2dReference` takes beside tensors. */
 export interface ReferenceOptions extends ConvolutionOptions {
   /** `[C*M]`, added before `depthwiseActivation`. */
   readonly depthwiseBias?: Float32Array;
@@ -43,7 +44,10 @@ export function separableConv2dReference(
   return { shape: outputShape(geometry), data: Float32Array.from(output) };
 }
 
-/** The depthwise pass: `[N, H, W, C]` to `[N, OH, OW, C*M]`. Taps outside the input are skipped. Twin of depthwise.wgsl. */
+/**
+ * The depthwise pass: `[N, H, W, C]` to `[N, OH, OW, C*M]`. Taps outside the input are skipped. Twin of depthwise.wgsl.
+ * @internal
+ */
 export function depthwise(
   geometry: Geometry, input: ArrayLike<number>, filter: ArrayLike<number>, bias?: ArrayLike<number>,
 ): Float64Array {
@@ -73,7 +77,10 @@ export function depthwise(
   return output;
 }
 
-/** The pointwise pass: `[N, OH, OW, C*M]` to `[N, OH, OW, O]`. Twin of pointwise.wgsl. */
+/**
+ * The pointwise pass: `[N, OH, OW, C*M]` to `[N, OH, OW, O]`. Twin of pointwise.wgsl.
+ * @internal
+ */
 export function pointwise(
   geometry: Geometry, input: ArrayLike<number>, filter: ArrayLike<number>, bias?: ArrayLike<number>,
 ): Float64Array {

@@ -9,6 +9,7 @@
  *
  * and loops marked `// unroll`, counting from 0 to a constant of the file, are written out, because drivers that do not
  * unroll pay a gather for every array element that a loop variable selects (9x on SwiftShader for a 14x16 tile).
+ * A value f16 has the shader start with `enable f16;`.
  * Line numbers stay those of the file.
  *
  * @throws Error when a name is not on a marked line, or a bound is not a constant: a defect of this library
@@ -28,7 +29,8 @@ export function specialize(source: string, values: Readonly<Record<string, numbe
     const match = /^const (\w+) = (\d+);/.exec(line);
     if (match) constants.set(match[1]!, Number(match[2]));
   }
-  return unroll(lines, constants).join('\n');
+  const enable = Object.values(values).includes('f16') ? 'enable f16; ' : '';
+  return enable + unroll(lines, constants).join('\n');
 }
 
 function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>): string[] {

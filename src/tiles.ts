@@ -29,22 +29,25 @@ export const QUAD = 4;
 export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;
 
 const type = (lanes: number): string => (lanes === 4 ? 'vec4f' : 'f32');
+const stored = (lanes: number): string => (lanes === 4 ? 'vec4<Elem>' : 'Elem');
 
 /** Vector loads need four channels side by side in both the input and the depthwise filter. */
 export function channelLanes({ C, M }: Geometry) {
   const INPUT_LANES = M === 1 && C % 4 === 0 ? 4 : 1;
   const LANES = INPUT_LANES === 4 || M % 4 === 0 ? 4 : 1;
-  return { Input: type(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), LANES };
+  return {
+    Input: type(INPUT_LANES), StoredInput: stored(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), Stored: stored(LANES), LANES,
+  };
 }
 
-export function outputLanes({ O }: Geometry) {
-  const LANES = O % 4 === 0 ? 4 : 1;
-  return { Lanes: type(LANES), LANES };
+export function outputLanes({ O, O_STRIDE }: Geometry) {
+  const LANES = O % 4 === 0 && O_STRIDE % 4 === 0 ? 4 : 1;
+  return { Lanes: type(LANES), Stored: stored(LANES), LANES };
 }
 
 export function fusedOutputLanes(geometry: Geometry) {
-  const { Lanes, LANES } = outputLanes(geometry);
-  return { OutputLanes: Lanes, OUTPUT_LANES: LANES };
+  const { Lanes, Stored, LANES } = outputLanes(geometry);
+  return { OutputLanes: Lanes, StoredOutput: Stored, OUTPUT_LANES: LANES };
 }
 
 export const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: number; LANES: number; OUTPUT_LANES?: number }): string =>

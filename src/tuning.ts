@@ -10,10 +10,12 @@ export const VERSION = '0.1.0';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
 export interface SavedTuning {
+  /** Of this library. */
   readonly version: string;
+  /** The adapter's names. */
   readonly adapter: string;
-  /** The fastest choice for each geometry that was measured. */
-  readonly choices: Readonly<Record<string, Choice>>;
+  /** The fastest choice for each geometry that was measured; what a choice is may change with the version. */
+  readonly choices: Readonly<Record<string, unknown>>;
 }
 
 /** Geometries whose choices are kept. */
@@ -68,6 +70,11 @@ export class Tuning {
     for (const choice of choices) {
       const convolution = await prepare(choice).catch(() => undefined); // A candidate that cannot run is no candidate.
       if (!convolution) continue;
+      const { inputByteLength, outputByteLength } = convolution;
+      if (Math.max(inputByteLength, outputByteLength) > this.#device.limits.maxBufferSize) {
+        convolution.destroy(); // Only `run` can compute it, in portions.
+        return undefined;
+      }
       const time = await this.#time(convolution);
       if (!fastest || time < fastest.time) fastest = { choice, time };
     }
@@ -79,8 +86,7 @@ export class Tuning {
     const device = this.#device;
     const buffer = (byteLength: number): GPUBuffer =>
       device.createBuffer({ label: 'sepconv-webgpu tuning', size: Math.max(16, byteLength), usage: GPUBufferUsage.STORAGE });
-    const [N, H, W, C] = convolution.inputShape;
-    const [input, output] = [buffer(N * H * W * C * Float32Array.BYTES_PER_ELEMENT), buffer(convolution.outputByteLength)];
+    const [input, output] = [buffer(convolution.inputByteLength), buffer(convolution.outputByteLength)];
     const sample = async (runs: number): Promise<number> => {
       const encoder = device.createCommandEncoder({ label: 'sepconv-webgpu tuning' });
       const pass = encoder.beginComputePass({ label: 'sepconv-webgpu tuning' });

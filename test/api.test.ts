@@ -1,7 +1,7 @@
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPage } from './browser.js';
-import { scenarios } from './scenarios.js';
+import { scenarioNames } from './scenarios.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 const pageErrors: string[] = [];
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => page.close());
 
-test.each(Object.keys(scenarios))('%s', async (name) => {
+test.each(scenarioNames)('%s', async (name) => {
   await page.evaluate((n, s) => window.tests.runScenario(n, s), name, seed);
   expect(pageErrors.splice(0)).toEqual([]);
 });

@@ -1,4 +1,5 @@
-import { elements, type Geometry, resolveGeometry } from '../src/geometry.js';
+import { fromFloat16, toFloat16 } from '../src/float16.js';
+import { type Dtype, elements, type Geometry, resolveGeometry } from '../src/geometry.js';
 import type { ReferenceOptions } from '../src/reference.js';
 import { depthwise, pointwise } from '../src/reference.js';
 import { random, randomData } from './random.js';
@@ -13,6 +14,7 @@ export interface Case extends Omit<ReferenceOptions, 'depthwiseBias' | 'bias'> {
   readonly O: number;
   /** Whether both passes have random biases. */
   readonly biases?: boolean;
+  readonly dtype?: Dtype;
 }
 
 /** A case's geometry and its random tensors. */
@@ -35,7 +37,10 @@ export function problem(one: Case, seed: number): Problem {
   const shapes = shapesOf(one);
   const { K, O } = geometry;
   const next = random(seed);
-  const draw = (shape: readonly number[]) => randomData(elements(shape), next);
+  const draw = (shape: readonly number[]) => {
+    const values = randomData(elements(shape), next);
+    return one.dtype === 'f16' ? fromFloat16(toFloat16(values).buffer, values.length) : values;
+  };
   return {
     geometry, input: draw(shapes.input), depthwiseFilter: draw(shapes.depthwiseFilter),
     pointwiseFilter: draw(shapes.pointwiseFilter),
@@ -76,11 +81,13 @@ export function expectedSeparable(p: Problem): Expected {
 /**
  * The largest error that float32 arithmetic allows: summing `terms` products in any order errs by at most
  * (terms + 1) * 2^-24 times the sum of their absolute values; a bias, an activation and its slope add a few roundings.
- * exp and tanh have WGSL's absolute accuracy instead, about 1e-6 of values near 1.
+ * exp and tanh have WGSL's absolute accuracy instead, about 1e-6 of values near 1. A result stored as float16 moves to one of
+ * its two neighbours there, 2^-10 of it apart, or to 0 below the smallest normal number, 2^-14.
  * @see https://www.w3.org/TR/WGSL/#concrete-float-accuracy
  */
-export function tolerance(terms: number, magnitude: number, transcendental: boolean): number {
-  return (terms + 8) * 2 ** -24 * magnitude + (transcendental ? 2e-6 * (1 + magnitude) : 0) + 1e-37;
+export function tolerance(terms: number, magnitude: number, transcendental: boolean, dtype: Dtype = 'f32', value = 0): number {
+  const sum = (terms + 8) * 2 ** -24 * magnitude + (transcendental ? 2e-6 * (1 + magnitude) : 0) + 1e-37;
+  return dtype === 'f16' ? sum + 2 ** -10 * (Math.abs(value) + sum) + 2 ** -14 : sum;
 }
 
 export const isTranscendental = ({ geometry: { depthwiseActivation, activation } }: Problem): boolean =>

@@ -1,3 +1,4 @@
+import type { Dtype } from '../src/geometry.js';
 import { type Expected, tolerance } from './cases.js';
 
 export interface Comparison {
@@ -12,13 +13,13 @@ export interface Comparison {
 /** Compares a result `[N, OH, OW, channels]`, whose pixels stand `stride` values apart, with what it must be. */
 export function compare(
   actual: Float32Array, { values, magnitudes }: Expected, terms: number, transcendental: boolean,
-  shape: readonly [number, number, number, number], stride: number,
+  shape: readonly [number, number, number, number], stride: number, dtype: Dtype = 'f32',
 ): Comparison {
   const [, height, width, channels] = shape;
   let [largest, maxError, worst, at] = [0, 0, -1, 0];
   for (let i = 0; i < values.length; i++) {
     const error = Math.abs(actual[Math.floor(i / channels) * stride + (i % channels)]! - values[i]!);
-    const share = Number.isNaN(error) ? Infinity : error / tolerance(terms, magnitudes[i]!, transcendental);
+    const share = Number.isNaN(error) ? Infinity : error / tolerance(terms, magnitudes[i]!, transcendental, dtype, values[i]!);
     largest = Math.max(largest, Math.abs(values[i]!));
     maxError = Math.max(maxError, Number.isNaN(error) ? Infinity : error);
     if (share > worst) [worst, at] = [share, i];

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => page.close());
 
-test.each(Object.keys({ ...sweeps, ...lifetimes, ...sharing }))('%s', async (name) => {
+test.each(Object.keys({ ...sweeps, ...lifetimes, ...sharing }))('%s', { timeout: 600_000 }, async (name) => {
   const result = await page.evaluate((n, s, e) => window.reliability.run(n, s, e), name, seed, extent);
   if (typeof result === 'string') console.log(`${name}: ${result}`);
   expect(pageErrors.splice(0)).toEqual([]);

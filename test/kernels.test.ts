@@ -2,12 +2,22 @@ import fc from 'fast-check';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPage } from './browser.js';
-import { type PresetName, presets } from '../src/presets.js';
-import { type Case, cases } from './cases.js';
+import { plan } from '../src/plan.js';
+import { type DeviceProfile, type PresetName, presets } from '../src/presets.js';
+import { type Case, cases, geometryOf } from './cases.js';
 import type { Report } from './page.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 let page: Page;
+
+/** WebGPU's default limits. */
+const profile: DeviceProfile = {
+  kind: 'software', subgroups: true, shaderF16: true,
+  limits: {
+    maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535,
+    maxComputeInvocationsPerWorkgroup: 256,
+  },
+};
 
 beforeAll(async () => {
   console.log(`kernel tests: seed ${seed}`);
@@ -38,6 +48,17 @@ describe('each kernel against its stage of the reference', () => {
   });
 });
 
+/** Whether both strategies can do a case in bands; otherwise it is refused with the numbers. */
+const fitsInBands = (limits: Partial<GPUSupportedLimits>) => (one: Case): boolean => {
+  try {
+    for (const strategy of ['fused', 'two-pass'] as const) plan(geometryOf(one), { ...profile, limits: { ...profile.limits, ...limits } }, strategy);
+    return true;
+  } catch (error) {
+    expect(String(error)).toMatch(/UnsupportedError: separableConv2d: .* bytes.* device can bind/);
+    return false;
+  }
+};
+
 const named = (pattern: RegExp) => cases.filter(({ name }) => pattern.test(name));
 
 test.each(Object.keys(presets) as PresetName[])('the preset %s in full size', { timeout: 180_000 }, async (name) => {
@@ -51,6 +72,17 @@ describe('limits', () => {
     const limits = { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 16 };
     expect(failures(await run(named(/gt_tile|batch_3|activation_silu/), LIGHT, limits))).toEqual([]);
   });
+  // Bands of many sizes take many variants to compile, so that the smaller limit runs with one preset.
+  test.each([[16384, LIGHT, /./], [2048, ['lightRegisters'], /^(c_|o_|k_|batch|kernel|stride|rate|padding|input|biases)/]] as const)(
+    'tensors beyond a binding of %i bytes go in bands', async (maxStorageBufferBindingSize, names, pattern) => {
+      const limits = { ...SMALL_WORKGROUPS, maxStorageBufferBindingSize };
+      const fits = fitsInBands(limits);
+      const possible = named(pattern).filter(fits);
+      const tooLarge = named(pattern).filter((one) => !fits(one)).map(({ name }) => name);
+      console.log(`${possible.length} cases in bands of ${maxStorageBufferBindingSize} bytes; refused: ${tooLarge.join(', ')}`);
+      expect(possible.length).toBeGreaterThan(tooLarge.length);
+      expect(failures(await run(possible, names, limits))).toEqual([]);
+    });
   test('a real grid beyond 65,535 workgroups', async () => {
     const one: Case = { name: 'rows_16400', input: [1, 16400, 260, 1], filter: [1, 1, 1], O: 1, padding: 'SAME' };
     expect(failures(await run([one], ['lightRegisters']))).toEqual([]);

@@ -1,4 +1,6 @@
 import { checked } from '../src/device.js';
+import { fromFloat16, toFloat16 } from '../src/float16.js';
+import { type Dtype, elementBytes, elements, outputShape } from '../src/geometry.js';
 import { kernels, type Operand } from '../src/kernels.js';
 import { PipelineManager } from '../src/manager.js';
 import { PipelineCache } from '../src/pipelines.js';
@@ -17,12 +19,12 @@ export interface Report extends Partial<Comparison> {
   readonly title: string;
 }
 
-interface Target { readonly buffer: GPUBuffer; readonly offset: number; readonly byteLength: number }
+interface Target { readonly buffer: GPUBuffer; readonly byteLength: number; readonly dtype: Dtype }
 interface Job { readonly title: string; readonly problem: Problem; readonly plan: Plan; readonly written: Map<Operand, Target> }
 
 const GUARD_BYTES = 256;
-/** A NaN that no arithmetic makes: what is poisoned before a run and must be overwritten, or must not. */
-const POISON = 0x7fc0dead;
+/** NaNs that no arithmetic makes: what is poisoned before a run and must be overwritten, or must not. */
+const POISON = { f32: 0x7fc0dead, f16: 0x7ead7ead };
 
 const manager = await PipelineManager.create();
 const { device } = manager;
@@ -36,7 +38,7 @@ export async function checkKernels(
 ): Promise<Report[]> {
   const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = device.limits;
   const profile: DeviceProfile = {
-    kind: 'software', subgroups: true,
+    kind: 'software', subgroups: true, shaderF16: device.features.has('shader-f16'),
     limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, ...limits },
   };
   const reports: Report[] = [];
@@ -83,13 +85,15 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
   const reports = jobs.flatMap((job) => {
     const results = new Map<Operand, Float32Array>();
     let failure: string | undefined;
-    for (const [operand, { buffer, byteLength }] of job.written) {
-      const words = new Uint32Array(bytes, offset, buffer.size / 4);
-      const inside = words.subarray(GUARD_BYTES / 4, GUARD_BYTES / 4 + byteLength / 4);
-      const outside = [...words.subarray(0, GUARD_BYTES / 4), ...words.subarray(GUARD_BYTES / 4 + byteLength / 4)];
-      if (inside.includes(POISON)) failure = `${operand}: element ${inside.indexOf(POISON)} was not written`;
-      if (outside.some((word) => word !== POISON)) failure = `${operand}: words beside it were overwritten`;
-      results.set(operand, new Float32Array(inside.slice().buffer));
+    for (const [operand, { buffer, byteLength, dtype }] of job.written) {
+      const half = dtype === 'f16';
+      const words = half ? new Uint16Array(bytes, offset, buffer.size / 2) : new Uint32Array(bytes, offset, buffer.size / 4);
+      const poison = half ? POISON.f16 % 2 ** 16 : POISON.f32;
+      const [start, end] = [GUARD_BYTES, GUARD_BYTES + byteLength].map((at) => at / words.BYTES_PER_ELEMENT) as [number, number];
+      const inside = words.slice(start, end);
+      if (inside.includes(poison)) failure = `${operand}: element ${inside.indexOf(poison)} was not written`;
+      if ([...words.subarray(0, start), ...words.subarray(end)].some((word) => word !== poison)) failure = `${operand}: words beside it were overwritten`;
+      results.set(operand, half ? fromFloat16(inside.buffer, inside.length) : new Float32Array(inside.buffer));
       offset += buffer.size;
     }
     return failure ? [{ title: job.title, failure }] : compareStages(job, results);
@@ -107,26 +111,35 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
     return made;
   };
   const bindings = new Map<Operand, GPUBufferBinding>();
-  const { K, O } = data.geometry;
+  const { K, O, dtype } = data.geometry;
   const contents = {
     input: data.input, depthwiseFilter: data.depthwiseFilter, depthwiseBias: data.depthwiseBias ?? new Float32Array(K),
     pointwiseFilter: data.pointwiseFilter, bias: data.bias ?? new Float32Array(O),
   };
   for (const [operand, content] of Object.entries(contents)) {
-    bindings.set(operand as Operand, { buffer: buffer(content, GPUBufferUsage.STORAGE) });
+    bindings.set(operand as Operand, { buffer: buffer(dtype === 'f16' ? toFloat16(content) : content, GPUBufferUsage.STORAGE) });
   }
   for (const operand of ['intermediate', 'output'] as const) {
-    const byteLength = byteLengths[operand];
+    const storage = operand === 'output' ? dtype : 'f32';
+    const byteLength = operand === 'output' ? elements(outputShape(data.geometry)) * elementBytes(dtype) : byteLengths.intermediate;
     if (!dispatches.some(({ kernel }) => kernels[kernel].operands.includes(operand))) continue;
-    const poison = new Uint32Array(byteLength / 4 + (2 * GUARD_BYTES) / 4).fill(POISON);
-    const target = { buffer: buffer(poison, GPUBufferUsage.STORAGE), offset: GUARD_BYTES, byteLength };
+    const poison = new Uint32Array(Math.ceil(byteLength / 4) + (2 * GUARD_BYTES) / 4).fill(POISON[storage]);
+    const target = { buffer: buffer(poison, GPUBufferUsage.STORAGE), byteLength, dtype: storage };
     written.set(operand, target);
-    bindings.set(operand, { buffer: target.buffer, offset: GUARD_BYTES, size: byteLength });
+    bindings.set(operand, { buffer: target.buffer, offset: GUARD_BYTES, size: byteLengths[operand] });
   }
-  for (const { kernel, name, uniforms, grid } of dispatches) {
-    const resources = [
-      { buffer: buffer(uniforms, GPUBufferUsage.UNIFORM) }, ...kernels[kernel].operands.map((operand) => bindings.get(operand)!),
-    ];
+  for (const { kernel, name, uniforms, grid, ...ranges } of dispatches) {
+    const bind = (operand: Operand): GPUBufferBinding => {
+      const whole = bindings.get(operand)!;
+      if ((operand === 'pointwiseFilter' || operand === 'bias') && ranges.channels.size < O) {
+        const { offset, size } = ranges.channels;
+        const part = contents[operand].filter((_, i) => i % O >= offset && i % O < offset + size);
+        return { buffer: buffer(dtype === 'f16' ? toFloat16(part) : part, GPUBufferUsage.STORAGE) };
+      }
+      const range = operand === 'input' || operand === 'output' ? ranges[operand] : undefined;
+      return range && range.size > 0 ? { ...whole, offset: (whole.offset ?? 0) + range.offset, size: range.size } : whole;
+    };
+    const resources = [{ buffer: buffer(uniforms, GPUBufferUsage.UNIFORM) }, ...kernels[kernel].operands.map(bind)];
     pass.setPipeline(compiled.get(name)!);
     pass.setBindGroup(0, device.createBindGroup({
       layout: pipelines.layout(kernel), entries: resources.map((resource, binding) => ({ binding, resource })),
@@ -135,15 +148,18 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
   }
 }
 
-/** Two passes: each against its own stage, the pointwise one from what the depthwise one really gave. Fused: as a whole. */
-function compareStages({ title, problem: data, plan: { byteLengths } }: Job, results: Map<Operand, Float32Array>): Report[] {
-  const { N, OH, OW, KH, KW, K, O } = data.geometry;
+/**
+ * Two passes: each against its own stage, the pointwise one from what the depthwise one really gave. As a whole: a fused
+ * kernel, and passes in bands, of which the intermediate holds the last only.
+ */
+function compareStages({ title, problem: data, plan: { byteLengths, dispatches } }: Job, results: Map<Operand, Float32Array>): Report[] {
+  const { N, OH, OW, KH, KW, K, O, dtype } = data.geometry;
   const transcendental = isTranscendental(data);
   const intermediate = results.get('intermediate');
   const output = results.get('output') ?? new Float32Array(0);
   const shape = [N, OH, OW, O] as const;
-  if (!intermediate) {
-    return [{ title, ...compare(output, expectedSeparable(data), KH * KW + K, transcendental, shape, O) }];
+  if (!intermediate || dispatches.length > 2) {
+    return [{ title, ...compare(output, expectedSeparable(data), KH * KW + K, transcendental, shape, O, dtype) }];
   }
   const stride = byteLengths.intermediate / 4 / Math.max(1, N * OH * OW);
   const expected = expectedDepthwise(data);
@@ -152,7 +168,7 @@ function compareStages({ title, problem: data, plan: { byteLengths } }: Job, res
   return [
     { title: `${title} depthwise`, ...compare(intermediate, expected, KH * KW, transcendental, [N, OH, OW, K], stride),
       ...(padding >= 0 ? { failure: `padding at ${padding} is ${intermediate[padding]}, not 0` } : {}) },
-    { title: `${title} pointwise`, ...compare(output, expectedPointwise(data, dense), K, transcendental, shape, O) },
+    { title: `${title} pointwise`, ...compare(output, expectedPointwise(data, dense), K, transcendental, shape, O, dtype) },
   ];
 }
 

@@ -5,6 +5,7 @@ import {
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
 import { tolerance } from './cases.js';
 import { random, randomData } from './random.js';
+import { storageScenarios } from './storage-scenarios.js';
 
 /** The public API as an app uses it, in a real browser. Each scenario throws when something is wrong. */
 
@@ -85,7 +86,7 @@ export const layer = (inputShape: Shape4D, M: number, O: number, more: Omit<Part
   ...more,
 }) satisfies ConvolutionDescriptor;
 
-export const scenarios: Readonly<Record<string, () => Promise<void>>> = {
+const scenarios: Readonly<Record<string, () => Promise<void>>> = {
   async 'one call, all strategies, all argument forms'() {
     const [x, d, p] = [tensor(2, 7, 9, 6), tensor(3, 3, 6, 2), tensor(1, 1, 12, 20)];
     for (const strategy of ['auto', 'fused', 'two-pass'] as const) {
@@ -263,9 +264,8 @@ export const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       [{ depthwiseBias: new Float32Array(3) }, ValueError, 'depthwiseBias must be [4], got [3]'],
       [{ bias: [1, 2] }, ValueError, 'bias must be a Float32Array'],
       [{ strategy: 'best' }, ValueError, "strategy must be 'auto', 'fused' or 'two-pass', got 'best'"],
-      [{ dtype: 'f16' }, UnsupportedError, "dtype 'f16' is not supported"],
       [{ dtype: 'f64' }, ValueError, "dtype must be 'f32' or 'f16', got 'f64'"],
-      [{ inputShape: [1, 2 ** 15, 2 ** 14, 4] }, UnsupportedError, 'more than the'],
+      [{ inputShape: [1, 3, 2 ** 25, 4] }, UnsupportedError, 'one output row reads 1610612736 bytes of input'],
       [{ bias: { shape: [8], buffer: {} } }, ValueError, 'bias must be a GPUBuffer with usage STORAGE'],
     ];
     for (const [change, type, message] of bad) {
@@ -349,7 +349,7 @@ export const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     check(submits() === measured, 'a known geometry was measured again');
     checkClose(await first.run(x), expected, 20, 'measured');
     const saved = JSON.parse(JSON.stringify(measuring.exportTuning())) as SavedTuning;
-    const [[key, choice]] = Object.entries(saved.choices) as [[string, SavedTuning['choices'][string]]];
+    const [[key, choice]] = Object.entries(saved.choices) as [[string, { strategy: string }]];
     check(Object.keys(saved.choices).length === 1 && choice.strategy === first.strategy, JSON.stringify(saved));
     const usual = (await (await PipelineManager.create({ device })).prepare(description)).strategy;
     const other = usual === 'fused' ? 'two-pass' : 'fused';
@@ -397,5 +397,7 @@ const options = ({ padding, strategy, allowOverparameterized }: ReturnType<typeo
 /** Runs one scenario with fresh random values. */
 export async function runScenario(name: string, seed: number): Promise<void> {
   seedScenarios(seed);
-  await scenarios[name]!();
+  await { ...scenarios, ...storageScenarios(seed) }[name]!();
 }
+
+export const scenarioNames = [...Object.keys(scenarios), ...Object.keys(storageScenarios(0))];

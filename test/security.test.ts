@@ -51,7 +51,7 @@ const COMPUTE = `
     let worst = 0;
     for (const strategy of ['fused', 'two-pass']) {
       const options = { padding: 'SAME', activation: 'tanh', strategy };
-      const manager = await PipelineManager.create({ tuning: 'measure' });
+      const manager = await PipelineManager.create();
       const [y, expected] = [await separableConv2d(x, d, p, { ...options, manager }), separableConv2dReference(x, d, p, { padding: 'SAME', activation: 'tanh' })];
       y.data.forEach((value, i) => worst = Math.max(worst, Math.abs(value - expected.data[i])));
       manager.destroy();

@@ -9,7 +9,7 @@ import { cases, geometryOf } from './cases.js';
 
 /** WebGPU's default limits, which every kernel must do with. */
 const profile: DeviceProfile = {
-  kind: 'software', subgroups: true,
+  kind: 'software', subgroups: true, shaderF16: true,
   limits: {
     maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535,
     maxComputeInvocationsPerWorkgroup: 256,
@@ -22,7 +22,7 @@ let device: GPUDevice;
 
 beforeAll(async () => {
   gpu = create(['backend=null']);
-  device = await (await gpu.requestAdapter())!.requestDevice({ requiredFeatures: ['subgroups'] });
+  device = await (await gpu.requestAdapter())!.requestDevice({ requiredFeatures: ['subgroups', 'shader-f16'] });
 });
 afterAll(() => {
   device.destroy();
@@ -55,7 +55,7 @@ test.each(files)('%s compiles as it stands', async (file) => {
 describe('every variant that the cases reach compiles, under its own name', () => {
   test.each(Object.keys(presets) as PresetName[])('%s', async (preset) => {
     const sources = new Map<string, { kernel: KernelName; source: string }>();
-    for (const one of cases) {
+    for (const one of cases.flatMap((each) => [each, { ...each, dtype: 'f16' as const }])) {
       const geometry = geometryOf(one);
       for (const strategy of ['fused', 'two-pass'] as const) {
         for (const { kernel, name, source } of plan(geometry, profile, strategy, one.name, preset).dispatches) {

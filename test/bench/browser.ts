@@ -87,19 +87,18 @@ export async function installPeers(): Promise<void> {
   if (code !== 0) throw new Error('The libraries to compare with could not be installed: npm install --prefix test/bench failed');
 }
 
-/** Opens a page with one contender on a device of its own, whose failure to start its `prepare` reports. */
-export async function openContender(browser: Browser, site: Site, name: string): Promise<Remote> {
-  const page = await openPage(browser, site);
+/** Loads a contender into a page; its failure to start its `prepare` reports. */
+export async function loadContender(page: Page, name: string): Promise<Remote> {
   const failure = await page.evaluate((contender) => window.bench.load(contender), name).then(() => undefined, firstLine);
   return {
     name,
     async prepare(workload) {
       if (failure !== undefined) throw new Error(failure);
-      return page.evaluate((layer, url) => window.bench.prepare(layer, url), workload, EXPECTED);
+      return page.evaluate((who, layer, url) => window.bench.prepare(who, layer, url), name, workload, EXPECTED);
     },
-    time: (repetitions) => page.evaluate((count) => window.bench.time(count), repetitions),
+    time: (repetitions) => page.evaluate((who, count) => window.bench.time(who, count), name, repetitions),
     release: async () => {
-      if (failure === undefined) await page.evaluate(() => window.bench.release());
+      if (failure === undefined) await page.evaluate((who) => window.bench.release(who), name);
     },
   };
 }

@@ -1,14 +1,16 @@
+import type { PipelineManager } from 'sepconv-webgpu';
 import type { DetectorId } from '../../demo/networks/load.js';
 import { type Check, type Contender, expectedOf, Runner } from './contender.js';
 import type { Finders } from './networks.js';
 import type { Ceilings } from './webgpu.js';
 import { firstWorkload, type Workload } from './workloads.js';
 
-/** Runs in the browser: one contender a page, each loaded only where it is asked for. */
+/** Runs in the browser: what is asked for is loaded; our strategies share a page and a device, others have one each. */
 
+let manager: Promise<PipelineManager> | undefined;
 const library = async (strategy: 'auto' | 'fused' | 'two-pass'): Promise<Contender> => {
-  const [{ PipelineManager }, { ours }] = await Promise.all([import('sepconv-webgpu'), import('./webgpu.js')]);
-  return ours(await PipelineManager.create(), strategy);
+  const [{ PipelineManager: Manager }, { ours }] = await Promise.all([import('sepconv-webgpu'), import('./webgpu.js')]);
+  return ours(await (manager ??= Manager.create()), strategy);
 };
 
 const loaders: Readonly<Record<string, () => Promise<Contender>>> = {
@@ -27,23 +29,23 @@ const loaders: Readonly<Record<string, () => Promise<Contender>>> = {
   'tfjs-wasm': async () => (await import('./tfjs.js')).tfjs('wasm'),
 };
 
-let runner: Runner | undefined;
+const runners = new Map<string, Runner>();
 let finders: Finders | undefined;
 
 const bench = {
   async load(contender: string): Promise<void> {
-    runner = new Runner(await loaders[contender]!());
+    runners.set(contender, new Runner(await loaders[contender]!()));
   },
 
   /** Runs a layer once; what is expected is `url`: all values, then all magnitudes, in float64. */
-  async prepare(workload: Workload, url: string): Promise<Check> {
+  async prepare(contender: string, workload: Workload, url: string): Promise<Check> {
     const numbers = new Float64Array(await (await fetch(url, { cache: 'no-store' })).arrayBuffer());
     const middle = numbers.length / 2;
-    return runner!.prepare(workload, { values: numbers.subarray(0, middle), magnitudes: numbers.subarray(middle) });
+    return runners.get(contender)!.prepare(workload, { values: numbers.subarray(0, middle), magnitudes: numbers.subarray(middle) });
   },
 
-  time: (repetitions: number): Promise<number> => runner!.time(repetitions),
-  release: (): Promise<void> => runner!.release(),
+  time: (contender: string, repetitions: number): Promise<number> => runners.get(contender)!.time(repetitions),
+  release: (contender: string): Promise<void> => runners.get(contender)!.release(),
 
   async ceilings(samples: number): Promise<Ceilings & { readonly adapter: string }> {
     const [{ describe, measureCeilings, requestDevice }, code] = await Promise.all([import('./webgpu.js'), import('./ceilings.wgsl?raw')]);

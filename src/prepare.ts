@@ -1,0 +1,114 @@
+import { spatialBands } from './bands.js';
+import { type Binding, Convolution, type Parts, type Portion, resolveBinding, type Shared, stored } from './convolution.js';
+import { type ConvolutionDescriptor, isGpuTensor, resolveDescriptor } from './descriptor.js';
+import { checked } from './device.js';
+import { UnsupportedError, ValueError } from './errors.js';
+import { elements, type Geometry, operation, outputShape, type Tensor4D } from './geometry.js';
+import { checkIndices, type Choice, type Plan, plan } from './plan.js';
+import type { DeviceProfile } from './presets.js';
+
+const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
+type Weight = (typeof WEIGHTS)[number];
+
+/** Makes a convolution ready to run: checks, compiles, uploads. Takes what `readOptions` gave. @throws ValueError, UnsupportedError, DeviceLostError */
+export async function prepareConvolution(
+  shared: Shared, descriptor: ConvolutionDescriptor, choice?: Choice,
+): Promise<Convolution> {
+  const geometry = resolveDescriptor(descriptor);
+  const op = operation(descriptor.name);
+  shared.checkUsable(op);
+  const planned = planPortions(geometry, shared.profile, descriptor, choice);
+  const [{ plan: { byteLengths } }] = planned;
+  const dispatches = planned.flatMap((portion) => portion.plan.dispatches);
+  const { device, pipelines } = shared;
+  const { O, dtype } = geometry;
+  const borrowed = new Map<Weight, Binding>();
+  for (const weight of WEIGHTS) {
+    const tensor = descriptor[weight];
+    if (isGpuTensor(tensor)) {
+      borrowed.set(weight, resolveBinding(device, `${op}: ${weight}`, { offset: 0, ...tensor }, byteLengths[weight]));
+    }
+  }
+  if (dispatches.some(({ channels }) => channels.size < O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
+    throw new UnsupportedError(`${op}: pointwiseFilter has ${byteLengths.pointwiseFilter} bytes, more than this device can bind as one `
+      + 'buffer, so that it and bias must be given as data, which is uploaded in parts');
+  }
+  const owned: GPUBuffer[] = [];
+  let scratch: GPUBuffer | undefined;
+  try {
+    const compiled = new Map(await Promise.all(dispatches.map(async (dispatch) =>
+      [dispatch.name, await pipelines.pipeline(dispatch)] as const)));
+    shared.checkUsable(op);
+    const parts = await checked(device, op, (): Parts => {
+      const upload = (what: string, byteLength: number, data: ArrayBuffer | ArrayBufferView | undefined, usage: number): GPUBuffer => {
+        const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
+        const buffer = device.createBuffer({ label: `${op} ${what}`, size, usage: usage | GPUBufferUsage.COPY_DST });
+        owned.push(buffer);
+        if (data) device.queue.writeBuffer(buffer, 0, data as ArrayBufferView<ArrayBuffer>);
+        return buffer;
+      };
+      /** A weight for some of the output channels. Absent biases are zeros. */
+      const bind = (weight: Weight, { offset, size: count } = { offset: 0, size: O }): Binding => {
+        const given = borrowed.get(weight);
+        if (given) return given;
+        const tensor = descriptor[weight] as Tensor4D | Float32Array | undefined;
+        const data = ArrayBuffer.isView(tensor) ? tensor : tensor?.data;
+        if (data?.length === 0) throw new ValueError(`${op}: ${weight} must keep its data until prepare resolves, got a detached buffer`);
+        const part = data && (count < O ? columns(data, O, offset, count) : data);
+        const size = Math.ceil(byteLengths[weight] / O * count / 4) * 4;
+        return { buffer: upload(weight, size, part && stored(part, dtype), GPUBufferUsage.STORAGE), offset: 0, size };
+      };
+      const depthwise = { depthwiseFilter: bind('depthwiseFilter'), depthwiseBias: bind('depthwiseBias') };
+      const pointwise = new Map(dispatches.map(({ channels }) => [channels.offset, channels]));
+      const weights = new Map([...pointwise].map(([first, channels]) =>
+        [first, { ...depthwise, pointwiseFilter: bind('pointwiseFilter', channels), bias: bind('bias', channels) }] as const));
+      const size = Math.max(...planned.map((portion) => portion.plan.byteLengths.intermediate));
+      scratch = dispatches.length > 0 && planned[0].plan.strategy === 'two-pass' ? shared.scratch.acquire(size) : undefined;
+      const intermediate = scratch ? { buffer: scratch, offset: 0, size } : depthwise.depthwiseBias; // Unused by a fused kernel.
+      const [first, ...others] = planned.map((portion): Portion => ({
+        ...portion,
+        stages: portion.plan.dispatches.map((dispatch) => ({
+          dispatch, pipeline: compiled.get(dispatch.name)!, operands: { ...weights.get(dispatch.channels.offset)!, intermediate },
+          uniforms: upload(`${dispatch.kernel} uniforms`, dispatch.uniforms.byteLength, dispatch.uniforms, GPUBufferUsage.UNIFORM),
+        })),
+      }));
+      return { portions: [first!, ...others], owned, scratch };
+    });
+    shared.checkUsable(op);
+    return new Convolution(shared, descriptor, geometry, parts);
+  } catch (error) {
+    for (const buffer of owned) buffer.destroy();
+    if (scratch) shared.scratch.release(scratch, true);
+    throw await shared.explain(op, error);
+  }
+}
+
+/** Columns `first` to `first + count` of a matrix of rows of `O`. */
+function columns(matrix: Float32Array, O: number, first: number, count: number): Float32Array {
+  const part = new Float32Array(matrix.length / O * count);
+  for (let row = 0; row * O < matrix.length; row++) part.set(matrix.subarray(row * O + first, row * O + first + count), row * count);
+  return part;
+}
+
+type PlannedPortion = Omit<Portion, 'stages'>;
+
+/** One portion where input and output each fit a buffer. All portions have the strategy and the preset of the first. */
+function planPortions(
+  geometry: Geometry, profile: DeviceProfile, { strategy, name }: ConvolutionDescriptor, choice?: Choice,
+): [PlannedPortion, ...PlannedPortion[]] {
+  if (elements(outputShape(geometry)) > 0) checkIndices(geometry, name);
+  const most = Math.floor(profile.limits.maxBufferSize / 16) * 16;
+  const parts = spatialBands(geometry, most, 'fused') ?? [{ geometry, inputStart: 0, outputStart: 0 }]; // The plan says what is too large.
+  const wanted = choice?.strategy ?? strategy;
+  let first: Plan | undefined;
+  const planned = parts.map(({ geometry: part, inputStart, outputStart }): PlannedPortion => {
+    const own = plan(part, profile, first?.strategy ?? wanted, name, first?.preset ?? choice?.preset);
+    first ??= own;
+    const { N, H, W, C } = part;
+    return {
+      plan: own, input: { offset: inputStart, size: elements([N, H, W, C]) },
+      output: { offset: outputStart, size: elements(outputShape(part)) },
+    };
+  });
+  return planned as [PlannedPortion, ...PlannedPortion[]];
+}
