@@ -3,7 +3,8 @@ import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { launchBrowser } from '../demo/browser.js';
 import { openPage } from './browser.js';
-import { type Extent, lifetimes, sweeps } from './fault-scenarios.js';
+import { type Extent, sweeps } from './fault-scenarios.js';
+import { lifetimes } from './lifetime-scenarios.js';
 import { sharing } from './sharing-scenarios.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);

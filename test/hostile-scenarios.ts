@@ -108,6 +108,32 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     checkClose(await conv.run(x), expected, 30, 'afterwards');
   },
 
+  async 'data that is transferred away is refused, or was read before'() {
+    const { description, x, expected } = work();
+    using manager = await PipelineManager.create();
+    const takeAway = ({ buffer }: Float32Array) => structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+    const activations = { depthwiseFilter: 'relu', pointwiseFilter: 'relu6', depthwiseBias: 'tanh', bias: 'elu' } as const; // So that each compiles.
+    for (const [name, activation] of Object.entries(activations) as [keyof typeof activations, 'relu'][]) {
+      const weight = description[name];
+      const data = (weight instanceof Float32Array ? weight : weight.data).slice();
+      const mean = { ...description, activation, [name]: weight instanceof Float32Array ? data : { shape: weight.shape, data } };
+      {
+        using _ = intercept(({ method, proceed }) => {
+          if (method === 'createComputePipelineAsync' && data.length > 0) takeAway(data);
+          return proceed();
+        });
+        await checkThrows(() => manager.prepare(mean), ValueError, `${name} must keep its data until prepare resolves`);
+      }
+      await checkThrows(() => manager.prepare(mean), ValueError, name);
+    }
+    using conv = await manager.prepare(description);
+    const given = { shape: x.shape, data: x.data.slice() };
+    const running = conv.run(given);
+    takeAway(given.data);
+    checkClose(await running, expected, 30, 'run');
+    await checkThrows(() => conv.run(given), ValueError, 'input.data must have 126 elements');
+  },
+
   async 'additions to Object.prototype and Array.prototype change nothing'() {
     const { description, x, expected } = work();
     const plain = layer([1, 6, 7, 3], 1, 9);

@@ -1,5 +1,6 @@
-import { type Extent, lifetimes, running, surviveCrash, sweeps } from './fault-scenarios.js';
+import { type Extent, sweeps } from './fault-scenarios.js';
 import { hostile } from './hostile-scenarios.js';
+import { lifetimes, running, surviveCrash } from './lifetime-scenarios.js';
 import { seedScenarios } from './scenarios.js';
 import { sharing } from './sharing-scenarios.js';
 import { caps, startSoak } from './soak.js';
