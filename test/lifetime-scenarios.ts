@@ -145,7 +145,7 @@ export const lifetimes: Readonly<Record<string, () => Promise<unknown>>> = {
     devices.at(-1)!.destroy();
   },
 
-  async 'work in flight ends well or in a typed error when its convolution, manager or device is destroyed'() {
+  async 'work in flight when its convolution, manager or device is destroyed'() {
     const work = problem();
     const endings = {
       convolution: { expect: rightOr(SepconvError, 'destroyed'), own: false },
