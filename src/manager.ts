@@ -3,7 +3,7 @@ import { BufferPool, Scratch } from './buffers.js';
 import type { Convolution, Shared } from './convolution.js';
 import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type WarmUpDescriptor } from './descriptor.js';
 import { adapterKindOf, requestDevice } from './device.js';
-import { DeviceLostError, SepconvError, show, ValueError } from './errors.js';
+import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './errors.js';
 import { operation } from './geometry.js';
 import type { Variant } from './kernels.js';
 import { given, readOptions } from './options.js';
@@ -164,10 +164,11 @@ export class PipelineManager {
 
   /** The typed error for one of a GPU call: the end of this manager, if that may be its cause. */
   async #explain(where: string, error: unknown): Promise<unknown> {
-    if (error instanceof SepconvError) return error;
-    // A lost device makes calls fail before its `lost` promise tells us.
-    await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_DELAY))]);
-    return this.#end ? this.#endError(where, error) : new SepconvError(`${where}: ${show(error)}`, { cause: error });
+    if (error instanceof ValueError || error instanceof UnsupportedError || error instanceof DeviceLostError) return error;
+    // A lost device makes calls fail before its `lost` promise tells us, in Firefox by validation errors too.
+    if (!this.#end) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_DELAY))]);
+    if (this.#end) return this.#endError(where, error);
+    return error instanceof SepconvError ? error : new SepconvError(`${where}: ${show(error)}`, { cause: error });
   }
 
   #endError(where: string, cause?: unknown): SepconvError {

@@ -24,7 +24,7 @@ async function run(name: string, seed: number, extent: Extent = 'each method'): 
 
 let soak: Awaited<ReturnType<typeof startSoak>>;
 const reliability = {
-  run, running, surviveCrash,
+  names: Object.keys(scenarios), run, running, surviveCrash,
   startSoak: async (seed: number) => void (soak = await startSoak(seed)),
   stepSoak: (runs: number) => soak.step(runs),
   endSoak: () => soak.end(),
