@@ -190,7 +190,7 @@ export class Convolution {
         const source = hold('input', inputSize, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
         const result = hold('output', size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
         const readable = hold('readback', size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-        device.queue.writeBuffer(source, 0, stored(input, this.#dtype) as ArrayBufferView<ArrayBuffer>);
+        if (input.length > 0) device.queue.writeBuffer(source, 0, stored(input, this.#dtype) as ArrayBufferView<ArrayBuffer>); // Deno panics at none.
         const encoder = device.createCommandEncoder({ label: this.#op });
         const pass = encoder.beginComputePass({ label: this.#op });
         this.#encode(pass, { input: source, output: result }, portion);

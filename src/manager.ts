@@ -34,8 +34,8 @@ export interface WarmUpOptions {
   readonly onProgress?: (compiled: number, total: number) => void;
 }
 
-/** Milliseconds to wait for whether the loss of the device is behind an error. */
-const LOSS_DELAY = 500;
+/** Milliseconds that the news of a device's loss may lag behind its effects, on a busy machine. */
+const LOSS_NEWS = 2000;
 
 /** Pipelines, pooled buffers and prepared convolutions of one device. */
 export class PipelineManager {
@@ -165,8 +165,9 @@ export class PipelineManager {
   /** The typed error for one of a GPU call: the end of this manager, if that may be its cause. */
   async #explain(where: string, error: unknown): Promise<unknown> {
     if (error instanceof ValueError || error instanceof UnsupportedError || error instanceof DeviceLostError) return error;
-    // A lost device makes calls fail before its `lost` promise tells us, in Firefox by validation errors too.
-    if (!this.#end) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_DELAY))]);
+    // A lost device makes calls fail before its `lost` promise tells us, in Firefox by validation errors too. But none throws so.
+    const thrown = error instanceof TypeError || error instanceof RangeError;
+    if (!this.#end && !thrown) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_NEWS))]);
     if (this.#end) return this.#endError(where, error);
     return error instanceof SepconvError ? error : new SepconvError(`${where}: ${show(error)}`, { cause: error });
   }

@@ -44,7 +44,7 @@ export async function prepareConvolution(
         const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
         const buffer = device.createBuffer({ label: `${op} ${what}`, size, usage: usage | GPUBufferUsage.COPY_DST });
         owned.push(buffer);
-        if (data) device.queue.writeBuffer(buffer, 0, data as ArrayBufferView<ArrayBuffer>);
+        if (data?.byteLength) device.queue.writeBuffer(buffer, 0, data as ArrayBufferView<ArrayBuffer>);
         return buffer;
       };
       /** A weight for some of the output channels. Absent biases are zeros. */

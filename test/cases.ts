@@ -57,13 +57,11 @@ export interface Expected {
 const linear = { kind: 'linear', alpha: 0 } as const;
 const absolute = (values: ArrayLike<number> | undefined) => values && Float64Array.from(values, Math.abs);
 
-export function expectedDepthwise(p: Problem): Expected {
-  return {
-    values: depthwise(p.geometry, p.input, p.depthwiseFilter, p.depthwiseBias),
-    magnitudes: depthwise({ ...p.geometry, depthwiseActivation: linear },
-      absolute(p.input)!, absolute(p.depthwiseFilter)!, absolute(p.depthwiseBias)),
-  };
-}
+export const expectedDepthwise = once((p) => ({
+  values: depthwise(p.geometry, p.input, p.depthwiseFilter, p.depthwiseBias),
+  magnitudes: depthwise({ ...p.geometry, depthwiseActivation: linear },
+    absolute(p.input)!, absolute(p.depthwiseFilter)!, absolute(p.depthwiseBias)),
+}));
 
 /** The pointwise result for a given depthwise result, which may be the GPU's own. */
 export function expectedPointwise(p: Problem, intermediate: ArrayLike<number>, magnitudes: ArrayLike<number> = absolute(intermediate)!): Expected {
@@ -73,9 +71,19 @@ export function expectedPointwise(p: Problem, intermediate: ArrayLike<number>, m
   };
 }
 
-export function expectedSeparable(p: Problem): Expected {
+export const expectedSeparable = once((p) => {
   const { values, magnitudes } = expectedDepthwise(p);
   return expectedPointwise(p, values, magnitudes);
+});
+
+/** Every kernel is compared with what is computed once for each problem. */
+function once(compute: (p: Problem) => Expected): (p: Problem) => Expected {
+  const known = new WeakMap<Problem, Expected>();
+  return (p) => {
+    const expected = known.get(p) ?? compute(p);
+    known.set(p, expected);
+    return expected;
+  };
 }
 
 /**

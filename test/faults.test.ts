@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { launchBrowser } from '../demo/browser.js';
 import { openPage } from './browser.js';
 import { type Extent, sweeps } from './fault-scenarios.js';
+import { launchFirefox, Missing } from './implementations.js';
 import { lifetimes } from './lifetime-scenarios.js';
 import { sharing } from './sharing-scenarios.js';
 
@@ -57,6 +58,32 @@ test('the death of the GPU process is a DeviceLostError, and the next call works
     expect(message).toContain('the GPU device was lost (');
   } finally {
     await browser.close();
+  }
+  expect(pageErrors.splice(0)).toEqual([]);
+});
+
+test('lost devices and ended managers in Firefox, which tells of a loss by validation errors first', { timeout: 600_000 }, async ({ skip }) => {
+  const firefox = await launchFirefox().catch((error: unknown) => {
+    if (!(error instanceof Missing)) throw error;
+    console.warn(`NOT TESTED on Firefox: ${error.message}`);
+    return skip(error.message);
+  });
+  try {
+    const there = await firefox.newPage();
+    there.on('pageerror', (error) => pageErrors.push(String(error)));
+    await there.goto(`${inject('origin')}/test/reliability.html`);
+    if (!(await there.evaluate(async () => Boolean(await (navigator.gpu as GPU | undefined)?.requestAdapter())))) {
+      console.warn('NOT TESTED on Firefox: it has no adapter');
+      skip('no adapter');
+    }
+    await there.waitForFunction(() => 'reliability' in window);
+    const failures: string[] = [];
+    for (const name of ['the device is destroyed before a call', 'the device is destroyed when an awaited call has ended', ...Object.keys(lifetimes)]) {
+      await there.evaluate((n, s, e) => window.reliability.run(n, s, e), name, seed, extent).catch((error: unknown) => failures.push(`${name}: ${String(error)}`));
+    }
+    expect(failures).toEqual([]);
+  } finally {
+    await firefox.close();
   }
   expect(pageErrors.splice(0)).toEqual([]);
 });

@@ -1,14 +1,13 @@
 import fc from 'fast-check';
-import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openPage } from './browser.js';
 import { plan } from '../src/plan.js';
 import { type DeviceProfile, type PresetName, presets } from '../src/presets.js';
 import { type Case, cases, geometryOf } from './cases.js';
+import { type Implementation, implementations } from './implementations.js';
 import type { Report } from './page.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
-let page: Page;
+let chromium: Implementation;
 
 /** WebGPU's default limits. */
 const profile: DeviceProfile = {
@@ -21,10 +20,9 @@ const profile: DeviceProfile = {
 
 beforeAll(async () => {
   console.log(`kernel tests: seed ${seed}`);
-  page = await openPage('/test/page.html');
-  await page.waitForFunction(() => 'tests' in window);
+  chromium = await implementations.Chromium();
 });
-afterAll(() => page.close());
+afterAll(() => chromium.close());
 
 /** A software adapter takes seconds to compile a large workgroup with barriers, so that most cases run with a small one. */
 const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
@@ -33,7 +31,7 @@ const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
 const LIGHT: readonly PresetName[] = ['lightQuads', 'lightRegisters', 'gpu'];
 
 function run(batch: readonly Case[], names = LIGHT, limits: Record<string, number> = SMALL_WORKGROUPS): Promise<Report[]> {
-  return page.evaluate((c, p, s, l) => window.tests.checkKernels(c, p, s, l), batch as Case[], names as PresetName[], seed, limits);
+  return chromium.evaluate('checkKernels', batch, names, seed, limits);
 }
 
 const failures = (reports: readonly Report[]) => reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));

@@ -1,7 +1,7 @@
 import { type Extent, sweeps } from './fault-scenarios.js';
 import { hostile } from './hostile-scenarios.js';
 import { lifetimes, running, surviveCrash } from './lifetime-scenarios.js';
-import { seedScenarios } from './scenarios.js';
+import { checkUncaptured, seedScenarios } from './scenarios.js';
 import { sharing } from './sharing-scenarios.js';
 import { caps, startSoak } from './soak.js';
 
@@ -16,7 +16,7 @@ addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(rea
 async function run(name: string, seed: number, extent: Extent = 'each method'): Promise<unknown> {
   seedScenarios(seed);
   const result = await scenarios[name]!(extent);
-  await new Promise((resolve) => setTimeout(resolve, 20)); // The event comes after the microtasks.
+  await checkUncaptured(); // By then rejections that nobody handles have come up too.
   const [first] = unhandled.splice(0);
   if (first !== undefined) throw new Error(`unhandled rejection: ${first}`);
   return result;

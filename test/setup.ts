@@ -8,7 +8,9 @@ declare module 'vitest' {
 
 /** One browser and one Vite server for all tests that need a real page. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await createServer({ server: { port: 0, hmr: false }, logLevel: 'warn' });
+  // The page's sources go through the same configuration as those in Node.
+  const configFile = project.vite.config.configFile ?? false;
+  const server = await createServer({ configFile, server: { port: 0, hmr: false }, logLevel: 'warn' });
   await server.listen();
   const browser = await launchBrowser((line) => console.log(line));
   project.provide('browserEndpoint', browser.wsEndpoint());

@@ -123,7 +123,7 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
     using software = await PipelineManager.create({ device, adapterKind: 'software' });
     using gpu = await PipelineManager.create({ device, adapterKind: 'gpu' });
     let worst = 0;
-    for (let index = 0; index < 6; index++) {
+    for (let index = 0; index < 4; index++) {
       const whole = (least: number, most: number): number => least + Math.floor(draw() * (most - least + 1));
       const [C, M] = [whole(1, 40), whole(1, 2)];
       const one: Case = {

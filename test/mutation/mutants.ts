@@ -1,0 +1,63 @@
+/** Small defects, each of which the tests must notice. */
+export interface Mutant {
+  readonly defect: string;
+  /** From the project's root. */
+  readonly file: string;
+  /** Text that the file has exactly once. */
+  readonly text: string;
+  readonly instead: string;
+  /** What is run: files of tests, and a pattern of their names. */
+  readonly tests: readonly string[];
+  readonly names?: string;
+}
+
+const pure = ['test/geometry.test.ts', 'test/reference.test.ts'];
+const kernels = ['test/kernels.test.ts'];
+const each = 'each kernel against its stage';
+const api = ['test/api.test.ts'];
+const inBands = { tests: kernels, names: 'in bands' };
+
+export const mutants: readonly Mutant[] = [
+  { defect: 'SAME puts the odd row before', file: 'src/geometry.ts', text: 'Math.floor(Math.max((out', instead: 'Math.ceil(Math.max((out', tests: pure },
+  { defect: 'VALID rounds up', file: 'src/geometry.ts', text: 'Math.floor((size + before', instead: 'Math.ceil((size + before', tests: pure },
+  { defect: 'strides swapped', file: 'src/geometry.ts', text: 'const [SH, SW] = resolveStrides', instead: 'const [SW, SH] = resolveStrides', tests: pure },
+  { defect: 'rate ignored in the extent', file: 'src/geometry.ts', text: 'const effective = (k - 1) * rate + 1;', instead: 'const effective = k + 0 * rate;', tests: pure },
+  { defect: 'C*M = O refused', file: 'src/geometry.ts', text: 'M * C > O)', instead: 'M * C >= O)', tests: pure },
+  { defect: 'rate with one stride accepted', file: 'src/geometry.ts', text: '(SH > 1 || SW > 1)', instead: '(SH > 1 && SW > 1)', tests: pure },
+  { defect: 'float16 rounds half down', file: 'src/float16.ts', text: '0xfff + odd', instead: '0xfff', tests: ['test/float16.test.ts'] },
+
+  { defect: 'halo of a band one row short', file: 'src/bands.ts', text: '(to - from - 1) * SH + effective,', instead: '(to - from - 1) * SH + effective - 1,', ...inBands },
+  { defect: "a band keeps the whole's padding", file: 'src/bands.ts', text: 'padTop: first - above', instead: 'padTop: geometry.padTop', ...inBands },
+  { defect: "a band's output starts at its image", file: 'src/bands.ts', text: 'outputStart: (n * OH + from) * outputRow', instead: 'outputStart: (n * OH) * outputRow', ...inBands },
+  { defect: 'a slice of channels starts at the first', file: 'src/bands.ts', text: 'outputStart: band.outputStart + from,', instead: 'outputStart: band.outputStart,', tests: api, names: 'in bands' },
+  { defect: 'what precedes a band in its binding is not skipped', file: 'src/plan.ts', text: '(from - offset) / bytes];', instead: '0];', ...inBands },
+  { defect: 'the second dimension of a grid dropped', file: 'src/plan.ts', text: 'return [x, y];', instead: 'return [x, 1];', tests: kernels, names: 'grids beyond' },
+  { defect: 'columns of a filter slice from the first', file: 'src/prepare.ts', text: 'matrix.subarray(row * O + first, row * O + first + count)', instead: 'matrix.subarray(row * O, row * O + count)', tests: api, names: 'in bands' },
+
+  { defect: 'incomplete tiles of a column not dispatched', file: 'src/tiles.ts', text: 'N * RH * Math.ceil(OH / (TILE_H * RH))', instead: 'N * RH * Math.floor(OH / (TILE_H * RH))', tests: kernels, names: each },
+  { defect: 'incomplete tiles of columns not dispatched', file: 'src/kernels.ts', text: 'Math.ceil(pixels / ROWS) * quad.tiles', instead: 'Math.floor(pixels / ROWS) * quad.tiles', tests: kernels, names: each },
+  { defect: 'vector loads of channels not divisible by 4', file: 'src/tiles.ts', text: 'M === 1 && C % 4 === 0 ? 4 : 1', instead: 'M === 1 && C % 2 === 0 ? 4 : 1', tests: kernels, names: each },
+
+  { defect: 'depthwise: a filter row for all', file: 'shaders/depthwise.wgsl', text: '((di + i) * p.KW + dj + j)', instead: '(di * p.KW + dj + j)', tests: kernels, names: each },
+  { defect: 'depthwise: no check of the right border', file: 'shaders/depthwise.wgsl', text: 'insideY & (u32(x) < u32(p.W))', instead: 'insideY', tests: kernels, names: each },
+  { defect: "depthwise: W's rate along H", file: 'shaders/depthwise.wgsl', text: '(di + v) * p.RH', instead: '(di + v) * p.RW', tests: kernels, names: each },
+  { defect: 'depthwise: bias of the first channel', file: 'shaders/depthwise.wgsl', text: 'Lanes(bias[k])', instead: 'Lanes(bias[0])', tests: kernels, names: each },
+  { defect: 'depthwise: padded channels not zero', file: 'shaders/depthwise.wgsl', text: 'p.depthwiseAlpha), pack < filterPacks)', instead: 'p.depthwiseAlpha), true)', tests: kernels, names: each },
+  { defect: 'pointwise: the last four k dropped', file: 'shaders/pointwise.wgsl', text: 'k < p.K_STRIDE;', instead: 'k < p.K_STRIDE - STEP;', tests: kernels, names: each },
+  { defect: 'pointwise: a pixel too many stored', file: 'shaders/pointwise.wgsl', text: '(pixel + r < p.PIXELS)', instead: '(pixel + r <= p.PIXELS)', tests: kernels, names: each },
+  { defect: 'pointwise-quad: two lanes swapped', file: 'shaders/pointwise-quad.wgsl', text: 'quadSwapY(own)', instead: 'quadSwapX(own)', tests: kernels, names: each },
+  { defect: 'pointwise-quad: weights not in the order of the lanes', file: 'shaders/pointwise-quad.wgsl', text: '(lane ^ i)', instead: 'i', tests: kernels, names: each },
+  { defect: 'pointwise-tiled: k beyond the last not zero', file: 'shaders/pointwise-tiled.wgsl', text: 'step < steps);', instead: 'true);', tests: kernels, names: each },
+  { defect: 'fused: one column of weights for all', file: 'shaders/fused.wgsl', text: 'column[j] = min(pack + j, packs - 1)', instead: 'column[j] = pack', tests: kernels, names: each },
+  { defect: 'fused: stride along H ignored', file: 'shaders/fused.wgsl', text: 'oy * p.SH', instead: 'oy', tests: kernels, names: each },
+  { defect: 'fused-quad: k beyond the last not zero', file: 'shaders/fused-quad.wgsl', text: 'p.depthwiseAlpha), first + lane < p.K)', instead: 'p.depthwiseAlpha), true)', tests: kernels, names: each },
+  { defect: 'fused-tiled: no check of the last column', file: 'shaders/fused-tiled.wgsl', text: 'ox < p.OW && ', instead: '', tests: kernels, names: each },
+  { defect: 'fused-tiled: taps beyond the filter not zero', file: 'shaders/fused-tiled.wgsl', text: 'select(Lanes(0.0), tap, dj + j < p.KW)', instead: 'tap', tests: kernels, names: each },
+  { defect: 'relu6 up to 7', file: 'shaders/activations.wgsl', text: 'clamp(x, T(0.0), T(6.0)); }\nfn leakyRelu', instead: 'clamp(x, T(0.0), T(7.0)); }\nfn leakyRelu', tests: kernels, names: 'activation_relu6' },
+
+  { defect: 'bind groups of another input', file: 'src/convolution.ts', text: 'same(bound.input, input) && ', instead: '', tests: api },
+  { defect: 'pooled buffers given to two at once', file: 'src/buffers.ts', text: 'this.#free.splice(index, 1)', instead: 'this.#free.slice(index, index + 1)', tests: api },
+  { defect: 'too small a buffer between the passes', file: 'src/buffers.ts', text: 'find(({ size }) => size >= byteLength)', instead: 'find(({ size }) => size > 0)', tests: api },
+  { defect: 'one pipeline for all variants of a kernel', file: 'src/pipelines.ts', text: 'this.#pipelines.get(variant.name)', instead: 'this.#pipelines.get(variant.kernel)', tests: api },
+  { defect: 'tables of another version are trusted', file: 'src/tuning.ts', text: 'saved?.version !== VERSION || ', instead: '', tests: api, names: 'tuning' },
+];
