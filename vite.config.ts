@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -9,13 +10,18 @@ export default defineConfig({
       { find: /^sepconv-webgpu$/, replacement: path('src/index.ts') },
       { find: /^sepconv-webgpu\/(\w+)$/, replacement: path('src/$1.ts') },
     ],
+    dedupe: ['@tensorflow/tfjs-core'], // The examples have packages of their own, but tfjs is one engine.
+  },
+  optimizeDeps: {
+    entries: ['demo/index.html', 'test/*.html', ...(existsSync(path('demo/examples/node_modules')) ? ['demo/examples/*/index.html'] : [])],
+    exclude: ['onnxruntime-web'], // It loads its WebAssembly from beside itself.
   },
   server: { host: '127.0.0.1' },
   build: {
     target: 'es2022',
     sourcemap: true,
-    lib: { entry: ['index', 'reference'].map((entry) => path(`src/${entry}.ts`)), formats: ['es'] }, // As in package.json's exports.
-    rolldownOptions: { output: { chunkFileNames: '[name].js' } },
+    lib: { entry: ['index', 'reference', 'tfjs'].map((entry) => path(`src/${entry}.ts`)), formats: ['es'] }, // As in package.json's exports.
+    rolldownOptions: { external: /^@tensorflow\//, output: { chunkFileNames: '[name].js' } },
   },
   test: {
     include: ['test/*.test.ts'],

@@ -13,10 +13,13 @@ type Announce = (line: string) => void;
 /**
  * Launches a headless Chromium-family browser with WebGPU: the one an environment variable names, else Puppeteer's own,
  * else Chrome, Chromium or Edge of the system, else one that it downloads or installs, which it announces. The adapter is
- * the software one, the same on every machine, unless `SEPCONV_ADAPTER=gpu`.
+ * the software one, the same on every machine, unless `SEPCONV_ADAPTER=gpu`. `moreFlags` go to the browser too.
  * @throws Error with one line that says what to do
  */
-export async function launchBrowser(announce: Announce = () => {}): Promise<Browser> {
+export async function launchBrowser(announce: Announce = () => {}, moreFlags: readonly string[] = []): Promise<Browser> {
+  const launch = (executablePath: string): Promise<Browser> =>
+    puppeteer.launch({ executablePath, headless: true, args: [...flags(), ...moreFlags] });
+
   const variable = VARIABLES.find((name) => process.env[name]);
   if (variable !== undefined) {
     const path = process.env[variable] ?? '';
@@ -52,10 +55,6 @@ export async function launchBrowser(announce: Announce = () => {}): Promise<Brow
   }
   const tried = failures.length > 0 ? ` (Tried: ${failures.join('; ')})` : '';
   throw new Error(`No browser with WebGPU was found. Install Chrome, or set SEPCONV_BROWSER to a Chrome, Chromium or Edge.${tried}`);
-}
-
-function launch(executablePath: string): Promise<Browser> {
-  return puppeteer.launch({ executablePath, headless: true, args: [...flags()] });
 }
 
 function* flags(): Generator<string> {

@@ -27,12 +27,21 @@ const wanted = ({ features, limits }: GPUAdapter): GPUDeviceDescriptor => ({
   requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, limits[limit]])),
 });
 
-/** Software adapters say so themselves, or are known by name. */
-export function adapterKindOf({ adapterInfo }: GPUDevice): AdapterKind {
-  const { isFallbackAdapter, vendor, architecture, device, description } = adapterInfo;
-  const names = [vendor, architecture, device, description].join(' ');
-  return isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(names) ? 'software' : 'gpu';
+/** Software adapters say so themselves, as lavapipe does in Firefox, which tells no names, or are known by name. */
+export function adapterKindOf(device: Pick<GPUDevice, 'adapterInfo'>): AdapterKind {
+  const software = /swiftshader|llvmpipe|lavapipe|basic render/i.test(adapterName(device));
+  return software || infoOf(device).isFallbackAdapter ? 'software' : 'gpu';
 }
+
+/** What the browser tells of a device's adapter, which may be nothing. */
+export function adapterName(owner: Pick<GPUDevice, 'adapterInfo'>): string {
+  const { vendor, architecture, device, description } = infoOf(owner);
+  return [vendor, architecture, device, description].join(' ').trim();
+}
+
+/** Browsers of before 2025 have no `adapterInfo` on a device. */
+const infoOf = ({ adapterInfo }: Pick<GPUDevice, 'adapterInfo'>): Partial<GPUAdapterInfo> =>
+  (adapterInfo as GPUAdapterInfo | undefined) ?? {};
 
 /**
  * Runs GPU calls inside error scopes, and rejects with what WebGPU found wrong, where it would otherwise go to the device

@@ -1,4 +1,5 @@
 import type { Convolution } from './convolution.js';
+import { adapterName } from './device.js';
 import type { Geometry } from './geometry.js';
 import { candidates, type Choice, type Strategy } from './plan.js';
 import { given } from './options.js';
@@ -117,6 +118,3 @@ function readChoice(saved: unknown): Choice | undefined {
   if ((strategy !== 'fused' && strategy !== 'two-pass') || typeof preset !== 'string' || !Object.hasOwn(presets, preset)) return undefined;
   return { strategy, preset };
 }
-
-const adapterName = ({ adapterInfo: { vendor, architecture, device, description } }: GPUDevice): string =>
-  [vendor, architecture, device, description].join(' ').trim();

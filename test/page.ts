@@ -1,4 +1,4 @@
-import { checked } from '../src/device.js';
+import { adapterName, checked } from '../src/device.js';
 import { fromFloat16, toFloat16 } from '../src/float16.js';
 import { type Dtype, elementBytes, elements, outputShape } from '../src/geometry.js';
 import { kernels, type Operand } from '../src/kernels.js';
@@ -184,11 +184,7 @@ export interface Environment {
 }
 
 export function environment(): Environment {
-  const { vendor, architecture, device: model, description } = device.adapterInfo;
-  return {
-    adapter: [vendor, architecture, model, description].join(' ').trim(), adapterKind: manager.adapterKind,
-    features: [...device.features].sort(),
-  };
+  return { adapter: adapterName(device), adapterKind: manager.adapterKind, features: [...device.features].sort() };
 }
 
 export const tests = { checkKernels, environment, runScenario };

@@ -1,6 +1,5 @@
 /** What the benchmark uses of packages that its first run installs, so that it type-checks before. */
 
-declare module '@tensorflow/tfjs-backend-webgpu' {}
 declare module '@tensorflow/tfjs-backend-webgl' {}
 declare module '@tensorflow/tfjs-backend-wasm' {
   export function setWasmPaths(paths: Readonly<Record<string, string>>): void;

@@ -1,0 +1,174 @@
+import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
+import { backend, conv2d, depthwiseConv2d, engine, getBackend, Tensor, type Tensor4D, zeros } from '@tensorflow/tfjs-core';
+import type { Convolution } from './convolution.js';
+import type { ConvolutionDescriptor, GpuTensor } from './descriptor.js';
+import { UnsupportedError, ValueError } from './errors.js';
+import { elements, type Geometry, outputShape, type Padding, resolveGeometry } from './geometry.js';
+import { PipelineManager } from './manager.js';
+
+/** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
+export type TfjsPadding = 'same' | 'valid' | number | [[number, number], [number, number], [number, number], [number, number]];
+
+/** A call whose arguments were checked, with where its filters are. */
+interface Call {
+  readonly webgpu: WebGPUBackend;
+  readonly geometry: Geometry;
+  readonly descriptor: ConvolutionDescriptor & { readonly depthwiseFilter: GpuTensor; readonly pointwiseFilter: GpuTensor };
+}
+
+interface Entry {
+  /** Absent while it is being prepared, and where that failed. */
+  convolution?: Convolution;
+  readonly prepared: Promise<Convolution>;
+}
+
+interface DeviceState {
+  readonly manager: Promise<PipelineManager>;
+  /** By geometry and filter buffers, the least recently used first. */
+  readonly entries: Map<string, Entry>;
+}
+
+/** Convolutions that a device keeps: each has a few small buffers, all share the intermediate. Enough for several models. */
+const MOST_ENTRIES = 256;
+const states = new WeakMap<GPUDevice, DeviceState>();
+const bufferNumbers = new WeakMap<GPUBuffer, number>();
+let lastBufferNumber = 0;
+
+/**
+ * `tf.separableConv2d` on the device and buffers of tfjs's backend `webgpu`, with tfjs's arguments. `x` is `[N, H, W, C]`, the
+ * filters are `[KH, KW, C, M]` and `[1, 1, C*M, O]`, all float32; none is copied. The result is a tensor as tfjs's own are.
+ *
+ * It returns at once, as tfjs does, but this library's kernels compile in the background: until then tfjs's kernels compute,
+ * equal but for rounding. `prepare` a call before, or run a model once and wait for `ready`: then this library's kernels run.
+ * Where tfjs records gradients, as in training, its own kernels always compute.
+ * @throws ValueError for what tfjs refuses; UnsupportedError when tfjs's current backend is another; DeviceLostError
+ * @see https://js.tensorflow.org/api/latest/#separableConv2d
+ */
+export function separableConv2d(
+  x: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, strides: [number, number] | number, pad: TfjsPadding,
+  dilation: [number, number] | number = 1, dataFormat: 'NHWC' | 'NCHW' = 'NHWC',
+): Tensor4D {
+  const call = checkedCall(x, depthwiseFilter, pointwiseFilter, strides, pad, dilation, dataFormat);
+  if (isEmpty(call)) return zeros<Tensor4D['rankType']>([...outputShape(call.geometry)]);
+  const convolution = engine().state.gradientDepth > 0 ? undefined : entryFor(call).convolution;
+  if (convolution) return run(call, convolution, x);
+  return conv2d(depthwiseConv2d(x, depthwiseFilter, strides, pad, 'NHWC', dilation), pointwiseFilter, 1, 'valid');
+}
+
+/**
+ * Compiles what `separableConv2d` needs for these arguments, of which `x` counts by its shape only: such calls run this
+ * library's kernels from then on.
+ * @throws what `separableConv2d` throws; UnsupportedError, for instance for tensors too large to bind, which tfjs then computes
+ */
+export async function prepare(...args: Parameters<typeof separableConv2d>): Promise<void> {
+  const call = checkedCall(...args);
+  if (!isEmpty(call)) await entryFor(call).prepared;
+}
+
+/** Resolves when all calls so far on tfjs's current device are prepared. @throws what `prepare` throws for any of them */
+export async function ready(): Promise<void> {
+  await Promise.all([...stateOf(webgpuBackend().device).entries.values()].map(({ prepared }) => prepared));
+}
+
+function checkedCall(...args: Parameters<typeof separableConv2d>): Call {
+  const [x, depthwiseFilter, pointwiseFilter, strides, pad, dilation = 1, dataFormat = 'NHWC'] = args;
+  const webgpu = webgpuBackend();
+  checkTensors({ x, depthwiseFilter, pointwiseFilter });
+  if (dataFormat !== 'NHWC') throw new ValueError(`separableConv2d: dataFormat must be 'NHWC', got '${String(dataFormat)}'`);
+  const padding: Padding = typeof pad === 'number' ? [[pad, pad], [pad, pad]] : pad;
+  const options = { strides, padding, rate: dilation, allowOverparameterized: true };
+  const shapes = { input: x.shape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape };
+  const geometry = resolveGeometry(shapes, options);
+  const filters = {
+    depthwiseFilter: { shape: shapes.depthwiseFilter, buffer: bufferOf(webgpu, depthwiseFilter) },
+    pointwiseFilter: { shape: shapes.pointwiseFilter, buffer: bufferOf(webgpu, pointwiseFilter) },
+  };
+  return { webgpu, geometry, descriptor: { ...options, ...filters, inputShape: x.shape } };
+}
+
+const isEmpty = ({ geometry }: Call): boolean => elements(outputShape(geometry)) * geometry.H * geometry.W * geometry.C === 0;
+
+function webgpuBackend(): WebGPUBackend {
+  const name = getBackend();
+  if (name === 'webgpu') return backend() as WebGPUBackend;
+  throw new UnsupportedError("separableConv2d: tfjs's backend must be 'webgpu' (await tf.setBackend('webgpu')), "
+    + `got ${name ? `'${name}'` : 'none'}`);
+}
+
+function checkTensors(tensors: Readonly<Record<string, unknown>>): void {
+  for (const [argument, tensor] of Object.entries(tensors)) {
+    if (!(tensor instanceof Tensor) || tensor.rank !== 4 || tensor.dtype !== 'float32') {
+      const got = tensor instanceof Tensor ? `${tensor.dtype} [${tensor.shape.join(', ')}]` : String(tensor);
+      throw new ValueError(`separableConv2d: ${argument} must be a float32 tensor of rank 4, got ${got}`);
+    }
+    if (tensor.isDisposed) throw new ValueError(`separableConv2d: ${argument} must not be disposed, got a disposed tensor`);
+  }
+}
+
+/** Where tfjs keeps a tensor, after uploading what is still on the CPU. The tensor's own `dataToGPU` would copy it. */
+function bufferOf(webgpu: WebGPUBackend, { dataId }: { readonly dataId: object }): GPUBuffer {
+  webgpu.uploadToGPU(dataId);
+  const { resource } = webgpu.tensorMap.get(dataId);
+  if (resource instanceof GPUBuffer) return resource;
+  throw new UnsupportedError('separableConv2d: tensors must be in GPU buffers, got one in a texture');
+}
+
+function stateOf(device: GPUDevice): DeviceState {
+  const known = states.get(device);
+  if (known) return known;
+  const state = { manager: PipelineManager.create({ device }), entries: new Map<string, Entry>() };
+  states.set(device, state);
+  return state;
+}
+
+/**
+ * The convolution that reads these very filter buffers, at every run: so it stays right when tfjs gives a buffer to another
+ * tensor, and new weights in other buffers get another.
+ */
+function entryFor({ webgpu, geometry, descriptor }: Call): Entry {
+  const { manager, entries } = stateOf(webgpu.device);
+  const buffers = [descriptor.depthwiseFilter.buffer, descriptor.pointwiseFilter.buffer];
+  const key = JSON.stringify([...buffers.map(bufferNumber), geometry]);
+  let entry = entries.get(key);
+  if (!entry) {
+    const made: Entry = { prepared: manager.then((one) => one.prepare(descriptor)) };
+    made.prepared.then((convolution) => {
+      if (entries.get(key) === made) made.convolution = convolution;
+      else convolution.destroy();
+    }, () => undefined); // `ready` reports it.
+    entry = made;
+  }
+  entries.delete(key);
+  entries.set(key, entry);
+  for (const [oldest, { convolution }] of entries) {
+    if (entries.size <= MOST_ENTRIES) break;
+    entries.delete(oldest);
+    convolution?.destroy();
+  }
+  return entry;
+}
+
+function bufferNumber(buffer: GPUBuffer): number {
+  const number = bufferNumbers.get(buffer) ?? ++lastBufferNumber;
+  bufferNumbers.set(buffer, number);
+  return number;
+}
+
+/**
+ * Runs after all that tfjs has recorded so far, which may be what computes `x`. The result is in a buffer from tfjs's pool, where
+ * it goes back to with the tensor; one of our own, as `tf.tensor` takes it with `zeroCopy`, tfjs would never free.
+ */
+function run({ webgpu, geometry }: Call, convolution: Convolution, x: Tensor4D): Tensor4D {
+  const info = webgpu.makeTensorInfo([...outputShape(geometry)], 'float32');
+  const result = engine().makeTensorFromTensorInfo(info, webgpu) as Tensor4D;
+  const [input, output] = [bufferOf(webgpu, x), bufferOf(webgpu, result)];
+  webgpu.endComputePassEncoder();
+  webgpu.ensureCommandEncoderReady(); // `submitQueue` needs one.
+  webgpu.submitQueue();
+  const encoder = webgpu.device.createCommandEncoder({ label: convolution.label });
+  const pass = encoder.beginComputePass({ label: convolution.label });
+  convolution.encode(pass, { input, output });
+  pass.end();
+  webgpu.device.queue.submit([encoder.finish()]);
+  return result;
+}

@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { close, evaluate, open, type Opened, shows } from './page.js';
+import type { Agreement, ModelReport } from './tfjs-check.js';
+
+const seed = 1 + Math.floor(Math.random() * 2 ** 31);
+const SAMPLES = 5;
+let opened: Opened;
+
+beforeAll(async () => {
+  opened = await open('tfjs');
+});
+afterAll(() => close(opened));
+
+test('the example shows how little the results differ', async () => {
+  await shows(opened, 'pre', /differ by at most \d\.\de-\d\d?\.\n$/);
+  console.log(await opened.page.$eval('pre', ({ textContent }) => textContent));
+});
+
+// The README's bound for this library's sums in float32; tfjs's are of the same kind.
+test('every kind of arguments agrees with the reference, before kernels are ready and after', async () => {
+  const { ours, theirs } = await evaluate<Agreement>(opened, `checkCases(${seed})`);
+  console.log(`Largest error, relative to the largest value: ours ${ours.toExponential(1)}, tfjs ${theirs.toExponential(1)}`);
+  for (const error of [ours, theirs]) expect(error, `seed ${seed}`).toBeLessThanOrEqual(2e-6);
+});
+
+// Both libraries err by up to 2e-6 of the largest value in each of four layers; the layers after them average.
+test('a model with its separable layers swapped gives the same, and nothing leaks', async () => {
+  const { difference, separableLayers, ours, theirs } = await evaluate<ModelReport>(opened, `checkModel(${seed}, ${SAMPLES})`);
+  console.log(`Model: differs by ${difference.toExponential(1)}; median of ${SAMPLES}: ${ours.toFixed(1)} ms, by tfjs ${theirs.toFixed(1)} ms`);
+  expect(separableLayers).toBe(4);
+  expect(difference).toBeGreaterThan(0);
+  expect(difference, `seed ${seed}`).toBeLessThanOrEqual(4 * 2 * 2e-6);
+});
+
+test('gradients are those of tfjs', () => evaluate(opened, `checkGradients(${seed})`));
+
+test('a prepared call runs at once', () => evaluate(opened, 'checkPrepare()'));
+
+test('weights come and go', () => evaluate(opened, 'checkManyWeights()'));
+
+test('errors name the argument, the rule and the value', async () => {
+  expect(await evaluate(opened, 'errors()')).toEqual([
+    'ValueError: separableConv2d: x must be a float32 tensor of rank 4, got float32 [4, 4, 3]',
+    'ValueError: separableConv2d: x must be a float32 tensor of rank 4, got int32 [1, 4, 4, 3]',
+    'ValueError: separableConv2d: x must not be disposed, got a disposed tensor',
+    'ValueError: separableConv2d: pointwiseFilter must be [1, 1, 3, O] (C*M = 3*1), got [1, 1, 4, 5]',
+    'ValueError: separableConv2d: rate must be 1 where strides are not 1 (strides = [2, 2]), got [2, 2]',
+    "ValueError: separableConv2d: padding must be 'SAME', 'VALID', [[top, bottom], [left, right]] or "
+      + '[[0, 0], [top, bottom], [left, right], [0, 0]] with non-negative integers, got [[-1, -1], [-1, -1]]',
+    "ValueError: separableConv2d: dataFormat must be 'NHWC', got 'NCHW'",
+    "UnsupportedError: separableConv2d: tfjs's backend must be 'webgpu' (await tf.setBackend('webgpu')), got 'other'",
+  ]);
+});
+
+test('kernels that cannot be had leave the work to tfjs', async () => {
+  const messages = await evaluate<string[]>(opened, 'checkFailure()');
+  expect(messages).toHaveLength(2);
+  for (const message of messages) expect(message).toMatch(/^SepconvError: .*the shader did not compile: Error: no compiler/);
+});
