@@ -33,7 +33,7 @@ export function separableConv2dReference(
     return own;
   }) as [Tensor4D, Tensor4D, Tensor4D];
   for (const [argument, data] of Object.entries({ depthwiseBias, bias })) {
-    if (data !== undefined) checkData(`${op}: ${argument}`, [data.length], data);
+    if (data !== undefined) checkData(`${op}: ${argument}`, [(data as Float32Array | null)?.length ?? 0], data);
   }
   const geometry = resolveGeometry({
     input: x.shape, depthwiseFilter: d.shape, pointwiseFilter: p.shape,

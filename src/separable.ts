@@ -1,7 +1,8 @@
 import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './descriptor.js';
+import { show, ValueError } from './errors.js';
 import { checkTensor, type ConvolutionOptions, elements, operation, outputShape, type Tensor4D } from './geometry.js';
 import { PipelineManager } from './manager.js';
-import { readOptions, readTensor } from './options.js';
+import { reading, readOptions, readTensor } from './options.js';
 
 export interface SeparableConv2dOptions
   extends ConvolutionOptions, GpuOptions, Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'> {
@@ -40,9 +41,12 @@ export async function separableConv2d(
   input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
 ): Promise<Tensor4D> {
   const { manager, ...rest } = readOptions(options);
-  const where = `${operation(rest.name)}: input`;
-  const x = readTensor(where, input);
-  checkTensor(where, x);
+  const op = operation(rest.name);
+  if (manager !== undefined && !reading(`${op}: manager`, () => typeof manager === 'object' && manager !== null && 'prepare' in manager)) {
+    throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
+  }
+  const x = readTensor(`${op}: input`, input);
+  checkTensor(`${op}: input`, x);
   const descriptor = readOptions({ ...rest, inputShape: x.shape, depthwiseFilter, pointwiseFilter });
   const shape = outputShape(resolveDescriptor(descriptor));
   if (elements(shape) === 0) return { shape, data: new Float32Array(0) };

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Mutation } from './arguments.js';
 import { emptyTally, fuzzArguments, fuzzFamily } from './fuzz/fuzz.js';
 import { type Implementation, implementations } from './implementations.js';
 
@@ -19,6 +20,29 @@ test('random geometries that share kernels', async () => {
   for (let next = seed; tally.geometries < 300 && tally.failures.length === 0; next++) await fuzzFamily(chromium, environment, next, tally);
   console.log(`${tally.geometries} geometries in ${tally.families} families, worst error ${tally.worst.toFixed(3)} of its tolerance`);
   expect(tally.failures).toEqual([]);
+});
+
+/** Calls that fuzzing found to end in other errors than they should, or in none. */
+const FOUND: readonly Mutation[] = [
+  { call: 'create', path: [], value: '3' },
+  { call: 'create', path: [], value: 'proxy that throws' },
+  { call: 'create', path: ['device'], value: 'proxy that throws' },
+  { call: 'create', path: ['tuning'], value: 'proxy that throws' },
+  { call: 'separableConv2d', path: ['options', 'manager'], value: '{}' },
+  { call: 'separableConv2d', path: ['options', 'manager'], value: 'null' },
+  { call: 'separableConv2d', path: ['options', 'manager'], value: 'proxy that throws' },
+  { call: 'separableConv2d', path: ['options', 'depthwiseBias'], value: 'null' },
+  { call: 'separableConv2d', path: ['options', 'depthwiseActivation'], value: 'leakyRelu 1e300' },
+];
+
+test('arguments that fuzzing has found', async () => {
+  expect(await chromium.evaluate('checkArguments', FOUND)).toEqual([]);
+});
+
+/** Undefined by WGSL, so that it is told and not checked. */
+test('what NaN and Inf come to', async () => {
+  const lines = await chromium.evaluate('reportNonFinite');
+  console.log(`${chromium.name}, not checked:\n${lines.join('\n')}`);
 });
 
 test('random arguments with something wrong in them', async () => {

@@ -10,6 +10,7 @@ import { checkArguments } from './arguments.js';
 import { boundedDepthwise, boundedPointwise, boundedSeparable } from './bounds.js';
 import { type Case, type Problem, problem } from './cases.js';
 import { type Comparison, compareWithin } from './compare.js';
+import { reportNonFinite } from './nonfinite.js';
 import { runScenario } from './scenarios.js';
 
 /** What the tests ask of a GPU, many cases a call: runs in a browser's page, or in a process that has `navigator.gpu`. */
@@ -186,7 +187,7 @@ export function environment(): Environment {
   return { adapter: adapterName(device), adapterKind: manager.adapterKind, features: [...device.features].sort() };
 }
 
-export const tests = { checkArguments, checkKernels, environment, runScenario };
+export const tests = { checkArguments, checkKernels, environment, reportNonFinite, runScenario };
 export type Tests = typeof tests;
 
 declare global {
