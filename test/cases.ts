@@ -151,16 +151,12 @@ export const cases: readonly Case[] = [
     }))),
   { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1], O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
   // Found by fuzzing.
-  ...(['silu', 'elu', 'sigmoid', 'hardSwish'] as const).map((activation): Case => ({
-    name: `activation_${activation}_of_huge_values`, input: [1, 4, 5, 8], filter: [2, 2, 1], O: 12, padding: 'SAME', depthwiseActivation: activation,
-    activation, exponents: { input: [60, 100], depthwiseFilter: [0, 0], pointwiseFilter: [0, 20], biases: [0, 0] },
-  })),
+  { name: 'activation_silu_of_huge_values', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', depthwiseActivation: 'silu', activation: 'silu',
+    exponents: { input: [60, 100], depthwiseFilter: [0, 0], pointwiseFilter: [0, 20], biases: [0, 0] } },
   { name: 'activation_hardSwish_beyond_2^125', input: [1, 4, 5, 8], filter: [1, 1, 1], O: 8, padding: 'SAME', depthwiseActivation: 'hardSwish',
     exponents: { input: [125, 126], depthwiseFilter: [-1, -1], pointwiseFilter: [-9, -5], biases: [0, 0] } },
-  ...[-149, -126].map((lowest): Case => ({
-    name: `values_from_2^${lowest}`, input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', biases: true,
-    exponents: { input: [lowest, -100], depthwiseFilter: [-20, 20], pointwiseFilter: [-20, 20], biases: [lowest, -100] },
-  })),
+  { name: 'values_subnormal', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', biases: true,
+    exponents: { input: [-149, -100], depthwiseFilter: [-20, 20], pointwiseFilter: [-20, 20], biases: [-149, -100] } },
   // Large enough for the largest tiles of the software preset.
   { name: 'large', input: [1, 30, 29, 64], filter: [3, 3, 1], O: 160, padding: 'SAME' },
   { name: 'large_c_63_o_161', input: [1, 29, 31, 63], filter: [3, 3, 1], O: 161, padding: 'SAME', biases: true, activation: 'relu' },

@@ -110,5 +110,6 @@ async function runAll(batch: readonly Case[]): Promise<Report[]> {
     reports.push(...(await run(batch.slice(start, start + 500), ['lightQuads'])));
     console.log(`${Math.min(start + 500, batch.length)} of ${batch.length} geometries, ${reports.length} comparisons`);
   }
+  console.log(`largest error ${Math.max(...reports.map(({ worst = 0 }) => worst)).toFixed(3)} of its tolerance`);
   return reports;
 }

@@ -48,7 +48,7 @@ export async function reportNonFinite(): Promise<string[]> {
     const options = { padding: 'SAME', activation } as const;
     const { data: expected } = separableConv2dReference(...args, options);
     const answers: string[] = [];
-    for (const strategy of ['fused', 'two-pass'] as const) {
+    for (const strategy of activation === 'linear' ? ['fused', 'two-pass'] as const : ['two-pass'] as const) { // They compile for seconds.
       const { data } = await separableConv2d(...args, { ...options, strategy, manager });
       const other = [...data.keys()].filter((i) => kind(data[i]!) !== kind(expected[i]!));
       const [first] = other;
