@@ -1,5 +1,5 @@
-/** Bytes that a pool keeps for reuse; what is released beyond it is destroyed. */
-const MOST_POOLED_BYTES = 256 * 2 ** 20;
+/** Bytes and buffers that a pool keeps for reuse; beyond either, what lay unused longest is destroyed. */
+const [MOST_POOLED_BYTES, MOST_POOLED] = [256 * 2 ** 20, 256];
 
 /** Buffers for upload, results and readback, reused by size and usage so that a run allocates nothing after the first. */
 export class BufferPool {
@@ -13,7 +13,7 @@ export class BufferPool {
 
   /** A buffer of at least `byteLength` bytes with stale contents. May be called inside an error scope only. */
   acquire(byteLength: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
-    const index = this.#free.findIndex((buffer) =>
+    const index = this.#free.findLastIndex((buffer) =>
       buffer.usage === usage && buffer.size >= byteLength && buffer.size <= 2 * Math.max(byteLength, 4096));
     const [buffer] = index < 0 ? [] : this.#free.splice(index, 1);
     if (!buffer) return this.#device.createBuffer({ label, size: Math.max(16, Math.ceil(byteLength / 16) * 16), usage });
@@ -25,7 +25,7 @@ export class BufferPool {
   release(buffer: GPUBuffer): void {
     this.#free.push(buffer);
     let bytes = this.#free.reduce((sum, { size }) => sum + size, 0);
-    while (bytes > this.#mostBytes) {
+    while (bytes > this.#mostBytes || this.#free.length > MOST_POOLED) {
       const oldest = this.#free.shift()!;
       bytes -= oldest.size;
       oldest.destroy();
@@ -46,13 +46,14 @@ export class BufferPool {
 export class Scratch {
   readonly #device: GPUDevice;
   readonly #users = new Map<GPUBuffer, number>();
+  readonly #broken = new WeakSet<GPUBuffer>();
 
   constructor(device: GPUDevice) {
     this.#device = device;
   }
 
   acquire(byteLength: number): GPUBuffer {
-    const shared = [...this.#users.keys()].find(({ size }) => size >= byteLength);
+    const shared = [...this.#users.keys()].find((buffer) => buffer.size >= byteLength && !this.#broken.has(buffer));
     const buffer = shared ?? this.#device.createBuffer({
       label: 'sepconv-webgpu intermediate', size: byteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
     });
@@ -60,8 +61,9 @@ export class Scratch {
     return buffer;
   }
 
-  /** Destroys the buffer with its last user. */
-  release(buffer: GPUBuffer): void {
+  /** Destroys the buffer with its last user. A broken one, of memory that was not there, gets no new users. */
+  release(buffer: GPUBuffer, broken = false): void {
+    if (broken) this.#broken.add(buffer);
     const users = (this.#users.get(buffer) ?? 0) - 1;
     if (users > 0) {
       this.#users.set(buffer, users);

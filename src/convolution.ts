@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { BufferPool, Scratch } from './buffers.js';
 import type { ConvolutionDescriptor } from './descriptor.js';
 import { checked } from './device.js';
@@ -7,6 +8,7 @@ import {
   checkTensor, type Dtype, elementBytes, elements, type Geometry, operation, outputShape, type Shape4D, type Tensor4D,
 } from './geometry.js';
 import { kernels, type Operand } from './kernels.js';
+import { given, readTensor } from './options.js';
 import type { PipelineCache } from './pipelines.js';
 import type { Dispatch, Plan, Range } from './plan.js';
 import type { DeviceProfile } from './presets.js';
@@ -154,18 +156,20 @@ export class Convolution {
    */
   async run(input: Tensor4D): Promise<Tensor4D> {
     this.#checkUsable();
-    checkTensor(`${this.#op}: input`, input);
-    if (input.shape.some((extent, axis) => extent !== this.inputShape[axis])) {
-      throw new ValueError(`${this.#op}: input must be ${show(this.inputShape)} as prepared, got ${show(input.shape)}`);
+    const x = readTensor(`${this.#op}: input`, input);
+    checkTensor(`${this.#op}: input`, x);
+    if (x.shape.some((extent, axis) => extent !== this.inputShape[axis])) {
+      throw new ValueError(`${this.#op}: input must be ${show(this.inputShape)} as prepared, got ${show(x.shape)}`);
     }
     const shape = this.outputShape;
     if (this.outputByteLength === 0) return { shape, data: new Float32Array(0) };
     const [first, ...others] = this.#parts.portions;
-    if (others.length === 0) return { shape, data: await this.#runPortion(input.data, first) };
+    if (others.length === 0) return { shape, data: await this.#runPortion(x.data, first) };
     const data = new Float32Array(elements(shape));
     for (const portion of this.#parts.portions) {
       const { offset, size } = portion.input;
-      data.set(await this.#runPortion(input.data.subarray(offset, offset + size), portion), portion.output.offset);
+      if (x.data.length === 0) throw new ValueError(`${this.#op}: input must keep its data until run resolves, got a detached buffer`);
+      data.set(await this.#runPortion(x.data.subarray(offset, offset + size), portion), portion.output.offset);
       this.#checkUsable();
     }
     return { shape, data };
@@ -219,6 +223,12 @@ export class Convolution {
     this.#shared.forget(this);
   }
 
+  /** The same as `destroy`, for `using`; where the environment has `Symbol.dispose`. */
+  declare [Symbol.dispose]: () => void;
+  static {
+    if (Symbol.dispose) this.prototype[Symbol.dispose] = function dispose(this: Convolution) { this.destroy(); };
+  }
+
   #checkUsable(): void {
     if (this.#destroyed) throw new SepconvError(`${this.#op}: this convolution was destroyed`);
     this.#shared.checkUsable(this.#op);
@@ -227,10 +237,13 @@ export class Convolution {
   #bind(input: Binding, output: Binding, stages: readonly Stage[]): readonly GPUBindGroup[] {
     const same = (a: Binding, b: Binding) => a.buffer === b.buffer && a.offset === b.offset;
     const known = this.#recent.find((bound) => bound.stages === stages && same(bound.input, input) && same(bound.output, output));
-    if (known) return known.groups;
+    if (known) {
+      if (known !== this.#recent[0]) this.#recent = [known, ...this.#recent.filter((bound) => bound !== known)];
+      return known.groups;
+    }
     const groups = stages.map(({ dispatch, uniforms, operands: prepared }) => {
       const operands: Operands = { ...prepared, input: within(input, dispatch.input), output: within(output, dispatch.output) };
-      const resources = [{ buffer: uniforms }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand])];
+      const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand])];
       return this.#shared.device.createBindGroup({
         label: `${this.#op} ${dispatch.name}`,
         layout: this.#shared.pipelines.layout(dispatch.kernel),
@@ -253,13 +266,19 @@ const within = (whole: Binding, { offset, size }: Range): Binding =>
 export function resolveBinding(
   device: GPUDevice, where: string, target: GPUBuffer | GPUBufferBinding | undefined, byteLength: number,
 ): Binding {
-  const { buffer, offset = 0, size } = target && 'buffer' in target ? target : { buffer: target, offset: 0, size: target?.size };
+  const own = (name: string): unknown => (typeof target === 'object' && target !== null ? given(target, name) : undefined);
+  const part = own('buffer') as GPUBuffer | undefined;
+  const buffer = part ?? target as GPUBuffer | undefined;
+  const [offset, size] = part ? [own('offset') as number ?? 0, own('size') as number | undefined] : [0, undefined];
   if (!buffer || !(buffer.usage & GPUBufferUsage.STORAGE)) {
     throw new ValueError(`${where} must be a GPUBuffer with usage STORAGE, got ${show(buffer?.usage ?? target)}`);
   }
   const alignment = device.limits.minStorageBufferOffsetAlignment;
   if (!Number.isSafeInteger(offset) || offset < 0 || offset % alignment !== 0) {
     throw new ValueError(`${where} offset must be a multiple of ${alignment}, got ${show(offset)}`);
+  }
+  if (size !== undefined && (!Number.isSafeInteger(size) || size < 0)) {
+    throw new ValueError(`${where} size must be a non-negative integer, got ${show(size)}`);
   }
   const room = Math.min(size ?? Infinity, buffer.size - offset);
   if (room < byteLength) throw new ValueError(`${where} must have ${byteLength} bytes from its offset, got ${room}`);

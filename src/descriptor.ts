@@ -1,6 +1,6 @@
 import { show, ValueError } from './errors.js';
 import {
-  checkData, checkOptions, checkTensor, type ConvolutionOptions, type Dtype, type Geometry, operation, resolveGeometry,
+  checkData, checkTensor, type ConvolutionOptions, type Dtype, type Geometry, operation, resolveGeometry,
   type Shape4D, type Tensor4D,
 } from './geometry.js';
 import type { Strategy } from './plan.js';
@@ -53,9 +53,8 @@ export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions {
   readonly pointwiseFilter: Pick<Tensor4D, 'shape'>;
 }
 
-/** Checks a descriptor without touching the GPU. @throws ValueError */
+/** Checks a descriptor that `readOptions` gave, without touching the GPU. @throws ValueError */
 export function resolveDescriptor(descriptor: ConvolutionDescriptor): Geometry {
-  checkOptions(descriptor);
   const op = operation(descriptor.name);
   for (const filter of ['depthwiseFilter', 'pointwiseFilter'] as const) {
     const tensor: unknown = descriptor[filter];
@@ -66,18 +65,17 @@ export function resolveDescriptor(descriptor: ConvolutionDescriptor): Geometry {
 
 /** The same of a descriptor whose filters need no data. @throws ValueError */
 export function resolveShapes(descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'>): Geometry {
-  checkOptions(descriptor);
   const { inputShape, depthwiseFilter, pointwiseFilter, name, strategy = 'auto' } = descriptor;
   const op = operation(name);
   const biasShape = (argument: 'depthwiseBias' | 'bias'): readonly number[] | undefined => {
     const bias: unknown = descriptor[argument];
     if (bias === undefined) return undefined;
-    if (isGpuTensor(bias)) return bias.shape;
+    if (isGpuTensor(bias)) return bias.shape ?? [];
     checkData(`${op}: ${argument}`, [(bias as Float32Array | null)?.length ?? 0], bias);
     return [bias.length];
   };
   const geometry = resolveGeometry({
-    input: inputShape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape,
+    input: inputShape, depthwiseFilter: depthwiseFilter?.shape, pointwiseFilter: pointwiseFilter?.shape,
     depthwiseBias: biasShape('depthwiseBias'), bias: biasShape('bias'),
   }, descriptor);
   if (!['auto', 'fused', 'two-pass'].includes(strategy)) {
@@ -87,5 +85,5 @@ export function resolveShapes(descriptor: WarmUpDescriptor & Pick<ConvolutionDes
 }
 
 export function isGpuTensor(tensor: unknown): tensor is GpuTensor<readonly number[]> {
-  return typeof tensor === 'object' && tensor !== null && 'buffer' in tensor && 'shape' in tensor;
+  return typeof tensor === 'object' && tensor !== null && !ArrayBuffer.isView(tensor) && 'buffer' in tensor && 'shape' in tensor;
 }

@@ -1,4 +1,4 @@
-import { SepconvError, UnsupportedError } from './errors.js';
+import { SepconvError, show, UnsupportedError } from './errors.js';
 import type { AdapterKind } from './presets.js';
 
 /** Optional features that kernels or callers profit from, and limits that let larger tensors through. */
@@ -12,14 +12,20 @@ export async function requestDevice(): Promise<GPUDevice> {
     throw new UnsupportedError('This environment has no WebGPU (navigator.gpu): use a current browser on a page from https or '
       + 'localhost, or pass a GPUDevice');
   }
-  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) throw new UnsupportedError('WebGPU found no adapter: the GPU or its driver may be blocked in this browser');
-  return adapter.requestDevice({
-    label: 'sepconv-webgpu',
-    requiredFeatures: WANTED_FEATURES.filter((feature) => adapter.features.has(feature)),
-    requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
-  });
+  try {
+    const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+    if (adapter) return await adapter.requestDevice(wanted(adapter));
+  } catch (error) {
+    throw new UnsupportedError(`WebGPU gives no device: ${show(error)}`, { cause: error });
+  }
+  throw new UnsupportedError('WebGPU found no adapter: the GPU or its driver may be blocked in this browser');
 }
+
+const wanted = ({ features, limits }: GPUAdapter): GPUDeviceDescriptor => ({
+  label: 'sepconv-webgpu',
+  requiredFeatures: WANTED_FEATURES.filter((feature) => features.has(feature)),
+  requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, limits[limit]])),
+});
 
 /** Software adapters say so themselves, as lavapipe does in Firefox, which tells no names, or are known by name. */
 export function adapterKindOf(device: Pick<GPUDevice, 'adapterInfo'>): AdapterKind {

@@ -22,9 +22,14 @@ export class DeviceLostError extends SepconvError {
   override name = 'DeviceLostError';
 }
 
-/** A value as an error message shows it. */
-export function show(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
-  if (typeof value === 'string') return `'${value}'`;
-  return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value);
+/** A value as an error message shows it, whatever it is: arrays may contain themselves, and objects refuse to be shown. */
+export function show(value: unknown, depth = 3): string {
+  try {
+    if (Array.isArray(value)) return depth > 0 ? `[${value.map((element) => show(element, depth - 1)).join(', ')}]` : '[…]';
+    if (typeof value === 'string') return `'${value}'`;
+    if (value instanceof Error) return String(value);
+    return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value);
+  } catch {
+    return typeof value;
+  }
 }

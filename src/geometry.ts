@@ -131,25 +131,6 @@ export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions & { 
   };
 }
 
-const OPTIONS = new Set([
-  'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
-  'allowOverparameterized', 'strategy', 'dtype', 'manager', 'inputShape', 'depthwiseFilter', 'pointwiseFilter',
-]);
-
-/** Checks that options are an object without misspelt names. @throws ValueError */
-export function checkOptions(options: unknown): asserts options is object {
-  if (typeof options !== 'object' || options === null) {
-    throw new ValueError(`${operation()}: options must be an object with at least padding, got ${show(options)}`);
-  }
-  const unknown = Object.keys(options).find((option) => !OPTIONS.has(option));
-  if (unknown !== undefined) {
-    throw new ValueError(`${operation()}: options must be among ${[...OPTIONS].slice(0, 12).join(', ')}, got ${show(unknown)}`);
-  }
-  if ('name' in options && options.name !== undefined && typeof options.name !== 'string') {
-    throw new ValueError(`${operation()}: name must be a string, got ${show(options.name)}`);
-  }
-}
-
 /** Checks a tensor by itself: `{ shape, data }` that agree. @throws ValueError */
 export function checkTensor(where: string, tensor: unknown): asserts tensor is Tensor4D {
   if (typeof tensor !== 'object' || tensor === null || !('shape' in tensor) || !('data' in tensor)) {

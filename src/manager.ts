@@ -1,10 +1,12 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import { BufferPool, Scratch } from './buffers.js';
 import type { Convolution, Shared } from './convolution.js';
 import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type WarmUpDescriptor } from './descriptor.js';
 import { adapterKindOf, requestDevice } from './device.js';
-import { DeviceLostError, SepconvError, show, ValueError } from './errors.js';
+import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './errors.js';
 import { operation } from './geometry.js';
 import type { Variant } from './kernels.js';
+import { given, readOptions } from './options.js';
 import { PipelineCache } from './pipelines.js';
 import { plan } from './plan.js';
 import { prepareConvolution } from './prepare.js';
@@ -41,17 +43,22 @@ export class PipelineManager {
   readonly device: GPUDevice;
   /** Which preset of tiles the device gets. */
   readonly adapterKind: AdapterKind;
-  /** Resolves when the device is lost, `destroy` of an own device included. */
+  /** Resolves when the device is lost, `destroy` of an own device included; never rejects. */
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly #shared: Shared;
   readonly #tuning: Tuning;
   readonly #convolutions = new Set<Convolution>();
   readonly #ownsDevice: boolean;
-  #loss: GPUDeviceLostInfo | undefined;
-  #destroyed = false;
+  /** Why this manager can work no more: what came first. */
+  #end: GPUDeviceLostInfo | 'destroyed' | undefined;
 
   /** @throws ValueError for an unknown option's value; UnsupportedError when no device is given and none can be had */
-  static async create({ device, tuning, adapterKind, maxBindingBytes = Infinity }: PipelineManagerOptions = {}): Promise<PipelineManager> {
+  static async create(options: PipelineManagerOptions = {}): Promise<PipelineManager> {
+    const [device, tuning, adapterKind, maxBindingBytes = Infinity] = ['device', 'tuning', 'adapterKind', 'maxBindingBytes']
+      .map((name) => given(options, name)) as [GPUDevice | undefined, PipelineManagerOptions['tuning'], AdapterKind | undefined, number | undefined];
+    if (device !== undefined && (typeof device !== 'object' || device === null || !('createComputePipelineAsync' in device))) {
+      throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
+    }
     if (typeof tuning === 'string' && tuning !== 'measure') {
       throw new ValueError(`PipelineManager.create: tuning must be 'measure' or a table of exportTuning, got ${show(tuning)}`);
     }
@@ -70,7 +77,10 @@ export class PipelineManager {
     this.device = device;
     this.adapterKind = profile.kind;
     this.#ownsDevice = ownsDevice;
-    this.lost = device.lost.then((info) => (this.#loss = info));
+    this.lost = device.lost.then((info) => {
+      this.#end ??= info;
+      return info;
+    });
     this.#shared = {
       device,
       profile,
@@ -89,14 +99,18 @@ export class PipelineManager {
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
   async prepare(descriptor: ConvolutionDescriptor): Promise<Convolution> {
-    const geometry = resolveDescriptor(descriptor);
-    this.#checkUsable(operation(descriptor.name));
-    const choice = await this.#tuning.choose(geometry, descriptor.strategy ?? 'auto', (candidate) =>
-      prepareConvolution(this.#shared, descriptor, candidate));
-    const convolution = await prepareConvolution(this.#shared, descriptor, choice);
+    const own = readOptions(descriptor);
+    const op = operation(own.name);
+    const geometry = resolveDescriptor(own);
+    this.#checkUsable(op);
+    const choice = await this.#tuning.choose(geometry, own.strategy ?? 'auto', (candidate) =>
+      prepareConvolution(this.#shared, own, candidate)).catch(async (error: unknown) => {
+      throw await this.#explain(op, error);
+    });
+    const convolution = await prepareConvolution(this.#shared, own, choice);
     this.#convolutions.add(convolution);
-    if (this.#destroyed) convolution.destroy();
-    this.#checkUsable(operation(descriptor.name));
+    if (this.#end) convolution.destroy();
+    this.#checkUsable(op);
     return convolution;
   }
 
@@ -107,21 +121,22 @@ export class PipelineManager {
    */
   async warmUp(descriptors: readonly WarmUpDescriptor[], { onProgress }: WarmUpOptions = {}): Promise<void> {
     const variants = new Map<string, Variant>();
-    for (const descriptor of descriptors) {
-      const { strategy, name } = descriptor;
-      const geometry = resolveShapes(descriptor);
+    if (!Array.isArray(descriptors)) throw new ValueError(`warmUp: descriptors must be an array, got ${show(descriptors)}`);
+    for (const descriptor of descriptors as readonly WarmUpDescriptor[]) {
+      const own = readOptions(descriptor);
+      const { strategy, name } = own;
+      const geometry = resolveShapes(own);
       this.#checkUsable(operation(name));
       for (const dispatch of plan(geometry, this.#shared.profile, strategy, name).dispatches) variants.set(dispatch.name, dispatch);
     }
     let compiled = 0;
-    try {
-      await Promise.all([...variants.values()].map(async (variant) => {
-        await this.#shared.pipelines.pipeline(variant);
-        onProgress?.(++compiled, variants.size);
-      }));
-    } catch (error) {
-      throw await this.#explain('warmUp', error);
-    }
+    await Promise.all([...variants.values()].map(async (variant) => {
+      await this.#shared.pipelines.pipeline(variant).catch(async (error: unknown) => {
+        throw await this.#explain('warmUp', error);
+      });
+      onProgress?.(++compiled, variants.size);
+    }));
+    this.#checkUsable('warmUp');
   }
 
   /** What was measured so far, as plain JSON for `create({ tuning })`. */
@@ -131,26 +146,35 @@ export class PipelineManager {
 
   /** Frees all that this manager made, its convolutions too; a device that was passed in stays. Twice is harmless. */
   destroy(): void {
-    if (this.#destroyed) return;
-    this.#destroyed = true;
+    this.#end ??= 'destroyed';
     for (const convolution of this.#convolutions) convolution.destroy();
     this.#shared.buffers.destroy();
     if (this.#ownsDevice) this.device.destroy();
   }
 
+  /** The same as `destroy`, for `using`; where the environment has `Symbol.dispose`. */
+  declare [Symbol.dispose]: () => void;
+  static {
+    if (Symbol.dispose) this.prototype[Symbol.dispose] = function dispose(this: PipelineManager) { this.destroy(); };
+  }
+
   #checkUsable(where: string): void {
-    if (this.#destroyed) throw new SepconvError(`${where}: the PipelineManager was destroyed`);
-    if (this.#loss) throw this.#lostError(where);
+    if (this.#end) throw this.#endError(where);
   }
 
+  /** The typed error for one of a GPU call: the end of this manager, if that may be its cause. */
   async #explain(where: string, error: unknown): Promise<unknown> {
-    // A lost device rejects calls in flight before its `lost` promise has told us; in Firefox long before.
-    await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, error instanceof SepconvError ? 0 : LOSS_NEWS))]);
-    return this.#loss && !(error instanceof DeviceLostError) ? this.#lostError(where, error) : error;
+    if (error instanceof ValueError || error instanceof UnsupportedError || error instanceof DeviceLostError) return error;
+    // A lost device makes calls fail before its `lost` promise tells us, in Firefox by validation errors too. But none throws so.
+    const thrown = error instanceof TypeError || error instanceof RangeError;
+    if (!this.#end && !thrown) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_NEWS))]);
+    if (this.#end) return this.#endError(where, error);
+    return error instanceof SepconvError ? error : new SepconvError(`${where}: ${show(error)}`, { cause: error });
   }
 
-  #lostError(where: string, cause?: unknown): DeviceLostError {
-    const { reason, message } = this.#loss!;
+  #endError(where: string, cause?: unknown): SepconvError {
+    if (this.#end === 'destroyed') return new SepconvError(`${where}: the PipelineManager was destroyed`, { cause });
+    const { reason, message } = this.#end!;
     return new DeviceLostError(`${where}: the GPU device was lost (${reason}): ${message}`, { cause });
   }
 }

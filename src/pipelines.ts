@@ -1,15 +1,20 @@
 import { checked } from './device.js';
 import { SepconvError } from './errors.js';
 import { type KernelName, kernels, type Variant } from './kernels.js';
+import { Recent } from './recent.js';
 
-/** Compiled pipelines of one device by variant name. Callers that ask at the same time share one compile. */
+/** Pipelines that a cache keeps. One that goes keeps working for the convolutions that have it. */
+const MOST_PIPELINES = 256;
+
+/** The pipelines of one device that were used last, by variant name. Callers that ask at the same time share one compile. */
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #layouts = new Map<KernelName, GPUBindGroupLayout>();
-  readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  readonly #pipelines: Recent<Promise<GPUComputePipeline>>;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, most = MOST_PIPELINES) {
     this.#device = device;
+    this.#pipelines = new Recent(most);
   }
 
   /** Params at binding 0, then the kernel's operands; the last is written. */
@@ -32,7 +37,7 @@ export class PipelineCache {
     if (known) return known;
     const pipeline = this.#compile(variant);
     this.#pipelines.set(variant.name, pipeline);
-    pipeline.catch(() => this.#pipelines.delete(variant.name));
+    pipeline.catch(() => this.#pipelines.delete(variant.name, pipeline));
     return pipeline;
   }
 
@@ -50,7 +55,7 @@ export class PipelineCache {
       const messages = (await module?.getCompilationInfo().catch(() => undefined))?.messages ?? [];
       const details = messages.filter(({ type }) => type === 'error')
         .map(({ lineNum, message }) => `${kernel}.wgsl:${lineNum}: ${message}`).join('\n');
-      throw new SepconvError(`${name}: the shader did not compile: ${details || String(error)}`, { cause: error });
+      throw details ? new SepconvError(`${name}: the shader did not compile: ${details}`, { cause: error }) : error;
     }
   }
 }

@@ -44,7 +44,7 @@ const OFFSET_ALIGNMENT = 256;
  * Decides what to dispatch. Pure: the same arguments give the same plan. A `preset` overrides the plan's own choice.
  * Tensors larger than the device can bind are computed in bands.
  * @throws UnsupportedError when the device lacks `shader-f16` for that dtype; when the depthwise filter, or one output row with
- * the input rows it reads, is larger than the device can bind
+ * the input rows it reads, is larger than the device can bind; when indices along an axis need more than 31 bits
  */
 export function plan(
   geometry: Geometry, profile: DeviceProfile, wanted: Strategy = 'auto', name?: string, preset = presetsFor(geometry, profile)[0],
@@ -57,6 +57,7 @@ export function plan(
   const whole = operandByteLengths(geometry);
   if (elements(outputShape(geometry)) === 0) return { strategy, preset, dispatches: [], byteLengths: whole };
 
+  checkIndices(geometry, name);
   const parts = bandsWithin(geometry, strategy, profile, whole, name);
   const { depthwise, pointwise, fused } = within;
   const dispatches = parts.flatMap(({ geometry: band, inputStart, outputStart, firstChannel }) => {
@@ -111,6 +112,23 @@ export function candidates(geometry: Geometry, profile: DeviceProfile, wanted: S
   const own = plan(geometry, profile, wanted);
   const strategies = wanted === 'auto' ? [own.strategy, own.strategy === 'fused' ? 'two-pass' as const : 'fused' as const] : [own.strategy];
   return presetsFor(geometry, profile).flatMap((preset) => strategies.map((strategy) => ({ strategy, preset })));
+}
+
+/**
+ * Refuses what no array and no kernel can index: both count elements in 31 bits, kernels a few tiles beyond the output and the
+ * padding too. @throws UnsupportedError
+ */
+export function checkIndices({ N, H, W, C, KH, KW, OH, OW, O, SH, SW, RH, RW, padTop, padLeft }: Geometry, name?: string): void {
+  for (const [tensor, shape] of [['input', [N, H, W, C]], ['output', [N, OH, OW, O]]] as const) {
+    const count = elements(shape);
+    if (count > 2 ** 31) throw new UnsupportedError(`${operation(name)}: ${tensor} has ${count} elements, more than the 2^31 of an array`);
+  }
+  for (const [axis, size, taps, out, stride, rate, pad] of [['H', H, KH, OH, SH, RH, padTop], ['W', W, KW, OW, SW, RW, padLeft]] as const) {
+    const farthest = Math.max(size, out * stride + taps * rate, out + 16 * rate) + pad;
+    if (farthest >= 2 ** 31) {
+      throw new UnsupportedError(`${operation(name)}: size, strides, rate and padding along ${axis} reach index ${farthest}, beyond the 2^31 of a kernel`);
+    }
+  }
 }
 
 /** Kernels count elements in 31 bits. */

@@ -2,15 +2,15 @@ import { spatialBands } from './bands.js';
 import { type Binding, Convolution, type Parts, type Portion, resolveBinding, type Shared, stored } from './convolution.js';
 import { type ConvolutionDescriptor, isGpuTensor, resolveDescriptor } from './descriptor.js';
 import { checked } from './device.js';
-import { UnsupportedError } from './errors.js';
-import { elements, type Geometry, operation, outputShape } from './geometry.js';
-import { type Choice, type Plan, plan } from './plan.js';
+import { UnsupportedError, ValueError } from './errors.js';
+import { elements, type Geometry, operation, outputShape, type Tensor4D } from './geometry.js';
+import { checkIndices, type Choice, type Plan, plan } from './plan.js';
 import type { DeviceProfile } from './presets.js';
 
 const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
 type Weight = (typeof WEIGHTS)[number];
 
-/** Makes a convolution ready to run: checks, compiles, uploads. @throws ValueError, UnsupportedError, DeviceLostError */
+/** Makes a convolution ready to run: checks, compiles, uploads. Takes what `readOptions` gave. @throws ValueError, UnsupportedError, DeviceLostError */
 export async function prepareConvolution(
   shared: Shared, descriptor: ConvolutionDescriptor, choice?: Choice,
 ): Promise<Convolution> {
@@ -51,8 +51,9 @@ export async function prepareConvolution(
       const bind = (weight: Weight, { offset, size: count } = { offset: 0, size: O }): Binding => {
         const given = borrowed.get(weight);
         if (given) return given;
-        const tensor = descriptor[weight];
-        const data = tensor && 'data' in tensor ? tensor.data : tensor as Float32Array | undefined;
+        const tensor = descriptor[weight] as Tensor4D | Float32Array | undefined;
+        const data = ArrayBuffer.isView(tensor) ? tensor : tensor?.data;
+        if (data?.length === 0) throw new ValueError(`${op}: ${weight} must keep its data until prepare resolves, got a detached buffer`);
         const part = data && (count < O ? columns(data, O, offset, count) : data);
         const size = Math.ceil(byteLengths[weight] / O * count / 4) * 4;
         return { buffer: upload(weight, size, part && stored(part, dtype), GPUBufferUsage.STORAGE), offset: 0, size };
@@ -73,10 +74,11 @@ export async function prepareConvolution(
       }));
       return { portions: [first!, ...others], owned, scratch };
     });
+    shared.checkUsable(op);
     return new Convolution(shared, descriptor, geometry, parts);
   } catch (error) {
     for (const buffer of owned) buffer.destroy();
-    if (scratch) shared.scratch.release(scratch);
+    if (scratch) shared.scratch.release(scratch, true);
     throw await shared.explain(op, error);
   }
 }
@@ -94,6 +96,7 @@ type PlannedPortion = Omit<Portion, 'stages'>;
 function planPortions(
   geometry: Geometry, profile: DeviceProfile, { strategy, name }: ConvolutionDescriptor, choice?: Choice,
 ): [PlannedPortion, ...PlannedPortion[]] {
+  if (elements(outputShape(geometry)) > 0) checkIndices(geometry, name);
   const most = Math.floor(profile.limits.maxBufferSize / 16) * 16;
   const parts = spatialBands(geometry, most, 'fused') ?? [{ geometry, inputStart: 0, outputStart: 0 }]; // The plan says what is too large.
   const wanted = choice?.strategy ?? strategy;

@@ -1,8 +1,9 @@
 import { activations, type ResolvedActivation } from './activation.js';
 import {
-  checkData, checkOptions, checkTensor, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
+  checkData, checkTensor, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
   resolveGeometry, type Tensor4D,
 } from './geometry.js';
+import { readOptions, readTensor } from './options.js';
 
 export { ValueError } from './errors.js';
 export type { ConvolutionOptions, Tensor4D } from './geometry.js';
@@ -23,20 +24,23 @@ export interface ReferenceOptions extends ConvolutionOptions {
 export function separableConv2dReference(
   input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions,
 ): Tensor4D {
-  checkOptions(options);
-  const { depthwiseBias, bias, name } = options;
-  for (const [argument, tensor] of Object.entries({ input, depthwiseFilter, pointwiseFilter })) {
-    checkTensor(`${operation(name)}: ${argument}`, tensor);
-  }
+  const checkedOptions = readOptions(options);
+  const { depthwiseBias, bias, name } = checkedOptions;
+  const op = operation(name);
+  const [x, d, p] = Object.entries({ input, depthwiseFilter, pointwiseFilter }).map(([argument, tensor]) => {
+    const own = readTensor(`${op}: ${argument}`, tensor);
+    checkTensor(`${op}: ${argument}`, own);
+    return own;
+  }) as [Tensor4D, Tensor4D, Tensor4D];
   for (const [argument, data] of Object.entries({ depthwiseBias, bias })) {
-    if (data !== undefined) checkData(`${operation(name)}: ${argument}`, [data.length], data);
+    if (data !== undefined) checkData(`${op}: ${argument}`, [data.length], data);
   }
   const geometry = resolveGeometry({
-    input: input.shape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape,
+    input: x.shape, depthwiseFilter: d.shape, pointwiseFilter: p.shape,
     depthwiseBias: depthwiseBias && [depthwiseBias.length], bias: bias && [bias.length],
-  }, options);
-  const intermediate = depthwise(geometry, input.data, depthwiseFilter.data, depthwiseBias);
-  const output = pointwise(geometry, intermediate, pointwiseFilter.data, bias);
+  }, checkedOptions);
+  const intermediate = depthwise(geometry, x.data, d.data, depthwiseBias);
+  const output = pointwise(geometry, intermediate, p.data, bias);
   return { shape: outputShape(geometry), data: Float32Array.from(output) };
 }
 

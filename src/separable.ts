@@ -1,6 +1,7 @@
 import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './descriptor.js';
-import { checkOptions, checkTensor, type ConvolutionOptions, elements, operation, outputShape, type Tensor4D } from './geometry.js';
+import { checkTensor, type ConvolutionOptions, elements, operation, outputShape, type Tensor4D } from './geometry.js';
 import { PipelineManager } from './manager.js';
+import { readOptions, readTensor } from './options.js';
 
 export interface SeparableConv2dOptions
   extends ConvolutionOptions, GpuOptions, Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'> {
@@ -14,7 +15,10 @@ let shared: Promise<PipelineManager> | undefined;
 function sharedManager(): Promise<PipelineManager> {
   shared ??= PipelineManager.create().then(
     (manager) => {
-      void manager.lost.then(() => (shared = undefined));
+      void manager.device.lost.then(() => { // Sooner than `manager.lost`.
+        shared = undefined;
+        manager.destroy();
+      });
       return manager;
     },
     (error: unknown) => {
@@ -35,15 +39,16 @@ function sharedManager(): Promise<PipelineManager> {
 export async function separableConv2d(
   input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
 ): Promise<Tensor4D> {
-  checkOptions(options);
-  const { manager, ...rest } = options;
-  checkTensor(`${operation(options.name)}: input`, input);
-  const descriptor = { ...rest, inputShape: input.shape, depthwiseFilter, pointwiseFilter };
+  const { manager, ...rest } = readOptions(options);
+  const where = `${operation(rest.name)}: input`;
+  const x = readTensor(where, input);
+  checkTensor(where, x);
+  const descriptor = readOptions({ ...rest, inputShape: x.shape, depthwiseFilter, pointwiseFilter });
   const shape = outputShape(resolveDescriptor(descriptor));
   if (elements(shape) === 0) return { shape, data: new Float32Array(0) };
   const convolution = await (manager ?? (await sharedManager())).prepare(descriptor);
   try {
-    return await convolution.run(input);
+    return await convolution.run(x);
   } finally {
     convolution.destroy();
   }

@@ -2,7 +2,9 @@ import type { Convolution } from './convolution.js';
 import { adapterName } from './device.js';
 import type { Geometry } from './geometry.js';
 import { candidates, type Choice, type Strategy } from './plan.js';
+import { given } from './options.js';
 import { type DeviceProfile, presets } from './presets.js';
+import { Recent } from './recent.js';
 
 /** The library's version: what was measured with another is not trusted. */
 export const VERSION = '0.1.0';
@@ -17,6 +19,8 @@ export interface SavedTuning {
   readonly choices: Readonly<Record<string, unknown>>;
 }
 
+/** Geometries whose choices are kept. */
+const MOST_CHOICES = 4096;
 const SAMPLES = 3;
 /** Milliseconds that a sample should last, for the clock's sake, and runs that it takes at most. */
 const [SAMPLE_TIME, MOST_RUNS] = [10, 20];
@@ -26,7 +30,7 @@ export class Tuning {
   readonly #device: GPUDevice;
   readonly #profile: DeviceProfile;
   readonly #measures: boolean;
-  readonly #choices = new Map<string, Choice>();
+  readonly #choices = new Recent<Choice>(MOST_CHOICES);
   /** The measurement under way: one at a time, so that none disturbs another. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -35,10 +39,10 @@ export class Tuning {
     this.#device = device;
     this.#profile = profile;
     this.#measures = tuning === 'measure';
-    const saved = typeof tuning === 'object' ? tuning : undefined;
-    if (saved?.version !== VERSION || saved.adapter !== adapterName(device)) return;
-    for (const [key, choice] of Object.entries(saved.choices ?? {})) {
-      if (isChoice(choice)) this.#choices.set(key, choice);
+    if (typeof tuning !== 'object' || tuning === null || tuning.version !== VERSION || tuning.adapter !== adapterName(device)) return;
+    for (const [key, saved] of Object.entries(tuning.choices ?? {})) {
+      const choice = readChoice(saved);
+      if (choice) this.#choices.set(key, choice);
     }
   }
 
@@ -59,7 +63,7 @@ export class Tuning {
   }
 
   export(): SavedTuning {
-    return { version: VERSION, adapter: adapterName(this.#device), choices: Object.fromEntries(this.#choices) };
+    return { version: VERSION, adapter: adapterName(this.#device), choices: Object.fromEntries(this.#choices.entries()) };
   }
 
   async #fastest(choices: readonly Choice[], prepare: (choice: Choice) => Promise<Convolution>): Promise<Choice | undefined> {
@@ -108,7 +112,9 @@ export class Tuning {
   }
 }
 
-function isChoice(choice: unknown): choice is Choice {
-  const { strategy, preset } = (choice ?? {}) as Partial<Choice>;
-  return (strategy === 'fused' || strategy === 'two-pass') && typeof preset === 'string' && Object.hasOwn(presets, preset);
+function readChoice(saved: unknown): Choice | undefined {
+  if (typeof saved !== 'object' || saved === null) return undefined;
+  const { strategy, preset } = { strategy: given(saved, 'strategy'), preset: given(saved, 'preset') } as Partial<Choice>;
+  if ((strategy !== 'fused' && strategy !== 'two-pass') || typeof preset !== 'string' || !Object.hasOwn(presets, preset)) return undefined;
+  return { strategy, preset };
 }

@@ -1,10 +1,26 @@
 import puppeteer, { type Page } from 'puppeteer';
 import { inject } from 'vitest';
 
+const requests = new WeakMap<Page, string[]>();
+
+/** The addresses that a page and its workers have asked for since it was opened; `data:` and `blob:` never leave it. */
+export const requestsOf = (page: Page): readonly string[] => (requests.get(page) ?? []).filter((url) => !/^(data|blob):/.test(url));
+
+function watchRequests(page: Page): void {
+  const seen: string[] = [];
+  requests.set(page, seen);
+  page.on('request', (request) => seen.push(request.url()));
+  page.on('workercreated', ({ client }) => {
+    client.on('Network.requestWillBeSent', ({ request }) => seen.push(request.url));
+    client.send('Network.enable').catch(() => undefined); // The worker may have ended already.
+  });
+}
+
 /** Opens a page of the test server in the shared browser. Errors of the page make later calls fail, with their text. */
 export async function openPage(path: string): Promise<Page> {
   const browser = await puppeteer.connect({ browserWSEndpoint: inject('browserEndpoint'), protocolTimeout: 600_000 });
   const page = await browser.newPage();
+  watchRequests(page);
   page.on('pageerror', (error) => console.error(`page error: ${String(error)}`));
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warn') console.error(`page: ${message.text()}`);

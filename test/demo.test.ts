@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openPage } from './browser.js';
+import { openPage, requestsOf } from './browser.js';
 
 const errors: string[] = [];
 let page: Page;
@@ -63,4 +63,9 @@ test('the page fits a phone and a desktop', async () => {
   }
 });
 
-test('no page error came up', () => expect(errors).toEqual([]));
+test('nothing was asked of another server, and no page error came up', () => {
+  const { origin } = new URL(page.url());
+  expect(requestsOf(page).length).toBeGreaterThan(20);
+  expect(requestsOf(page).filter((url) => new URL(url).origin !== origin)).toEqual([]);
+  expect(errors).toEqual([]);
+});

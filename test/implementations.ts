@@ -4,7 +4,7 @@ import { delimiter, dirname, join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import puppeteer, { type Page } from 'puppeteer';
+import puppeteer, { type Browser, type Page } from 'puppeteer';
 import { build } from 'vite';
 import { inject } from 'vitest';
 import { openPage } from './browser.js';
@@ -41,14 +41,7 @@ export const implementations = {
   },
 
   async Firefox() {
-    const executablePath = process.env['SEPCONV_FIREFOX'] ?? onPath('firefox-esr', 'firefox')
-      ?? firstOf(['/Applications/Firefox.app/Contents/MacOS/firefox', 'C:\\Program Files\\Mozilla Firefox\\firefox.exe']);
-    if (!executablePath) throw new Missing('no Firefox is installed: apt-get install firefox-esr mesa-vulkan-drivers, or set SEPCONV_FIREFOX');
-    const browser = await puppeteer.launch({
-      browser: 'firefox', executablePath, headless: true, protocolTimeout: 600_000,
-      extraPrefsFirefox: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
-      env: { ...process.env, ...driver(LAVAPIPE) },
-    });
+    const browser = await launchFirefox();
     const page = await browser.newPage();
     await page.goto(`${inject('origin')}/test/page.html`);
     return onPage(await browser.version(), page, () => browser.close());
@@ -64,6 +57,18 @@ export const implementations = {
     return inProcess(`Node ${process.versions.node}, webgpu ${versionOf('webgpu')}`, process.execPath, [], driver(SWIFTSHADER));
   },
 } satisfies Record<string, () => Promise<Implementation>>;
+
+/** @throws Missing */
+export async function launchFirefox(): Promise<Browser> {
+  const executablePath = process.env['SEPCONV_FIREFOX'] ?? onPath('firefox-esr', 'firefox')
+    ?? firstOf(['/Applications/Firefox.app/Contents/MacOS/firefox', 'C:\\Program Files\\Mozilla Firefox\\firefox.exe']);
+  if (!executablePath) throw new Missing('no Firefox is installed: apt-get install firefox-esr mesa-vulkan-drivers, or set SEPCONV_FIREFOX');
+  return puppeteer.launch({
+    browser: 'firefox', executablePath, headless: true, protocolTimeout: 600_000,
+    extraPrefsFirefox: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
+    env: { ...process.env, ...driver(LAVAPIPE) },
+  });
+}
 
 async function onPage(name: string, page: Page, close: () => Promise<void>): Promise<Implementation> {
   if (!(await page.evaluate(async () => Boolean(await (navigator.gpu as GPU | undefined)?.requestAdapter())))) {

@@ -9,18 +9,21 @@ import { storageScenarios } from './storage-scenarios.js';
 
 /** The public API as an app uses it, in a real browser. Each scenario throws when something is wrong. */
 
-const STORAGE = 0x80 | 0x8 | 0x4; // GPUBufferUsage.STORAGE | COPY_DST | COPY_SRC, which Node does not have.
+export const STORAGE = 0x80 | 0x8 | 0x4; // GPUBufferUsage.STORAGE | COPY_DST | COPY_SRC, which Node does not have.
 const POISON = 0x7fc0dead;
 
 let next = random(1);
-const tensor = (...shape: [number, number, number, number]): Tensor4D =>
+/** A random number in [0, 1). */
+export const draw = (): number => next();
+export const seedScenarios = (seed: number): void => void (next = random(seed));
+export const tensor = (...shape: [number, number, number, number]): Tensor4D =>
   ({ shape, data: randomData(shape.reduce((a, b) => a * b, 1), next) });
 
-function check(condition: boolean, message: string): asserts condition {
+export function check(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(message);
 }
 
-function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, what: string): void {
+export function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, what: string): void {
   check(String(actual.shape) === String(expected.shape), `${what}: shape ${String(actual.shape)}, not ${String(expected.shape)}`);
   for (const [i, value] of expected.data.entries()) {
     const error = Math.abs(actual.data[i]! - value);
@@ -30,7 +33,7 @@ function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, what: s
 
 type ErrorClass = new (message: string) => Error;
 
-async function checkThrows(work: () => unknown, type: ErrorClass, message: string): Promise<void> {
+export async function checkThrows(work: () => unknown, type: ErrorClass, message: string): Promise<void> {
   try {
     await work();
   } catch (error) {
@@ -43,15 +46,16 @@ async function checkThrows(work: () => unknown, type: ErrorClass, message: strin
 /** Validation errors that no error scope caught. */
 const uncaptured: string[] = [];
 
-async function borrowedDevice(): Promise<GPUDevice> {
+/** A device as an app has it, whose errors that no scope catches `checkUncaptured` tells. */
+export async function borrowedDevice(requiredLimits: Record<string, number> = {}): Promise<GPUDevice> {
   const adapter = await navigator.gpu.requestAdapter();
   check(adapter !== null, 'no adapter');
-  const device = await adapter.requestDevice();
+  const device = await adapter.requestDevice({ requiredLimits });
   device.addEventListener('uncapturederror', ({ error }) => uncaptured.push(error.message));
   return device;
 }
 
-function upload(device: GPUDevice, data: Float32Array, offset = 0, after = 0): GPUBuffer {
+export function upload(device: GPUDevice, data: Float32Array, offset = 0, after = 0): GPUBuffer {
   const words = new Uint32Array((offset + data.byteLength + after) / 4).fill(POISON);
   words.set(new Uint32Array(data.slice().buffer), offset / 4);
   const buffer = device.createBuffer({ size: words.byteLength, usage: STORAGE });
@@ -59,7 +63,7 @@ function upload(device: GPUDevice, data: Float32Array, offset = 0, after = 0): G
   return buffer;
 }
 
-async function download(device: GPUDevice, buffer: GPUBuffer): Promise<ArrayBuffer> {
+export async function download(device: GPUDevice, buffer: GPUBuffer): Promise<ArrayBuffer> {
   const readable = device.createBuffer({ size: buffer.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = device.createCommandEncoder();
   encoder.copyBufferToBuffer(buffer, 0, readable, 0, buffer.size);
@@ -79,7 +83,7 @@ function counted<T extends object>(target: T, ...methods: (keyof T & string)[]):
 }
 
 type Weights = 'depthwiseFilter' | 'pointwiseFilter' | 'depthwiseBias' | 'bias';
-const layer = (inputShape: Shape4D, M: number, O: number, more: Omit<Partial<ConvolutionDescriptor>, Weights> = {}) => ({
+export const layer = (inputShape: Shape4D, M: number, O: number, more: Omit<Partial<ConvolutionDescriptor>, Weights> = {}) => ({
   inputShape, padding: 'SAME', depthwiseFilter: tensor(3, 3, inputShape[3], M), pointwiseFilter: tensor(1, 1, inputShape[3] * M, O),
   ...more,
 }) satisfies ConvolutionDescriptor;
@@ -99,7 +103,7 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
   },
 
   async 'what prepare returns'() {
-    using manager = disposable(await PipelineManager.create());
+    using manager = await PipelineManager.create();
     for (const strategy of ['fused', 'two-pass'] as const) {
       const conv = await manager.prepare(layer([1, 8, 8, 8], 1, 16, { strides: 2, name: 'block2', strategy }));
       check(String(conv.outputShape) === '1,4,4,16' && conv.outputByteLength === 1024, `output ${String(conv.outputShape)}`);
@@ -239,7 +243,7 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     check(String(none.shape) === '0,5,5,8' && none.data.length === 0, `shape ${String(none.shape)}`);
     const rows = await separableConv2d(tensor(1, 2, 5, 4), d, p, { padding: [[0, 0], [0, 0]], manager: untouchable });
     check(String(rows.shape) === '1,0,3,8' && rows.data.length === 0, `shape ${String(rows.shape)}`);
-    using manager = disposable(await PipelineManager.create());
+    using manager = await PipelineManager.create();
     const conv = await manager.prepare({ inputShape: [0, 5, 5, 4], depthwiseFilter: d, pointwiseFilter: p, padding: 'SAME' });
     check(conv.outputByteLength === 0 && (await conv.run({ shape: [0, 5, 5, 4], data: new Float32Array(0) })).data.length === 0, 'prepared');
     const bias = randomData(8, next);
@@ -373,7 +377,7 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
   },
 
   async 'the largest error is at most 2e-6 of the largest value for K up to 1024'() {
-    using manager = disposable(await PipelineManager.create());
+    using manager = await PipelineManager.create();
     for (const [size, C, M, O] of [[14, 32, 1, 64], [9, 128, 1, 128], [7, 256, 1, 64], [5, 512, 1, 64], [4, 1024, 1, 64], [4, 256, 4, 1024]] as const) {
       for (const strategy of ['fused', 'two-pass'] as const) {
         const description = layer([1, size, size, C], M, O, { strategy, allowOverparameterized: true });
@@ -392,16 +396,16 @@ const options = ({ padding, strategy, allowOverparameterized }: ReturnType<typeo
   padding, ...(strategy && { strategy }), ...(allowOverparameterized && { allowOverparameterized }),
 });
 
-function disposable<T extends { destroy(): void }>(resource: T): T & Disposable {
-  return Object.assign(resource, { [Symbol.dispose]: () => resource.destroy() });
+export async function checkUncaptured(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 10)); // The news of errors may be under way.
+  check(uncaptured.length === 0, `uncaptured errors: ${uncaptured.splice(0).join('; ')}`);
 }
 
 /** Runs one scenario with fresh random values. */
 export async function runScenario(name: string, seed: number): Promise<void> {
-  next = random(seed);
+  seedScenarios(seed);
   await { ...scenarios, ...storageScenarios(seed) }[name]!();
-  await new Promise((resolve) => setTimeout(resolve, 10)); // The news of errors may be under way.
-  check(uncaptured.length === 0, `uncaptured errors: ${uncaptured.splice(0).join('; ')}`);
+  await checkUncaptured();
 }
 
 export const scenarioNames = [...Object.keys(scenarios), ...Object.keys(storageScenarios(0))];

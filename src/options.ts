@@ -1,0 +1,80 @@
+import { show, ValueError } from './errors.js';
+import { operation, type Tensor4D } from './geometry.js';
+
+/** Arrays longer than any rule allows are cut there: what is left still breaks the rule, and fits a message. */
+const LONGEST = 8;
+
+const asIs = (value: unknown): unknown => value;
+
+/** A plain copy of an array of numbers, or of pairs. */
+function copyArray(value: unknown, depth = 2): unknown {
+  if (!Array.isArray(value) || depth === 0) return value;
+  return Array.from({ length: Math.min(value.length, LONGEST) }, (_, index) => copyArray(value[index], depth - 1));
+}
+
+/** A plain copy of a tensor or an activation; its data or buffer stays the same object. */
+function copyRecord(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || Array.isArray(value)) return copyArray(value);
+  const record = emptyRecord();
+  for (const field of ['shape', 'data', 'buffer', 'offset', 'leakyRelu']) {
+    const content = copyArray(given(value, field));
+    if (content !== undefined) record[field] = content;
+  }
+  return record;
+}
+
+/** How each option is read, those of the one call first. */
+const OPTIONS: Readonly<Record<string, (value: unknown) => unknown>> = {
+  strides: copyArray, padding: copyArray, rate: copyArray, name: asIs, depthwiseBias: copyRecord, depthwiseActivation: copyRecord,
+  bias: copyRecord, activation: copyRecord, allowOverparameterized: asIs, strategy: asIs, dtype: asIs, manager: asIs,
+  inputShape: copyArray, depthwiseFilter: copyRecord, pointwiseFilter: copyRecord,
+};
+
+/** Without a prototype, so that nothing is found on it that was not put there. */
+const emptyRecord = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;
+
+/** A property of a caller's object, own or of its class. What other scripts put on `Object.prototype` is nobody's argument. */
+export function given(object: object, name: string): unknown {
+  if (!(name in Object.prototype)) return Reflect.get(object, name);
+  let holder: object | null = object;
+  while (holder !== null && holder !== Object.prototype && !Object.hasOwn(holder, name)) holder = Object.getPrototypeOf(holder) as object | null;
+  return holder === null || holder === Object.prototype ? undefined : Reflect.get(object, name);
+}
+
+/**
+ * A plain record of the caller's options, each of which is read once: what is checked is what is used, whatever getters and
+ * proxies answer the next time.
+ * @throws ValueError unless options are an object without misspelt names
+ */
+export function readOptions<T extends object>(options: T): T {
+  if (typeof options !== 'object' || options === null) {
+    throw new ValueError(`${operation()}: options must be an object with at least padding, got ${show(options)}`);
+  }
+  const record = reading(`${operation()}: options`, () => {
+    const unknown = Object.keys(options).find((option) => !Object.hasOwn(OPTIONS, option));
+    if (unknown !== undefined) {
+      throw new ValueError(`${operation()}: options must be among ${Object.keys(OPTIONS).slice(0, 12).join(', ')}, got ${show(unknown)}`);
+    }
+    const read = emptyRecord();
+    for (const [option, copy] of Object.entries(OPTIONS)) {
+      const value = copy(given(options, option));
+      if (value !== undefined) read[option] = value;
+    }
+    return read;
+  });
+  if (record['name'] !== undefined && typeof record['name'] !== 'string') {
+    throw new ValueError(`${operation()}: name must be a string, got ${show(record['name'])}`);
+  }
+  return record as T;
+}
+
+/** The same of a tensor. @throws ValueError */
+export const readTensor = (where: string, tensor: Tensor4D): Tensor4D => reading(where, () => copyRecord(tensor) as Tensor4D);
+
+function reading<T>(where: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof ValueError ? error : new ValueError(`${where} must be readable, got ${show(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,57 @@
+/** Watches the real WebGPU calls of a page, so that a test can count them or make one of them fail. */
+
+export interface Call {
+  readonly target: object;
+  readonly method: string;
+  readonly args: readonly unknown[];
+  /** Makes the real call. */
+  readonly proceed: () => unknown;
+}
+
+const interfaces = () => [GPUAdapter, GPUDevice, GPUQueue, GPUBuffer, GPUShaderModule, GPUCommandEncoder, GPUComputePassEncoder];
+
+/** Sends every call of a WebGPU method through `hook`, whose result the caller gets, until disposed. */
+export function intercept(hook: (call: Call) => unknown): Disposable {
+  const restore: (() => void)[] = [];
+  for (const { prototype } of interfaces()) {
+    for (const [method, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+      if (method === 'constructor' || typeof descriptor.value !== 'function') continue;
+      const original = descriptor.value as (...args: unknown[]) => unknown;
+      Object.defineProperty(prototype, method, {
+        ...descriptor,
+        value(this: object, ...args: unknown[]) {
+          return hook({ target: this, method, args, proceed: () => original.apply(this, args) });
+        },
+      });
+      restore.push(() => Object.defineProperty(prototype, method, descriptor));
+    }
+  }
+  return { [Symbol.dispose]: () => restore.forEach((undo) => undo()) };
+}
+
+/** Keeps account of the buffers that are made and not destroyed, by the calls that it is shown. */
+export class LiveBuffers {
+  readonly #live = new Set<object>();
+  #bytes = 0;
+
+  see(method: string, target: object, result: unknown): void {
+    if (method === 'createBuffer' && result instanceof GPUBuffer) {
+      this.#live.add(result);
+      this.#bytes += result.size;
+    } else if (method === 'destroy' && target instanceof GPUBuffer && this.#live.delete(target)) {
+      this.#bytes -= target.size;
+    }
+  }
+
+  get count(): number {
+    return this.#live.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  labels(): string {
+    return [...this.#live].map((buffer) => (buffer as GPUBuffer).label).join(', ');
+  }
+}
