@@ -1,11 +1,11 @@
-import { activations, type ResolvedActivation } from './activation.js';
+import { activations, derivatives, derivesFromResult, type ResolvedActivation } from './activation.js';
 import {
-  checkData, checkOptions, checkTensor, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
-  resolveGeometry, type Tensor4D,
+  checkData, checkOptions, checkTensor, checkTensorOf, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
+  resolveGeometry, type SeparableConv2dGradients, type Tensor4D, withoutActivations,
 } from './geometry.js';
 
 export { ValueError } from './errors.js';
-export type { ConvolutionOptions, Tensor4D } from './geometry.js';
+export type { ConvolutionOptions, SeparableConv2dGradients, Tensor4D } from './geometry.js';
 
 export interface ReferenceOptions extends ConvolutionOptions {
   /** `[C*M]`, added before `depthwiseActivation`. */
@@ -22,6 +22,44 @@ export interface ReferenceOptions extends ConvolutionOptions {
 export function separableConv2dReference(
   input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions,
 ): Tensor4D {
+  const geometry = check(input, depthwiseFilter, pointwiseFilter, options);
+  const intermediate = depthwise(geometry, input.data, depthwiseFilter.data, options.depthwiseBias);
+  const output = pointwise(geometry, intermediate, pointwiseFilter.data, options.bias);
+  return { shape: outputShape(geometry), data: Float32Array.from(output) };
+}
+
+/**
+ * The gradients of a loss with respect to every argument of `separableConv2dReference`, from its gradient with respect to
+ * the output, `[N, OH, OW, O]`; on the CPU, summed in float64.
+ * @throws ValueError for what TensorFlow refuses, and unless `outputGradient` has the output's shape
+ */
+export function separableConv2dGradientsReference(
+  outputGradient: Tensor4D, input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions,
+): SeparableConv2dGradients {
+  const geometry = check(input, depthwiseFilter, pointwiseFilter, options);
+  const { depthwiseBias, bias, name } = options;
+  checkTensorOf(`${operation(name)}: outputGradient`, outputShape(geometry), outputGradient);
+  const { depthwiseActivation, activation } = geometry;
+  const forward = (pass: Geometry) => depthwise(pass, input.data, depthwiseFilter.data, depthwiseBias);
+  const intermediate = forward(geometry);
+  const between = derivesFromResult(depthwiseActivation) ? intermediate : forward(withoutActivations(geometry));
+  const output = pointwise(derivesFromResult(activation) ? geometry : withoutActivations(geometry), intermediate, pointwiseFilter.data, bias);
+
+  const scaled = activationGradient(activation, outputGradient.data, output);
+  const product = pointwiseInputGradient(geometry, scaled, pointwiseFilter.data);
+  const intermediateGradient = activationGradient(depthwiseActivation, product, between);
+  const { K, O } = geometry;
+  const tensor = ({ shape }: Tensor4D, data: Float64Array): Tensor4D => ({ shape, data: Float32Array.from(data) });
+  return {
+    input: tensor(input, depthwiseInputGradient(geometry, intermediateGradient, depthwiseFilter.data)),
+    depthwiseFilter: tensor(depthwiseFilter, depthwiseFilterGradient(geometry, input.data, intermediateGradient)),
+    pointwiseFilter: tensor(pointwiseFilter, pointwiseFilterGradient(geometry, intermediate, scaled)),
+    ...(depthwiseBias && { depthwiseBias: Float32Array.from(channelSums(intermediateGradient, K)) }),
+    ...(bias && { bias: Float32Array.from(channelSums(scaled, O)) }),
+  };
+}
+
+function check(input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions): Geometry {
   checkOptions(options);
   const { depthwiseBias, bias, name } = options;
   for (const [argument, tensor] of Object.entries({ input, depthwiseFilter, pointwiseFilter })) {
@@ -30,13 +68,10 @@ export function separableConv2dReference(
   for (const [argument, data] of Object.entries({ depthwiseBias, bias })) {
     if (data !== undefined) checkData(`${operation(name)}: ${argument}`, [data.length], data);
   }
-  const geometry = resolveGeometry({
+  return resolveGeometry({
     input: input.shape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape,
     depthwiseBias: depthwiseBias && [depthwiseBias.length], bias: bias && [bias.length],
   }, options);
-  const intermediate = depthwise(geometry, input.data, depthwiseFilter.data, depthwiseBias);
-  const output = pointwise(geometry, intermediate, pointwiseFilter.data, bias);
-  return { shape: outputShape(geometry), data: Float32Array.from(output) };
 }
 
 /** The depthwise pass: `[N, H, W, C]` to `[N, OH, OW, C*M]`. Taps outside the input are skipped. Twin of depthwise.wgsl. */
@@ -84,6 +119,73 @@ export function pointwise(
     }
   }
   return output;
+}
+
+/** A gradient before an activation from that after it, and from the values that its derivative takes. Twin of activation-gradient.wgsl. */
+export function activationGradient(
+  { kind, alpha }: ResolvedActivation, gradient: ArrayLike<number>, values: ArrayLike<number>,
+): Float64Array {
+  const derivative: (x: number, alpha: number) => number = derivatives[kind];
+  return Float64Array.from(gradient, (value, i) => value * derivative(values[i]!, alpha));
+}
+
+/** `[N, OH, OW, O]` to `[N, OH, OW, C*M]`: the product with the transposed filter. */
+export function pointwiseInputGradient({ N, OH, OW, K, O }: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>): Float64Array {
+  const result = new Float64Array(N * OH * OW * K);
+  for (let pixel = 0; pixel < N * OH * OW; pixel++) {
+    for (let k = 0; k < K; k++) {
+      for (let o = 0; o < O; o++) result[pixel * K + k]! += gradient[pixel * O + o]! * filter[k * O + o]!;
+    }
+  }
+  return result;
+}
+
+/** `[C*M, O]`. Twin of pointwise-filter-gradient.wgsl with sum.wgsl. */
+export function pointwiseFilterGradient({ N, OH, OW, K, O }: Geometry, intermediate: ArrayLike<number>, gradient: ArrayLike<number>): Float64Array {
+  const result = new Float64Array(K * O);
+  for (let pixel = 0; pixel < N * OH * OW; pixel++) {
+    for (let k = 0; k < K; k++) {
+      for (let o = 0; o < O; o++) result[k * O + o]! += intermediate[pixel * K + k]! * gradient[pixel * O + o]!;
+    }
+  }
+  return result;
+}
+
+/** `[N, OH, OW, C*M]` to `[N, H, W, C]`. Twin of depthwise-input-gradient.wgsl. */
+export function depthwiseInputGradient(geometry: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>): Float64Array {
+  const { N, H, W, C } = geometry;
+  const result = new Float64Array(N * H * W * C);
+  eachTap(geometry, (output, tap, input) => (result[input]! += gradient[output]! * filter[tap]!));
+  return result;
+}
+
+/** `[KH, KW, C, M]`. Twin of depthwise-filter-gradient.wgsl with sum.wgsl. */
+export function depthwiseFilterGradient(geometry: Geometry, input: ArrayLike<number>, gradient: ArrayLike<number>): Float64Array {
+  const { KH, KW, K } = geometry;
+  const result = new Float64Array(KH * KW * K);
+  eachTap(geometry, (output, tap, at) => (result[tap]! += gradient[output]! * input[at]!));
+  return result;
+}
+
+/** Sums over all pixels. Twin of sum.wgsl. */
+export function channelSums(values: ArrayLike<number>, channels: number): Float64Array {
+  const result = new Float64Array(channels);
+  for (let i = 0; i < values.length; i++) result[i % channels]! += values[i]!;
+  return result;
+}
+
+/** Visits every multiplication of the depthwise pass: the indices of its output, filter and input. */
+function eachTap(geometry: Geometry, visit: (output: number, tap: number, input: number) => void): void {
+  const { N, H, W, C, KH, KW, M, K, OH, OW, SH, SW, RH, RW, padTop, padLeft } = geometry;
+  for (let pixel = 0; pixel < N * OH * OW; pixel++) {
+    const [n, oy, ox] = [Math.floor(pixel / OW / OH), Math.floor(pixel / OW) % OH, pixel % OW];
+    for (let tap = 0; tap < KH * KW; tap++) {
+      const y = oy * SH + Math.floor(tap / KW) * RH - padTop;
+      const x = ox * SW + (tap % KW) * RW - padLeft;
+      if (y < 0 || y >= H || x < 0 || x >= W) continue;
+      for (let k = 0; k < K; k++) visit(pixel * K + k, tap * K + k, ((n * H + y) * W + x) * C + Math.floor(k / M));
+    }
+  }
 }
 
 const activation = ({ kind, alpha }: ResolvedActivation) => (x: number): number => activations[kind](x, alpha);
