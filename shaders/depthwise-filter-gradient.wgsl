@@ -29,14 +29,13 @@ struct Params {
   KH: i32, KW: i32, M: i32, K: i32,
   OH: i32, OW: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
-  STRIDE: i32,             // channels from one pixel of the gradient to the next
   SPLITS: i32,
   PER_SPLIT: i32,          // tiles of one split
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> input: array<Input>;           // [N, H, W, C]
-@group(0) @binding(2) var<storage, read> gradient: array<Lanes>;        // [N, OH, OW, STRIDE]
+@group(0) @binding(2) var<storage, read> gradient: array<Lanes>;        // [N, OH, OW, K]
 @group(0) @binding(3) var<storage, read_write> output: array<Lanes>;    // [SPLITS, KH, KW, K]
 
 @compute @workgroup_size(WORKGROUP)
@@ -85,7 +84,7 @@ fn main(
       let row = (n * p.OH + min(y, p.OH - 1)) * p.OW;
       for (var s = 0; s < TILE_W; s++) { // unroll
         let x = ox + s * p.RW;
-        let value = gradient[(row + min(x, p.OW - 1)) * (p.STRIDE / LANES) + k];
+        let value = gradient[(row + min(x, p.OW - 1)) * packs + k];
         let g = select(Lanes(0.0), value, (y < p.OH) & (x < p.OW));
         for (var i = 0; i < TAPS_H; i++) { // unroll
           for (var j = 0; j < TAPS_W; j++) { // unroll

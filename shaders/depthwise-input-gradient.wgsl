@@ -32,11 +32,10 @@ struct Params {
   KH: i32, KW: i32, M: i32, K: i32,
   OH: i32, OW: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
-  STRIDE: i32,             // channels from one pixel of the gradient to the next
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> gradient: array<Lanes>;        // [N, OH, OW, STRIDE]
+@group(0) @binding(1) var<storage, read> gradient: array<Lanes>;        // [N, OH, OW, K]
 @group(0) @binding(2) var<storage, read> weights: array<Lanes>;         // [KH, KW, C, M]
 @group(0) @binding(3) var<storage, read_write> output: array<Output>;   // [N, H, W, C]
 
@@ -81,7 +80,7 @@ fn main(
           let row = (n * p.OH + clamp(oy, 0, p.OH - 1)) * p.OW;
           for (var u = 0; u < SPAN_W; u++) { // unroll
             let ox = qx + (u - TAPS_W + 1 - tapX) * p.RW;
-            let value = gradient[(row + clamp(ox, 0, p.OW - 1)) * (p.STRIDE / LANES) + k];
+            let value = gradient[(row + clamp(ox, 0, p.OW - 1)) * filterPacks + k];
             window[v][u] = select(Lanes(0.0), value, (u32(oy) < u32(p.OH)) & (u32(ox) < u32(p.OW)));
           }
         }

@@ -14,6 +14,7 @@ const STEP = 4;            // pixels taken at once
 
 struct Params {
   PIXELS: i32,             // N * OH * OW
+  K: i32,
   K_STRIDE: i32,           // K rounded up to a multiple of 4
   O_STRIDE: i32,           // O rounded up to a multiple of 4
   SPLITS: i32,
@@ -23,7 +24,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4f>;           // [PIXELS, K_STRIDE]
 @group(0) @binding(2) var<storage, read> gradient: array<vec4f>;        // [PIXELS, O_STRIDE]
-@group(0) @binding(3) var<storage, read_write> output: array<vec4f>;    // [SPLITS, K_STRIDE, O_STRIDE]
+@group(0) @binding(3) var<storage, read_write> output: array<vec4f>;    // [SPLITS, K, O_STRIDE]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -75,10 +76,10 @@ fn main(
   }
   for (var r = 0; r < ROWS; r++) { // unroll
     for (var j = 0; j < COLUMNS; j++) { // unroll
-      if ((firstRow + r < rowPacks) & (firstColumn + j < columnPacks)) {
-        let start = (split * p.K_STRIDE + (firstRow + r) * 4) * columnPacks + firstColumn + j;
-        for (var i = 0; i < STEP; i++) { // unroll
-          output[start + i * columnPacks] = sum[r][j][i];
+      for (var i = 0; i < STEP; i++) { // unroll
+        let k = (firstRow + r) * 4 + i;
+        if ((k < p.K) & (firstColumn + j < columnPacks)) {
+          output[(split * p.K + k) * columnPacks + firstColumn + j] = sum[r][j][i];
         }
       }
     }

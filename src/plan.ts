@@ -1,13 +1,13 @@
 import { UnsupportedError } from './errors.js';
 import { elements, type Geometry, operation, outputShape } from './geometry.js';
-import { type Operand, type Variant, uniformData, variant } from './kernels.js';
+import { type KernelName, type Operand, type Variant, uniformData, variant } from './kernels.js';
 import { chooseStrategy, type DeviceProfile, type PresetName, presetsFor, presetWithin } from './presets.js';
 import { channelStride, type Tile } from './tiles.js';
 
 /** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
 export type Strategy = 'auto' | 'fused' | 'two-pass';
 
-export interface Dispatch extends Variant {
+export interface Dispatch<Name extends string = KernelName> extends Variant<Name> {
   readonly uniforms: ArrayBuffer;
   readonly grid: readonly [x: number, y: number];
 }
@@ -58,11 +58,11 @@ export function candidates(geometry: Geometry, profile: DeviceProfile, wanted: S
   return presetsFor(geometry, profile).flatMap((preset) => strategies.map((strategy) => ({ strategy, preset })));
 }
 
-const bindingLimit = ({ limits }: DeviceProfile): number =>
+export const bindingLimit = ({ limits }: DeviceProfile): number =>
   Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 33 - 16);
 
 /** Spreads workgroups over two dimensions where one does not hold them; kernels flatten the index again. */
-function grid(workgroups: number, { group }: Tile, profile: DeviceProfile, name?: string): readonly [number, number] {
+export function grid(workgroups: number, { group }: Pick<Tile, 'group'>, profile: DeviceProfile, name?: string): readonly [number, number] {
   const most = profile.limits.maxComputeWorkgroupsPerDimension;
   const y = Math.ceil(workgroups / most);
   const x = Math.ceil(workgroups / y);

@@ -3,11 +3,13 @@ import { kernels, type Operand } from '../src/kernels.js';
 import { PipelineManager } from '../src/manager.js';
 import { PipelineCache } from '../src/pipelines.js';
 import { type Plan, plan } from '../src/plan.js';
-import type { DeviceProfile, PresetName } from '../src/presets.js';
+import type { AdapterKind, DeviceProfile, PresetName } from '../src/presets.js';
 import {
   type Case, expectedDepthwise, expectedPointwise, expectedSeparable, isTranscendental, type Problem, problem,
 } from './cases.js';
 import { type Comparison, compare } from './compare.js';
+import { checkGradientSteps } from './gradient-checks.js';
+import { GUARD_BYTES, POISON } from './guard.js';
 import { runScenario } from './scenarios.js';
 
 /** Runs in a real browser: what the tests in Node ask of the GPU, many cases a call. */
@@ -20,10 +22,6 @@ export interface Report extends Partial<Comparison> {
 interface Target { readonly buffer: GPUBuffer; readonly offset: number; readonly byteLength: number }
 interface Job { readonly title: string; readonly problem: Problem; readonly plan: Plan; readonly written: Map<Operand, Target> }
 
-const GUARD_BYTES = 256;
-/** A NaN that no arithmetic makes: what is poisoned before a run and must be overwritten, or must not. */
-const POISON = 0x7fc0dead;
-
 const manager = await PipelineManager.create();
 const { device } = manager;
 const pipelines = new PipelineCache(device);
@@ -34,11 +32,7 @@ device.addEventListener('uncapturederror', ({ error }) => uncaptured.push(error.
 export async function checkKernels(
   cases: readonly Case[], presets: readonly PresetName[], seed: number, limits: Partial<GPUSupportedLimits> = {},
 ): Promise<Report[]> {
-  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = device.limits;
-  const profile: DeviceProfile = {
-    kind: 'software', subgroups: true,
-    limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, ...limits },
-  };
+  const profile = profileWith(limits);
   const reports: Report[] = [];
   for (let start = 0; start < cases.length; start += 50) {
     const jobs = await Promise.all(cases.slice(start, start + 50).flatMap((one, index) => {
@@ -51,6 +45,25 @@ export async function checkKernels(
       }));
     }));
     reports.push(...(await runJobs(jobs)));
+  }
+  return [...reports, ...uncaptured.splice(0).map((failure) => ({ title: 'uncaptured GPU error', failure }))];
+}
+
+function profileWith(limits: Partial<GPUSupportedLimits>, kind: AdapterKind = 'software'): DeviceProfile {
+  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = device.limits;
+  return {
+    kind, subgroups: true,
+    limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, ...limits },
+  };
+}
+
+/** Runs all steps of each case's backward pass, and compares every one with its reference. */
+export async function checkGradients(
+  cases: readonly Case[], presets: readonly PresetName[], seed: number, limits: Partial<GPUSupportedLimits> = {}, kind: AdapterKind = 'software',
+): Promise<Report[]> {
+  const reports: Report[] = [];
+  for (let start = 0; start < cases.length; start += 50) {
+    reports.push(...(await checkGradientSteps(device, pipelines, profileWith(limits, kind), cases.slice(start, start + 50), presets, seed + start)));
   }
   return [...reports, ...uncaptured.splice(0).map((failure) => ({ title: 'uncaptured GPU error', failure }))];
 }
@@ -157,6 +170,6 @@ function compareStages({ title, problem: data, plan: { byteLengths } }: Job, res
 }
 
 declare global {
-  interface Window { tests: { checkKernels: typeof checkKernels; runScenario: typeof runScenario } }
+  interface Window { tests: { checkKernels: typeof checkKernels; checkGradients: typeof checkGradients; runScenario: typeof runScenario } }
 }
-window.tests = { checkKernels, runScenario };
+window.tests = { checkKernels, checkGradients, runScenario };
