@@ -19,8 +19,8 @@ export interface Shared {
   readonly checkUsable: (where: string) => void;
   /** The error to throw for one that the loss of the device may have caused. */
   readonly explain: (where: string, error: unknown) => Promise<unknown>;
-  /** Called once when a convolution is destroyed. */
-  readonly forget: (convolution: Convolution) => void;
+  /** Called once when a convolution, or what computes its gradients, is destroyed. */
+  readonly forget: (prepared: { destroy(): void }) => void;
 }
 
 /** Where `encode` reads and writes: whole buffers, or ranges of them. */
@@ -31,7 +31,7 @@ export interface EncodeTargets {
   readonly output: GPUBuffer | GPUBufferBinding;
 }
 
-type Binding = Required<GPUBufferBinding>;
+export type Binding = Required<GPUBufferBinding>;
 type Operands = Readonly<Record<Operand, Binding>>;
 
 const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
@@ -264,7 +264,7 @@ export class Convolution {
 }
 
 /** Checks a caller's buffer or range. @throws ValueError */
-function resolveBinding(
+export function resolveBinding(
   device: GPUDevice, where: string, target: GPUBuffer | GPUBufferBinding | undefined, byteLength: number,
 ): Binding {
   const { buffer, offset = 0, size } = target && 'buffer' in target ? target : { buffer: target, offset: 0, size: target?.size };

@@ -44,8 +44,8 @@ export interface GradientPlan {
   readonly byteLengths: Readonly<Record<Value, number>>;
 }
 
-/** The steps that compute what is wanted from what is given. */
-export function stepsFor(steps: readonly Step[], wanted: Iterable<Value>, given: ReadonlySet<Value>): readonly Step[] {
+/** The steps that compute what is wanted, but not what is given. */
+export function stepsFor<T extends Step>(steps: readonly T[], wanted: Iterable<Value>, given: ReadonlyMap<Value, unknown>): readonly T[] {
   const needed = new Set(wanted);
   return steps.toReversed().filter(({ reads, writes }) => {
     if (!needed.has(writes) || given.has(writes)) return false;
@@ -157,7 +157,7 @@ export function planGradients(
 
   const counts: Record<Value, number> = {
     ...sizes, outputGradient: pixels * O, input: N * H * W * C, intermediate: pixels * channelStride(geometry), output: pixels * O,
-    depthwiseFilter: KH * KW * C * M, depthwiseBias: K, pointwiseFilter: K * O, bias: O, zeros: K,
+    depthwiseFilter: KH * KW * C * M, depthwiseBias: K, pointwiseFilter: K * O, bias: O, zeros: Math.ceil(K / 4) * 4,
     depthwiseSum: pixels * channelStride(geometry), outputSum: pixels * O, scaledGradient: pixels * outputStride(geometry),
     transposedFilter: K * O, product: pixels * K, intermediateGradient: pixels * K,
     biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, ...extents,

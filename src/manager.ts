@@ -4,6 +4,7 @@ import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type Warm
 import { adapterKindOf, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError, show, ValueError } from './errors.js';
 import { operation } from './geometry.js';
+import { type Gradients, prepareGradients } from './gradients.js';
 import type { Variant } from './kernels.js';
 import { PipelineCache } from './pipelines.js';
 import { plan } from './plan.js';
@@ -36,7 +37,7 @@ export class PipelineManager {
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly #shared: Shared;
   readonly #tuning: Tuning;
-  readonly #convolutions = new Set<Convolution>();
+  readonly #prepared = new Set<{ destroy(): void }>();
   readonly #ownsDevice: boolean;
   #loss: GPUDeviceLostInfo | undefined;
   #destroyed = false;
@@ -66,7 +67,7 @@ export class PipelineManager {
       scratch: new Scratch(device),
       checkUsable: (where) => this.#checkUsable(where),
       explain: (where, error) => this.#explain(where, error),
-      forget: (convolution) => this.#convolutions.delete(convolution),
+      forget: (prepared) => this.#prepared.delete(prepared),
     };
     this.#tuning = new Tuning(device, this.#shared.profile, tuning);
   }
@@ -81,10 +82,16 @@ export class PipelineManager {
     const choice = await this.#tuning.choose(geometry, descriptor.strategy ?? 'auto', (candidate) =>
       prepareConvolution(this.#shared, descriptor, candidate));
     const convolution = await prepareConvolution(this.#shared, descriptor, choice);
-    this.#convolutions.add(convolution);
-    if (this.#destroyed) convolution.destroy();
-    this.#checkUsable(operation(descriptor.name));
-    return convolution;
+    return this.#keep(convolution, descriptor);
+  }
+
+  /**
+   * Compiles what the gradients of one convolution need, and uploads its weights. The descriptor is the convolution's;
+   * `strategy` makes no difference.
+   * @throws ValueError, UnsupportedError, DeviceLostError
+   */
+  async prepareGradients(descriptor: ConvolutionDescriptor): Promise<Gradients> {
+    return this.#keep(await prepareGradients(this.#shared, descriptor), descriptor);
   }
 
   /**
@@ -120,9 +127,16 @@ export class PipelineManager {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    for (const convolution of this.#convolutions) convolution.destroy();
+    for (const prepared of this.#prepared) prepared.destroy();
     this.#shared.buffers.destroy();
     if (this.#ownsDevice) this.device.destroy();
+  }
+
+  #keep<T extends { destroy(): void }>(prepared: T, { name }: ConvolutionDescriptor): T {
+    this.#prepared.add(prepared);
+    if (this.#destroyed) prepared.destroy();
+    this.#checkUsable(operation(name));
+    return prepared;
   }
 
   #checkUsable(where: string): void {

@@ -1,5 +1,7 @@
 import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './descriptor.js';
-import { checkOptions, checkTensor, type ConvolutionOptions, elements, operation, outputShape, type Tensor4D } from './geometry.js';
+import {
+  checkOptions, checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type SeparableConv2dGradients, type Tensor4D,
+} from './geometry.js';
 import { PipelineManager } from './manager.js';
 
 export interface SeparableConv2dOptions
@@ -46,5 +48,27 @@ export async function separableConv2d(
     return await convolution.run(input);
   } finally {
     convolution.destroy();
+  }
+}
+
+/**
+ * The gradients of a loss with respect to every argument of `separableConv2d`, from its gradient with respect to the output,
+ * `[N, OH, OW, O]`: each of the shape of its argument, those of biases only where there are any. Tensors as for
+ * `separableConv2d`; a GPU tensor as a bias counts as one. For more than one step use `PipelineManager.prepareGradients`.
+ * @throws ValueError before any GPU call; UnsupportedError; DeviceLostError
+ */
+export async function separableConv2dGradients(
+  outputGradient: Tensor4D, input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
+): Promise<SeparableConv2dGradients> {
+  checkOptions(options);
+  const { manager, ...rest } = options;
+  checkTensor(`${operation(options.name)}: input`, input);
+  const descriptor = { ...rest, inputShape: input.shape, depthwiseFilter, pointwiseFilter };
+  checkTensorOf(`${operation(options.name)}: outputGradient`, outputShape(resolveDescriptor(descriptor)), outputGradient);
+  const gradients = await (manager ?? (await sharedManager())).prepareGradients(descriptor);
+  try {
+    return await gradients.run(outputGradient, input);
+  } finally {
+    gradients.destroy();
   }
 }
