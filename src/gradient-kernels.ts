@@ -2,6 +2,7 @@ import activationGradientSource from '../shaders/activation-gradient.wgsl?raw';
 import depthwiseFilterGradientSource from '../shaders/depthwise-filter-gradient.wgsl?raw';
 import depthwiseInputGradientSource from '../shaders/depthwise-input-gradient.wgsl?raw';
 import derivativesSource from '../shaders/derivatives.wgsl?raw';
+import pointwiseFilterGradientQuadSource from '../shaders/pointwise-filter-gradient-quad.wgsl?raw';
 import pointwiseFilterGradientSource from '../shaders/pointwise-filter-gradient.wgsl?raw';
 import sumSource from '../shaders/sum.wgsl?raw';
 import transposeSource from '../shaders/transpose.wgsl?raw';
@@ -9,11 +10,12 @@ import type { ResolvedActivation } from './activation.js';
 import type { Geometry } from './geometry.js';
 import { activationExpression, paramsData, type Variant } from './kernels.js';
 import { specialize } from './specialize.js';
-import { areaTile, channelLanes, channelStride, evenTile, lanesName, type Tile, transposedTile } from './tiles.js';
+import { areaTile, channelLanes, channelStride, evenTile, lanesName, QUAD, type Tile, transposedTile } from './tiles.js';
 
 /** The kernels of the backward pass that are not the forward pass's. */
 export type GradientKernelName =
-  | 'activation-gradient' | 'transpose' | 'sum' | 'pointwise-filter-gradient' | 'depthwise-filter-gradient' | 'depthwise-input-gradient';
+  | 'activation-gradient' | 'transpose' | 'sum' | 'pointwise-filter-gradient' | 'pointwise-filter-gradient-quad'
+  | 'depthwise-filter-gradient' | 'depthwise-input-gradient';
 
 interface GradientKernel {
   readonly source: string;
@@ -26,6 +28,7 @@ export const gradientKernels: Readonly<Record<GradientKernelName, GradientKernel
   'transpose': { source: transposeSource, operands: ['input', 'output'] },
   'sum': { source: sumSource, operands: ['terms', 'output'] },
   'pointwise-filter-gradient': { source: pointwiseFilterGradientSource, operands: ['input', 'gradient', 'output'] },
+  'pointwise-filter-gradient-quad': { source: pointwiseFilterGradientQuadSource, operands: ['input', 'gradient', 'output'] },
   'depthwise-filter-gradient': { source: depthwiseFilterGradientSource, operands: ['input', 'gradient', 'output'] },
   'depthwise-input-gradient': { source: depthwiseInputGradientSource, operands: ['gradient', 'weights', 'output'] },
 };
@@ -50,11 +53,13 @@ interface Specialization {
   readonly invocations: number;
 }
 
-function work(kernel: GradientKernelName, { group }: Tile, { suffix, values, params, invocations }: Specialization): Work {
+function work(kernel: GradientKernelName, tile: Tile, { suffix, values, params, invocations }: Specialization): Work {
   const { source } = gradientKernels[kernel];
+  const quad = kernel === 'pointwise-filter-gradient-quad';
+  const group = quad ? [QUAD, 1] as const : tile.group;
   const WORKGROUP = group[0] * group[1];
   return {
-    kernel, group, name: `f32-${kernel}-${suffix}w${WORKGROUP}`, source: specialize(source, { ...values, WORKGROUP }),
+    kernel, group, name: `f32-${kernel}-${suffix}w${WORKGROUP}`, source: specialize(source, quad ? values : { ...values, WORKGROUP }),
     uniforms: paramsData(kernel, source, params), workgroups: Math.ceil(invocations / WORKGROUP),
   };
 }
@@ -99,46 +104,45 @@ export function sum(terms: Terms, split: Split, tile: Tile): Work {
   });
 }
 
-/** Invocations of one part of the sum, and pixels to sum over. */
-export function pointwiseFilterGradientSize(g: Geometry, tile: Tile) {
-  const { ROWS, COLUMNS } = productTile(g, tile);
-  return {
-    invocations: Math.ceil(channelStride(g) / 4 / ROWS) * Math.ceil(outputStride(g) / 4 / COLUMNS), terms: g.N * g.OH * g.OW,
-  };
-}
-
-export function pointwiseFilterGradient(g: Geometry, split: Split, tile: Tile): Work {
-  const values = productTile(g, tile);
-  const { invocations, terms: PIXELS } = pointwiseFilterGradientSize(g, tile);
-  return work('pointwise-filter-gradient', tile, {
-    suffix: `_${values.ROWS * 4}x${values.COLUMNS * 4}`,
+export function pointwiseFilterGradient(kernel: ProductKernelName, g: Geometry, split: Split, tile: Tile): Work {
+  const { lanes, invocations, values } = productTile(kernel, g, tile);
+  return work(kernel, tile, {
+    suffix: `_${values.ROWS * lanes * 4}x${values.COLUMNS * lanes * 4}`,
     values,
-    params: { ...split, PIXELS, K: g.K, K_STRIDE: channelStride(g), O_STRIDE: outputStride(g) },
+    params: { ...split, PIXELS: g.N * g.OH * g.OW, K: g.K, K_STRIDE: channelStride(g), O_STRIDE: outputStride(g) },
     invocations: invocations * split.SPLITS,
   });
 }
 
-function productTile(g: Geometry, { rows = 4, columns = 4 }: Tile) {
-  return { ROWS: evenTile(channelStride(g) / 4, rows / 4), COLUMNS: evenTile(outputStride(g) / 4, columns / 4) };
+export type ProductKernelName = 'pointwise-filter-gradient' | 'pointwise-filter-gradient-quad';
+
+/** The tile of one invocation, or of the lanes of a quad, and how many invocations one part of the sum takes. */
+export function productTile(kernel: ProductKernelName, g: Geometry, { rows = 4, columns = 4 }: Tile) {
+  const lanes = kernel === 'pointwise-filter-gradient-quad' ? QUAD : 1;
+  const packs = (stride: number) => Math.ceil(stride / 4 / lanes);
+  const [down, across] = [packs(channelStride(g)), packs(outputStride(g))];
+  const values = { ROWS: evenTile(down, rows / 4 / lanes), COLUMNS: evenTile(across, columns / 4 / lanes) };
+  return { lanes, values, invocations: Math.ceil(down / values.ROWS) * Math.ceil(across / values.COLUMNS) * lanes };
 }
 
 /** Channels from one pixel to the next of a gradient that pointwise kernels read. */
 export const outputStride = ({ O }: Geometry): number => Math.ceil(O / 4) * 4;
 
-/** Invocations of one part of the sum, and tiles of outputs to sum over. */
-export function depthwiseFilterGradientSize(g: Geometry, tile: Tile) {
-  const { tiles, values: { TAPS_H, TAPS_W } } = areaTile('depthwise', g, tile);
-  return { invocations: (g.K / channelLanes(g).LANES) * (g.KH / TAPS_H) * (g.KW / TAPS_W), terms: tiles };
+/** The tile of `depthwiseFilterGradient`, and how many invocations one part of the sum takes. */
+export function filterTile(g: Geometry, tile: Tile) {
+  const area = areaTile('depthwise', g, tile);
+  const lanes = channelLanes(g);
+  const { TAPS_H, TAPS_W } = area.values;
+  return { ...area, lanes, invocations: (g.K / lanes.LANES) * (g.KH / TAPS_H) * (g.KW / TAPS_W) };
 }
 
 export function depthwiseFilterGradient(g: Geometry, split: Split, tile: Tile): Work {
-  const area = areaTile('depthwise', g, tile);
-  const lanes = channelLanes(g);
+  const { filter, tile: outputs, values, lanes, invocations } = filterTile(g, tile);
   return work('depthwise-filter-gradient', tile, {
-    suffix: `${area.filter}-${lanesName(lanes)}__${area.tile}`,
-    values: { ...lanes, ...area.values },
+    suffix: `${filter}-${lanesName(lanes)}__${outputs}`,
+    values: { ...lanes, ...values },
     params: { ...g, ...split },
-    invocations: depthwiseFilterGradientSize(g, tile).invocations * split.SPLITS,
+    invocations: invocations * split.SPLITS,
   });
 }
 
