@@ -20,6 +20,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/setup.ts',
+    server: { deps: { inline: [/@tensorflow/] } }, // Its bundle for Node lacks the gradients, and its modules Node cannot load.
     fileParallelism: false, // A software adapter takes all cores for itself.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.
     hookTimeout: 60_000,
