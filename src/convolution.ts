@@ -29,6 +29,11 @@ export interface EncodeTargets {
   readonly input: GPUBuffer | GPUBufferBinding;
   /** Dense float32 `[N, OH, OW, O]`, overwritten; usage STORAGE. */
   readonly output: GPUBuffer | GPUBufferBinding;
+  /**
+   * Where to leave the depthwise result for `Gradients.encode`, with strategy `'two-pass'` only: float32
+   * `[N, OH, OW, C*M]`, each pixel's channels filled up to a multiple of 4 with zeros; usage STORAGE.
+   */
+  readonly intermediate?: GPUBuffer | GPUBufferBinding;
 }
 
 export type Binding = Required<GPUBufferBinding>;
@@ -54,8 +59,7 @@ interface Parts {
 }
 
 interface BoundStages {
-  readonly input: Binding;
-  readonly output: Binding;
+  readonly targets: readonly Binding[];
   readonly groups: readonly GPUBindGroup[];
 }
 
@@ -159,7 +163,7 @@ export class Convolution {
    * allocates buffers or waits. The recorded work needs this convolution to stay undestroyed until it is submitted.
    * @throws ValueError for buffers that are too small, misaligned or of the wrong usage
    */
-  encode(pass: GPUComputePassEncoder, { input, output }: EncodeTargets): void {
+  encode(pass: GPUComputePassEncoder, { input, output, intermediate }: EncodeTargets): void {
     this.#checkUsable();
     if (this.#parts.stages.length === 0) return;
     const { device } = this.#shared;
@@ -172,7 +176,11 @@ export class Convolution {
       throw new ValueError(`${this.#op}: output must be another buffer than input for strategy 'fused', because WebGPU lets no `
         + "dispatch read and write one buffer, got the same (strategy 'two-pass' can share it)");
     }
-    const groups = this.#bind(from, to);
+    if (this.strategy === 'fused' && intermediate) {
+      throw new ValueError(`${this.#op}: intermediate must be absent for strategy 'fused', which never stores it, got a buffer`);
+    }
+    const between = intermediate && resolveBinding(device, `${this.#op}: intermediate`, intermediate, byteLengths.intermediate);
+    const groups = this.#bind(from, to, between);
     pass.pushDebugGroup(this.label);
     for (const [index, { pipeline, dispatch }] of this.#parts.stages.entries()) {
       pass.setPipeline(pipeline);
@@ -245,11 +253,12 @@ export class Convolution {
     this.#shared.checkUsable(this.#op);
   }
 
-  #bind(input: Binding, output: Binding): readonly GPUBindGroup[] {
-    const same = (a: Binding, b: Binding) => a.buffer === b.buffer && a.offset === b.offset;
-    const known = this.#recent.find((bound) => same(bound.input, input) && same(bound.output, output));
+  #bind(input: Binding, output: Binding, intermediate = this.#parts.bindings.intermediate): readonly GPUBindGroup[] {
+    const targets = [input, output, intermediate];
+    const known = this.#recent.find((bound) => bound.targets.every(({ buffer, offset }, index) =>
+      buffer === targets[index]!.buffer && offset === targets[index]!.offset));
     if (known) return known.groups;
-    const operands: Operands = { ...this.#parts.bindings, input, output };
+    const operands: Operands = { ...this.#parts.bindings, input, output, intermediate };
     const groups = this.#parts.stages.map(({ dispatch: { kernel, name }, uniforms }) => {
       const resources = [{ buffer: uniforms }, ...kernels[kernel].operands.map((operand) => operands[operand])];
       return this.#shared.device.createBindGroup({
@@ -258,7 +267,7 @@ export class Convolution {
         entries: resources.map((resource, binding) => ({ binding, resource })),
       });
     });
-    this.#recent = [{ input, output, groups }, ...this.#recent].slice(0, MOST_BOUND);
+    this.#recent = [{ targets, groups }, ...this.#recent].slice(0, MOST_BOUND);
     return groups;
   }
 }

@@ -3,14 +3,17 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPage } from './browser.js';
 import { type AdapterKind, type PresetName, presets } from '../src/presets.js';
 import { type Case, cases } from './cases.js';
+import { gradientScenarios } from './gradient-scenarios.js';
 import type { Report } from './page.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+const pageErrors: string[] = [];
 let page: Page;
 
 beforeAll(async () => {
   console.log(`gradient tests: seed ${seed}`);
   page = await openPage('/test/page.html');
+  page.on('pageerror', (error) => pageErrors.push(String(error)));
   await page.waitForFunction(() => 'tests' in window);
 });
 afterAll(() => page.close());
@@ -40,4 +43,11 @@ test.each(Object.keys(presets) as PresetName[])('the preset %s in full size', { 
   const batch = named(/^(large.*|rate_4_multiplier_3|padding_explicit|activation_silu_o7)$/);
   expect(batch.length).toBeGreaterThanOrEqual(6);
   expect(failures(await run(batch, [name], name.startsWith('gpu') ? 'gpu' : 'software', {}))).toEqual([]);
+});
+
+describe('the API', () => {
+  test.each(Object.keys(gradientScenarios))('%s', async (name) => {
+    await page.evaluate((n, s) => window.tests.runScenario(n, s), name, seed);
+    expect(pageErrors.splice(0)).toEqual([]);
+  });
 });

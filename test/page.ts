@@ -9,8 +9,9 @@ import {
 } from './cases.js';
 import { type Comparison, compare } from './compare.js';
 import { checkGradientSteps } from './gradient-checks.js';
+import { gradientScenarios } from './gradient-scenarios.js';
 import { GUARD_BYTES, POISON } from './guard.js';
-import { runScenario } from './scenarios.js';
+import { runScenario, scenarios } from './scenarios.js';
 
 /** Runs in a real browser: what the tests in Node ask of the GPU, many cases a call. */
 
@@ -170,6 +171,6 @@ function compareStages({ title, problem: data, plan: { byteLengths } }: Job, res
 }
 
 declare global {
-  interface Window { tests: { checkKernels: typeof checkKernels; checkGradients: typeof checkGradients; runScenario: typeof runScenario } }
+  interface Window { tests: { checkKernels: typeof checkKernels; checkGradients: typeof checkGradients; runScenario(name: string, seed: number): Promise<void> } }
 }
-window.tests = { checkKernels, checkGradients, runScenario };
+window.tests = { checkKernels, checkGradients, runScenario: (name, seed) => runScenario(name, seed, { ...scenarios, ...gradientScenarios }) };

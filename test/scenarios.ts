@@ -8,14 +8,14 @@ import { random, randomData } from './random.js';
 
 /** The public API as an app uses it, in a real browser. Each scenario throws when something is wrong. */
 
-const STORAGE = 0x80 | 0x8 | 0x4; // GPUBufferUsage.STORAGE | COPY_DST | COPY_SRC, which Node does not have.
+export const STORAGE = 0x80 | 0x8 | 0x4; // GPUBufferUsage.STORAGE | COPY_DST | COPY_SRC, which Node does not have.
 const POISON = 0x7fc0dead;
 
 let next = random(1);
-const tensor = (...shape: [number, number, number, number]): Tensor4D =>
+export const tensor = (...shape: [number, number, number, number]): Tensor4D =>
   ({ shape, data: randomData(shape.reduce((a, b) => a * b, 1), next) });
 
-function check(condition: boolean, message: string): asserts condition {
+export function check(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(message);
 }
 
@@ -27,9 +27,9 @@ function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, what: s
   }
 }
 
-type ErrorClass = new (message: string) => Error;
+export type ErrorClass = new (message: string) => Error;
 
-async function checkThrows(work: () => unknown, type: ErrorClass, message: string): Promise<void> {
+export async function checkThrows(work: () => unknown, type: ErrorClass, message: string): Promise<void> {
   try {
     await work();
   } catch (error) {
@@ -39,7 +39,7 @@ async function checkThrows(work: () => unknown, type: ErrorClass, message: strin
   throw new Error(`expected ${type.name} '${message}', got none`);
 }
 
-async function borrowedDevice(): Promise<GPUDevice> {
+export async function borrowedDevice(): Promise<GPUDevice> {
   const adapter = await navigator.gpu.requestAdapter();
   check(adapter !== null, 'no adapter');
   const device = await adapter.requestDevice();
@@ -49,7 +49,7 @@ async function borrowedDevice(): Promise<GPUDevice> {
   return device;
 }
 
-function upload(device: GPUDevice, data: Float32Array, offset = 0, after = 0): GPUBuffer {
+export function upload(device: GPUDevice, data: Float32Array, offset = 0, after = 0): GPUBuffer {
   const words = new Uint32Array((offset + data.byteLength + after) / 4).fill(POISON);
   words.set(new Uint32Array(data.slice().buffer), offset / 4);
   const buffer = device.createBuffer({ size: words.byteLength, usage: STORAGE });
@@ -57,7 +57,7 @@ function upload(device: GPUDevice, data: Float32Array, offset = 0, after = 0): G
   return buffer;
 }
 
-async function download(device: GPUDevice, buffer: GPUBuffer): Promise<ArrayBuffer> {
+export async function download(device: GPUDevice, buffer: GPUBuffer): Promise<ArrayBuffer> {
   const readable = device.createBuffer({ size: buffer.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = device.createCommandEncoder();
   encoder.copyBufferToBuffer(buffer, 0, readable, 0, buffer.size);
@@ -67,7 +67,7 @@ async function download(device: GPUDevice, buffer: GPUBuffer): Promise<ArrayBuff
 }
 
 /** Calls of the named methods of an object from now on. */
-function counted<T extends object>(target: T, ...methods: (keyof T & string)[]): () => number {
+export function counted<T extends object>(target: T, ...methods: (keyof T & string)[]): () => number {
   let calls = 0;
   for (const method of methods) {
     const original = target[method] as (...args: unknown[]) => unknown;
@@ -391,12 +391,12 @@ const options = ({ padding, strategy, allowOverparameterized }: ReturnType<typeo
   padding, ...(strategy && { strategy }), ...(allowOverparameterized && { allowOverparameterized }),
 });
 
-function disposable<T extends { destroy(): void }>(resource: T): T & Disposable {
+export function disposable<T extends { destroy(): void }>(resource: T): T & Disposable {
   return Object.assign(resource, { [Symbol.dispose]: () => resource.destroy() });
 }
 
 /** Runs one scenario with fresh random values. */
-export async function runScenario(name: string, seed: number): Promise<void> {
+export async function runScenario(name: string, seed: number, table = scenarios): Promise<void> {
   next = random(seed);
-  await scenarios[name]!();
+  await table[name]!();
 }
