@@ -7,23 +7,25 @@ import { Learner } from './learn.js';
 import { duration, element, messageOf, onPageError, savePng, setText, shapeText } from './page.js';
 import { decodePhoto, drawTensor, photoToTensor } from './photo.js';
 import { firstPhoto, type PhotoSource, setUpPhotos } from './photos.js';
+import { random } from './random.js';
 
 /** Filters that can be found from one photo; the others are too large, or saturate where nothing is to be learned. */
-const LEARNABLE = ['sharpen', 'gaussian', 'edges', 'slope', 'emboss', 'sepia', 'fringe'];
+const LEARNABLE = ['sepia', 'gaussian', 'sharpen', 'edges', 'slope', 'emboss', 'fringe'];
 
 /** Small photos, because what counts is how many steps there are. */
 const SIZE = { software: 96, gpu: 256 } as const;
-const STEPS = 1500;
+const STEPS = 2000;
 /** Milliseconds of steps between two pictures. */
 const FRAME = 60;
-/** The learning rate falls to a hundredth: coarse first, then fine. */
-const rateAt = (step: number): number => 0.02 * 0.01 ** (step / STEPS);
+/** The learning rate falls to a fiftieth: coarse first, then fine. */
+const rateAt = (step: number): number => 0.04 * 0.02 ** (step / STEPS);
 
 const panel = element('learn', HTMLElement);
 const { dataset } = element('learn-report', HTMLElement);
 const output = element('learn-output', HTMLCanvasElement);
 const pauseButton = element('learn-pause', HTMLButtonElement);
 let source: PhotoSource = firstPhoto();
+let seed = 1;
 let paused = false;
 let resume: (() => void) | undefined;
 
@@ -44,7 +46,7 @@ async function run(signal: AbortSignal): Promise<void> {
   setText('learn-shape', shapeText(wanted.shape));
   setText('learn-filters', `${shapeText(depthwiseFilter.shape)} → ${shapeText(pointwiseFilter.shape)}${options.bias ? ' + 3' : ''}`);
   setText('learn-status', 'Compiling the gradients…');
-  const learner = await Learner.create(manager, { photo, wanted, teacher, rate: rateAt });
+  const learner = await Learner.create(manager, { photo, wanted, teacher, random: random(seed), rate: rateAt });
   try {
     await learn(learner, signal);
     setText('learn-status', 'Checking the last picture on the CPU…');
@@ -156,7 +158,10 @@ export function openLearner(): void {
   });
   element('learn-controls', HTMLFormElement).addEventListener('submit', (event) => event.preventDefault());
   element('learn-filter', HTMLSelectElement).addEventListener('input', request);
-  element('learn-again', HTMLButtonElement).addEventListener('click', request);
+  element('learn-again', HTMLButtonElement).addEventListener('click', () => {
+    seed += 1;
+    request();
+  });
   pauseButton.addEventListener('click', () => pause(!paused));
   element('learn-save', HTMLButtonElement).addEventListener('click', () => savePng(output, 'learned'));
   request();

@@ -10,6 +10,8 @@ export interface Lesson {
   readonly wanted: Tensor4D;
   /** Its shapes, activations and whether there is a bias are known to the learner; its values are not. */
   readonly teacher: FilterWeights;
+  /** Numbers from -1 to 1, for where learning starts. */
+  readonly random: () => number;
   /** The learning rate at a step. */
   readonly rate: (step: number) => number;
 }
@@ -88,14 +90,14 @@ export class Learner {
   }
 
   async #prepare(): Promise<void> {
-    const { photo, wanted, teacher } = this.#lesson;
+    const { photo, wanted, teacher, random } = this.#lesson;
     const { device } = this.#manager;
     const [adam, difference] = await Promise.all([this.#pipeline(adamSource), this.#pipeline(differenceSource)]);
     this.#rate = this.#buffer(16, GPUBufferUsage.UNIFORM);
     const [K, O] = teacher.pointwiseFilter.shape.slice(2) as [number, number];
     const [KH, KW] = teacher.depthwiseFilter.shape;
-    const depthwise = this.#trained(adam, noise(teacher.depthwiseFilter.data.length, KH * KW));
-    const pointwise = this.#trained(adam, noise(teacher.pointwiseFilter.data.length, K));
+    const depthwise = this.#trained(adam, noise(random, teacher.depthwiseFilter.data.length, KH * KW));
+    const pointwise = this.#trained(adam, noise(random, teacher.pointwiseFilter.data.length, K));
     const bias = teacher.bias && this.#trained(adam, new Float32Array(O));
     this.#filters = { depthwise, pointwise, bias };
     const trained = [depthwise, pointwise, ...(bias ? [bias] : [])];
@@ -185,5 +187,5 @@ function group(device: GPUDevice, pipeline: GPUComputePipeline, buffers: readonl
 }
 
 /** Where learning starts: random values whose sums of `terms` keep the size of what they are multiplied with. */
-const noise = (length: number, terms: number): Float32Array =>
-  Float32Array.from({ length }, () => (2 * Math.random() - 1) * Math.sqrt(3 / terms));
+const noise = (random: () => number, length: number, terms: number): Float32Array =>
+  Float32Array.from({ length }, () => random() * Math.sqrt(3 / terms));
