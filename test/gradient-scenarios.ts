@@ -70,6 +70,16 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
     }
   },
 
+  async 'overlapping runs of gradients share nothing but the device'() {
+    using manager = disposable(await PipelineManager.create());
+    const [one, other] = [problem(4, 1, 8, { depthwiseActivation: 'elu' }), problem(4, 2, 12, { activation: 'hardSwish', strides: 2 })];
+    const [first, second] = await Promise.all([one, other].map(({ descriptor }) => manager.prepareGradients(descriptor)));
+    const runs = () => [first!.run(one.dy, one.x), second!.run(other.dy, other.x), first!.run({ ...one.dy, data: one.dy.data.map((v) => -v) }, one.x)] as const;
+    const [a, b, c] = await Promise.all(runs());
+    check(equal(a, await runs()[0]) && equal(b, await runs()[1]), 'overlapping runs disturbed each other');
+    check(c.input.data.every((value, i) => value === -a.input.data[i]!), 'the gradient is not odd in the incoming one');
+  },
+
   async "gradients in the caller's pass: only what is asked for, offsets, guard words"() {
     const device = await borrowedDevice();
     const manager = await PipelineManager.create({ device });
