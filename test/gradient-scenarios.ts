@@ -3,7 +3,6 @@ import {
   type Tensor4D, UnsupportedError, ValueError,
 } from 'sepconv-webgpu';
 import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
-import { tolerance } from './cases.js';
 import { guarded, GUARD_BYTES, unguarded } from './guard.js';
 import { borrowedDevice, check, checkThrows, counted, disposable, download, STORAGE, tensor, upload } from './scenarios.js';
 
@@ -12,16 +11,19 @@ import { borrowedDevice, check, checkThrows, counted, disposable, download, STOR
 const NAMES = ['inputGradient', 'depthwiseFilterGradient', 'pointwiseFilterGradient', 'depthwiseBiasGradient', 'biasGradient'] as const;
 const vector = (length: number): Float32Array => tensor(1, 1, 1, length).data;
 
-/** Values, weights and upstream gradients are in [-1, 1], and so are slopes: no sum has more than `terms` products. */
-function checkGradients(actual: SeparableConv2dGradients, expected: SeparableConv2dGradients, terms: number, what: string): void {
+/** Relative to the largest value. The steps have tolerances of their own in gradient-checks.ts; here what shows is wrong wiring. */
+const MOST_ERROR = 1e-5;
+
+function checkGradients(actual: SeparableConv2dGradients, expected: SeparableConv2dGradients, what: string): void {
   check(Object.keys(actual).join() === Object.keys(expected).join(), `${what}: gradients ${Object.keys(actual).join()}`);
   for (const key of Object.keys(expected) as (keyof SeparableConv2dGradients)[]) {
     const [got, wanted] = [actual[key]!, expected[key]!];
     const [data, reference] = [got, wanted].map((value) => ('data' in value ? value.data : value)) as [Float32Array, Float32Array];
     check(data.length === reference.length && reference.some((value) => value !== 0), `${what}: ${key} has ${data.length} values`);
     if ('shape' in got && 'shape' in wanted) check(String(got.shape) === String(wanted.shape), `${what}: ${key} is ${String(got.shape)}`);
+    const largest = reference.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     for (const [i, value] of reference.entries()) {
-      check(Math.abs(data[i]! - value) <= tolerance(terms, terms, true), `${what}: ${key}[${i}] is ${data[i]}, not ${value}`);
+      check(Math.abs(data[i]! - value) <= MOST_ERROR * largest, `${what}: ${key}[${i}] is ${data[i]}, not ${value}`);
     }
   }
 }
@@ -61,12 +63,12 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
       } as const;
       const { x, dy, descriptor: { depthwiseFilter, pointwiseFilter } } = problem(C, M, O, { strides });
       const actual = await separableConv2dGradients(dy, x, depthwiseFilter, pointwiseFilter, options);
-      checkGradients(actual, separableConv2dGradientsReference(dy, x, depthwiseFilter, pointwiseFilter, options), 56 * 9 * O, `C = ${C}`);
+      checkGradients(actual, separableConv2dGradientsReference(dy, x, depthwiseFilter, pointwiseFilter, options), `C = ${C}`);
       const again = await separableConv2dGradients(dy, x, depthwiseFilter, pointwiseFilter, options);
       check(equal(actual, again), 'a second call gave other bits');
       const plain = { padding: 'SAME', strides } as const;
       checkGradients(await separableConv2dGradients(dy, x, depthwiseFilter, pointwiseFilter, plain),
-        separableConv2dGradientsReference(dy, x, depthwiseFilter, pointwiseFilter, plain), 56 * 9 * O, 'without biases');
+        separableConv2dGradientsReference(dy, x, depthwiseFilter, pointwiseFilter, plain), 'without biases');
     }
   },
 
@@ -111,7 +113,7 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
     checkGradients({
       input: { shape: one.x.shape, data: data[0]! }, depthwiseFilter: { shape: depthwiseFilter.shape, data: data[1]! },
       pointwiseFilter: { shape: pointwiseFilter.shape, data: data[2]! }, depthwiseBias: data[3]!, bias: data[4]!,
-    }, expected, 56 * 9 * 13, 'encode');
+    }, expected, 'encode');
     manager.destroy();
     device.destroy();
   },
