@@ -70,10 +70,14 @@ fn main(
   let steps = p.M * OUTPUT_LANES / LANES;
 
   var sum: array<array<array<array<Output, PHASES_W>, PHASES_H>, TILE_W>, TILE_H>;
-  for (var m = 0; m < steps; m++) {
+  // Loops that test at their end: on SwiftShader 5x5 takes a third as long as with `for`.
+  var m = 0;
+  loop {
     let k = pack * steps + m;
-    for (var tapY = 0; tapY * SH < p.KH; tapY += TAPS_H) {
-      for (var tapX = 0; tapX * SW < p.KW; tapX += TAPS_W) {
+    var tapY = 0;
+    loop {
+      var tapX = 0;
+      loop {
         var window: array<array<Lanes, SPAN_W>, SPAN_H>;
         for (var v = 0; v < SPAN_H; v++) { // unroll
           let oy = qy + (v - TAPS_H + 1 - tapY) * p.RH;
@@ -101,7 +105,19 @@ fn main(
             }
           }
         }
+        continuing {
+          tapX += TAPS_W;
+          break if tapX * SW >= p.KW;
+        }
       }
+      continuing {
+        tapY += TAPS_H;
+        break if tapY * SH >= p.KH;
+      }
+    }
+    continuing {
+      m++;
+      break if m >= steps;
     }
   }
   for (var t = 0; t < TILE_H; t++) { // unroll

@@ -169,7 +169,10 @@ function addPointwise(draft: Draft, after: Value): Value {
   return 'product';
 }
 
-/** Back through the depthwise pass. */
+/**
+ * Back through the depthwise pass. Not fused with the pointwise product before it: a tile of 4x7 input pixels under a 3x3 filter
+ * needs the product of 6x9 outputs, twice the larger part of the work, and the filter's gradient needs the product in memory.
+ */
 function addDepthwise(draft: Draft, product: Value, between: Value): void {
   const { geometry, profile, preset: { depthwise: { tile } } } = draft;
   const { N, KH, KW, K, OH, OW, depthwiseActivation } = geometry;
