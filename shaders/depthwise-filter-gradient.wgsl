@@ -62,7 +62,9 @@ fn main(
   let end = min((split + 1) * p.PER_SPLIT, p.N * down * across);
 
   var sum: array<array<Lanes, TAPS_W>, TAPS_H>;
-  for (var tile = split * p.PER_SPLIT; tile < end; tile++) {
+  // A loop that tests at its end takes half the time of `for` on SwiftShader. No split is empty.
+  var tile = split * p.PER_SPLIT;
+  loop {
     let tileX = tile % across;
     let tileY = (tile / across) % down;
     let n = tile / across / down;
@@ -92,6 +94,10 @@ fn main(
           }
         }
       }
+    }
+    continuing {
+      tile++;
+      break if tile >= end;
     }
   }
   for (var i = 0; i < TAPS_H; i++) { // unroll
