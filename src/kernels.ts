@@ -23,8 +23,8 @@ export type KernelName =
   | 'depthwise' | 'pointwise' | 'pointwise-quad' | 'pointwise-tiled' | 'fused' | 'fused-quad' | 'fused-tiled';
 
 /** One specialised shader. `name` is its cache key, GPU label, test title and benchmark row. */
-export interface Variant {
-  readonly kernel: KernelName;
+export interface Variant<Name extends string = KernelName> {
+  readonly kernel: Name;
   readonly name: string;
   readonly source: string;
 }
@@ -177,11 +177,15 @@ export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Var
 /** The bytes of a kernel's `Params`, in the order and types of the struct in its source. The starts count elements. */
 export function uniformData(kernel: KernelName, geometry: Geometry, inputStart = 0, outputStart = 0): ArrayBuffer {
   const { N, OH, OW } = geometry;
-  const values: Record<string, unknown> = {
+  return paramsData(kernel, kernels[kernel].source, {
     ...geometry, inputStart, outputStart, PIXELS: N * OH * OW, K_STRIDE: channelStride(geometry),
     depthwiseAlpha: geometry.depthwiseActivation.alpha, alpha: geometry.activation.alpha,
-  };
-  const struct = /struct Params \{(.*?)\n\}/s.exec(kernels[kernel].source)?.[1] ?? '';
+  });
+}
+
+/** The bytes of the struct `Params` of a source, from values by name. */
+export function paramsData(kernel: string, source: string, values: Readonly<Record<string, unknown>>): ArrayBuffer {
+  const struct = /struct Params \{(.*?)\n\}/s.exec(source)?.[1] ?? '';
   const fields = [...struct.replaceAll(/\/\/.*/g, '').matchAll(/(\w+): (i32|f32),/g)];
   const view = new DataView(new ArrayBuffer(Math.ceil(fields.length / 4) * 16));
   fields.forEach(([, field, elementType], index) => {
@@ -202,8 +206,9 @@ function fusedActivations({ depthwiseActivation, activation }: Geometry, between
   };
 }
 
-function activationExpression(kind: ActivationKind, lanes: string): string {
-  const expression = new RegExp(`^fn ${kind}_?\\(.*\\{ return (.*); \\}`, 'm').exec(activationsSource)?.[1];
-  if (!expression) throw new Error(`activations.wgsl: no function ${kind}`);
+/** What a function of activations.wgsl, or of a file like it, returns. */
+export function activationExpression(kind: ActivationKind, lanes: string, source = activationsSource): string {
+  const expression = new RegExp(`^fn ${kind}_?\\(.*\\{ return (.*); \\}`, 'm').exec(source)?.[1];
+  if (!expression) throw new Error(`No function ${kind} among the activations`);
   return expression.replaceAll(/\bT\b/g, lanes);
 }

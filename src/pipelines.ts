@@ -1,7 +1,11 @@
 import { checked } from './device.js';
 import { SepconvError } from './errors.js';
+import { type GradientKernelName, gradientKernels } from './gradient-kernels.js';
 import { type KernelName, kernels, type Variant } from './kernels.js';
 import { Recent } from './recent.js';
+
+type AnyKernelName = KernelName | GradientKernelName;
+const allKernels = { ...kernels, ...gradientKernels };
 
 /** Pipelines that a cache keeps. One that goes keeps working for the convolutions that have it. */
 const MOST_PIPELINES = 256;
@@ -9,7 +13,7 @@ const MOST_PIPELINES = 256;
 /** The pipelines of one device that were used last, by variant name. Callers that ask at the same time share one compile. */
 export class PipelineCache {
   readonly #device: GPUDevice;
-  readonly #layouts = new Map<KernelName, GPUBindGroupLayout>();
+  readonly #layouts = new Map<AnyKernelName, GPUBindGroupLayout>();
   readonly #pipelines: Recent<Promise<GPUComputePipeline>>;
 
   constructor(device: GPUDevice, most = MOST_PIPELINES) {
@@ -18,10 +22,10 @@ export class PipelineCache {
   }
 
   /** Params at binding 0, then the kernel's operands; the last is written. */
-  layout(kernel: KernelName): GPUBindGroupLayout {
+  layout(kernel: AnyKernelName): GPUBindGroupLayout {
     const known = this.#layouts.get(kernel);
     if (known) return known;
-    const { operands } = kernels[kernel];
+    const { operands } = allKernels[kernel];
     const types: GPUBufferBindingType[] = ['uniform', ...operands.map(() => 'read-only-storage' as const)];
     types[operands.length] = 'storage';
     const layout = this.#device.createBindGroupLayout({
@@ -32,7 +36,7 @@ export class PipelineCache {
     return layout;
   }
 
-  pipeline(variant: Variant): Promise<GPUComputePipeline> {
+  pipeline(variant: Variant<AnyKernelName>): Promise<GPUComputePipeline> {
     const known = this.#pipelines.get(variant.name);
     if (known) return known;
     const pipeline = this.#compile(variant);
@@ -41,7 +45,7 @@ export class PipelineCache {
     return pipeline;
   }
 
-  async #compile({ kernel, name, source }: Variant): Promise<GPUComputePipeline> {
+  async #compile({ kernel, name, source }: Variant<AnyKernelName>): Promise<GPUComputePipeline> {
     // An invalid module would make createComputePipelineAsync reject without saying why.
     let module: GPUShaderModule | undefined;
     try {

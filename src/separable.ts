@@ -1,5 +1,7 @@
 import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './descriptor.js';
-import { checkTensor, type ConvolutionOptions, elements, operation, outputShape, type Tensor4D } from './geometry.js';
+import {
+  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type SeparableConv2dGradients, type Tensor4D,
+} from './geometry.js';
 import { PipelineManager } from './manager.js';
 import { readOptions, readTensor } from './options.js';
 
@@ -51,5 +53,28 @@ export async function separableConv2d(
     return await convolution.run(x);
   } finally {
     convolution.destroy();
+  }
+}
+
+/**
+ * The gradients of a loss with respect to every argument of `separableConv2d`, from its gradient with respect to the output,
+ * `[N, OH, OW, O]`: each of the shape of its argument, those of biases only where there are any. Tensors as for
+ * `separableConv2d`; a GPU tensor as a bias counts as one. For more than one step use `PipelineManager.prepareGradients`.
+ * @throws ValueError before any GPU call; UnsupportedError; DeviceLostError
+ */
+export async function separableConv2dGradients(
+  outputGradient: Tensor4D, input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
+): Promise<SeparableConv2dGradients> {
+  const { manager, ...rest } = readOptions(options);
+  const op = operation(rest.name);
+  const [dy, x] = [readTensor(`${op}: outputGradient`, outputGradient), readTensor(`${op}: input`, input)];
+  checkTensor(`${op}: input`, x);
+  const descriptor = readOptions({ ...rest, inputShape: x.shape, depthwiseFilter, pointwiseFilter });
+  checkTensorOf(`${op}: outputGradient`, outputShape(resolveDescriptor(descriptor)), dy);
+  const gradients = await (manager ?? (await sharedManager())).prepareGradients(descriptor);
+  try {
+    return await gradients.run(dy, x);
+  } finally {
+    gradients.destroy();
   }
 }
