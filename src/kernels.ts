@@ -10,8 +10,8 @@ import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
 import { specialize } from './specialize.js';
 import {
-  areaTile, channelLanes, channelStride, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadColumns,
-  rowsOf, rowTile, rowTiles, type Tile,
+  areaTile, channelStride, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadColumns,
+  rowsOf, rowTile, rowTiles, storedChannelLanes, type Tile,
 } from './tiles.js';
 
 /** What a kernel reads or writes. `intermediate` is the depthwise result `[N, OH, OW, K_STRIDE]`. */
@@ -57,7 +57,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     operands: DEPTHWISE,
     specialization(g, tile) {
       const area = areaTile('depthwise', g, tile);
-      const lanes = channelLanes(g);
+      const lanes = storedChannelLanes(g);
       const WORKGROUP = tile.group[0] * tile.group[1];
       const { kind } = g.depthwiseActivation;
       return {
@@ -122,7 +122,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     operands: FUSED,
     specialization(g, { width = 1, columns = 1, group }) {
       const row = rowTile(g, width);
-      const lanes = { ...channelLanes(g), ...fusedOutputLanes(g) };
+      const lanes = { ...storedChannelLanes(g), ...fusedOutputLanes(g) };
       const COLUMNS = evenTile(g.O / lanes.OUTPUT_LANES, columns / lanes.OUTPUT_LANES);
       const WORKGROUP = group[0] * group[1];
       const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / lanes.OUTPUT_LANES / COLUMNS);
@@ -153,7 +153,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     operands: FUSED,
     specialization(g, { width = 1, rows: ROWS = 1, columns = 1, chunk: CHUNK = 4, group: [GROUP_X, GROUP_Y] }) {
       const row = rowTile(g, width, 'exactly');
-      const lanes = { ...channelLanes(g), ...fusedOutputLanes(g) };
+      const lanes = { ...storedChannelLanes(g), ...fusedOutputLanes(g) };
       const COLUMNS = Math.max(1, columns / lanes.OUTPUT_LANES);
       const runs = g.N * g.OH * rowTiles(g, row.TILE_W);
       return {

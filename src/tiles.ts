@@ -35,9 +35,13 @@ const stored = (lanes: number): string => (lanes === 4 ? 'vec4<Elem>' : 'Elem');
 export function channelLanes({ C, M }: Geometry) {
   const INPUT_LANES = M === 1 && C % 4 === 0 ? 4 : 1;
   const LANES = INPUT_LANES === 4 || M % 4 === 0 ? 4 : 1;
-  return {
-    Input: type(INPUT_LANES), StoredInput: stored(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), Stored: stored(LANES), LANES,
-  };
+  return { Input: type(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), LANES };
+}
+
+/** The same, with how they are stored. */
+export function storedChannelLanes(geometry: Geometry) {
+  const lanes = channelLanes(geometry);
+  return { ...lanes, StoredInput: stored(lanes.INPUT_LANES), Stored: stored(lanes.LANES) };
 }
 
 export function outputLanes({ O, O_STRIDE }: Geometry) {
