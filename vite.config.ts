@@ -14,7 +14,7 @@ const bareShaders: Plugin = {
     if (!id.endsWith('.wgsl?raw')) return null;
     const source = readFileSync(id.slice(0, -'?raw'.length), 'utf8');
     const bare = source.replaceAll(/ *\/\/ ?(?:(spec|unroll)\b)?.*$/gm, (_, mark: string | undefined) => (mark ? ` // ${mark}` : ''));
-    return `export default ${JSON.stringify(bare)}`;
+    return { code: `export default ${JSON.stringify(bare)}`, map: { mappings: '' } };
   },
 };
 

@@ -258,7 +258,7 @@ export class Convolution {
       const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand])];
       return this.#shared.device.createBindGroup({
         label: `${this.#op} ${dispatch.name}`,
-        layout: this.#shared.pipelines.layout(dispatch.kernel),
+        layout: this.#shared.pipelines.layout(dispatch.operands),
         entries: resources.map((resource, binding) => ({ binding, resource })),
       });
     });

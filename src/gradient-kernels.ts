@@ -54,12 +54,12 @@ interface Specialization {
 }
 
 function work(kernel: GradientKernelName, tile: Tile, { suffix, values, params, invocations }: Specialization): Work {
-  const { source } = gradientKernels[kernel];
+  const { source, operands } = gradientKernels[kernel];
   const quad = kernel === 'pointwise-filter-gradient-quad';
   const group = quad ? [QUAD, 1] as const : tile.group;
   const WORKGROUP = group[0] * group[1];
   return {
-    kernel, group, name: `f32-${kernel}-${suffix}w${WORKGROUP}`, source: specialize(source, quad ? values : { ...values, WORKGROUP }),
+    kernel, group, operands: operands.length, name: `f32-${kernel}-${suffix}w${WORKGROUP}`, source: specialize(source, quad ? values : { ...values, WORKGROUP }),
     uniforms: paramsData(kernel, source, params), workgroups: Math.ceil(invocations / WORKGROUP),
   };
 }

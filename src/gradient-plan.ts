@@ -10,11 +10,12 @@ import { bindingLimit, type Dispatch, grid } from './plan.js';
 import { type AdapterKind, type DeviceProfile, presetsFor, presetWithin } from './presets.js';
 import { channelStride, type Tile } from './tiles.js';
 
-/** What `encode` can compute. */
-export const GRADIENTS = [
+/** A gradient's name among the targets of `Gradients.encode`. */
+export type GradientName =
+  | 'inputGradient' | 'depthwiseFilterGradient' | 'pointwiseFilterGradient' | 'depthwiseBiasGradient' | 'biasGradient';
+export const GRADIENTS: readonly GradientName[] = [
   'inputGradient', 'depthwiseFilterGradient', 'pointwiseFilterGradient', 'depthwiseBiasGradient', 'biasGradient',
-] as const;
-export type GradientName = (typeof GRADIENTS)[number];
+];
 
 /** What `encode` is given: the last two may be recomputed instead. */
 export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output'] as const;

@@ -9,18 +9,29 @@ import {
 } from './gradient-plan.js';
 import { readTensor } from './options.js';
 
-type Target = GPUBuffer | GPUBufferBinding;
-
-/** What `encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage STORAGE, dense float32. */
-export interface GradientTargets extends Readonly<Partial<Record<GradientName, Target>>> {
+/**
+ * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage STORAGE, dense
+ * float32.
+ */
+export interface GradientTargets {
   /** The loss's gradient with respect to the output, `[N, OH, OW, O]`. */
-  readonly outputGradient: Target;
+  readonly outputGradient: GPUBuffer | GPUBufferBinding;
   /** `[N, H, W, C]` */
-  readonly input: Target;
+  readonly input: GPUBuffer | GPUBufferBinding;
   /** The depthwise result `[N, OH, OW, C*M]`, each pixel's channels filled up to a multiple of 4 with zeros; else it is computed again. */
-  readonly intermediate?: Target;
+  readonly intermediate?: GPUBuffer | GPUBufferBinding;
   /** The output `[N, OH, OW, O]`; else it is computed again where an activation's derivative needs it. */
-  readonly output?: Target;
+  readonly output?: GPUBuffer | GPUBufferBinding;
+  /** Written: `[N, H, W, C]`. */
+  readonly inputGradient?: GPUBuffer | GPUBufferBinding;
+  /** Written: `[KH, KW, C, M]`. */
+  readonly depthwiseFilterGradient?: GPUBuffer | GPUBufferBinding;
+  /** Written: `[1, 1, C*M, O]`. */
+  readonly pointwiseFilterGradient?: GPUBuffer | GPUBufferBinding;
+  /** Written: `[C*M]`. */
+  readonly depthwiseBiasGradient?: GPUBuffer | GPUBufferBinding;
+  /** Written: `[O]`. */
+  readonly biasGradient?: GPUBuffer | GPUBufferBinding;
 }
 
 interface Stage extends Step {
@@ -257,11 +268,11 @@ export class Gradients {
     const steps = stepsFor(this.#parts.stages, written.keys(), given);
     this.#checkApart(steps, written, resolve);
     const stages = steps.map((stage) => {
-      const { dispatch: { kernel, name }, reads, writes, uniforms } = stage;
+      const { dispatch: { name, operands }, reads, writes, uniforms } = stage;
       const resources = [{ buffer: uniforms }, ...[...reads, writes].map(resolve)];
       const group = this.#shared.device.createBindGroup({
         label: `${this.#op} ${name}`,
-        layout: this.#shared.pipelines.layout(kernel),
+        layout: this.#shared.pipelines.layout(operands),
         entries: resources.map((resource, binding) => ({ binding, resource })),
       });
       return { stage, group };

@@ -27,6 +27,8 @@ export interface Variant<Name extends string = KernelName> {
   readonly kernel: Name;
   readonly name: string;
   readonly source: string;
+  /** How many buffers it binds after its uniforms. */
+  readonly operands: number;
 }
 
 interface Specialization {
@@ -168,10 +170,10 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
 
 /** The variant of a kernel for one geometry, and how many workgroups it takes. */
 export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Variant & { workgroups: number } {
-  const { source, specialization } = kernels[kernel];
+  const { source, operands, specialization } = kernels[kernel];
   const { suffix, values, workgroups } = specialization(geometry, tile);
   const { dtype } = geometry;
-  return { kernel, name: `${dtype}-${kernel}-${suffix}`, workgroups, source: specialize(source, { Elem: dtype, ...values }) };
+  return { kernel, name: `${dtype}-${kernel}-${suffix}`, workgroups, operands: operands.length, source: specialize(source, { Elem: dtype, ...values }) };
 }
 
 /** The bytes of a kernel's `Params`, in the order and types of the struct in its source. The starts count elements. */

@@ -5,7 +5,7 @@ import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type Warm
 import { adapterKindOf, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './errors.js';
 import { operation } from './geometry.js';
-import { type Gradients, prepareGradients } from './gradients.js';
+import type { Gradients } from './gradients.js';
 import type { Variant } from './kernels.js';
 import { given, readOptions } from './options.js';
 import { PipelineCache } from './pipelines.js';
@@ -118,6 +118,7 @@ export class PipelineManager {
    */
   async prepareGradients(descriptor: ConvolutionDescriptor): Promise<Gradients> {
     const own = readOptions(descriptor);
+    const { prepareGradients } = await import('./gradients.js'); // A third of the library, which most apps never load.
     return this.#keep(await prepareGradients(this.#shared, own), operation(own.name));
   }
 

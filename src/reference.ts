@@ -134,7 +134,10 @@ export function pointwise(
   return output;
 }
 
-/** A gradient before an activation from that after it, and from the values that its derivative takes. Twin of activation-gradient.wgsl. */
+/**
+ * A gradient before an activation from that after it, and from the values that its derivative takes. Twin of activation-gradient.wgsl.
+ * @internal
+ */
 export function activationGradient(
   { kind, alpha }: ResolvedActivation, gradient: ArrayLike<number>, values: ArrayLike<number>,
 ): Float64Array {
@@ -142,7 +145,10 @@ export function activationGradient(
   return Float64Array.from(gradient, (value, i) => value * derivative(values[i]!, alpha));
 }
 
-/** `[N, OH, OW, O]` to `[N, OH, OW, C*M]`: the product with the transposed filter. */
+/**
+ * `[N, OH, OW, O]` to `[N, OH, OW, C*M]`: the product with the transposed filter.
+ * @internal
+ */
 export function pointwiseInputGradient({ N, OH, OW, K, O }: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>): Float64Array {
   const result = new Float64Array(N * OH * OW * K);
   for (let pixel = 0; pixel < N * OH * OW; pixel++) {
@@ -153,7 +159,10 @@ export function pointwiseInputGradient({ N, OH, OW, K, O }: Geometry, gradient: 
   return result;
 }
 
-/** `[C*M, O]`. Twin of pointwise-filter-gradient.wgsl with sum.wgsl. */
+/**
+ * `[C*M, O]`. Twin of pointwise-filter-gradient.wgsl with sum.wgsl.
+ * @internal
+ */
 export function pointwiseFilterGradient({ N, OH, OW, K, O }: Geometry, intermediate: ArrayLike<number>, gradient: ArrayLike<number>): Float64Array {
   const result = new Float64Array(K * O);
   for (let pixel = 0; pixel < N * OH * OW; pixel++) {
@@ -164,7 +173,10 @@ export function pointwiseFilterGradient({ N, OH, OW, K, O }: Geometry, intermedi
   return result;
 }
 
-/** `[N, OH, OW, C*M]` to `[N, H, W, C]`. Twin of depthwise-input-gradient.wgsl. */
+/**
+ * `[N, OH, OW, C*M]` to `[N, H, W, C]`. Twin of depthwise-input-gradient.wgsl.
+ * @internal
+ */
 export function depthwiseInputGradient(geometry: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>): Float64Array {
   const { N, H, W, C } = geometry;
   const result = new Float64Array(N * H * W * C);
@@ -172,7 +184,10 @@ export function depthwiseInputGradient(geometry: Geometry, gradient: ArrayLike<n
   return result;
 }
 
-/** `[KH, KW, C, M]`. Twin of depthwise-filter-gradient.wgsl with sum.wgsl. */
+/**
+ * `[KH, KW, C, M]`. Twin of depthwise-filter-gradient.wgsl with sum.wgsl.
+ * @internal
+ */
 export function depthwiseFilterGradient(geometry: Geometry, input: ArrayLike<number>, gradient: ArrayLike<number>): Float64Array {
   const { KH, KW, K } = geometry;
   const result = new Float64Array(KH * KW * K);
@@ -180,7 +195,10 @@ export function depthwiseFilterGradient(geometry: Geometry, input: ArrayLike<num
   return result;
 }
 
-/** Sums over all pixels. Twin of sum.wgsl. */
+/**
+ * Sums over all pixels. Twin of sum.wgsl.
+ * @internal
+ */
 export function channelSums(values: ArrayLike<number>, channels: number): Float64Array {
   const result = new Float64Array(channels);
   for (let i = 0; i < values.length; i++) result[i % channels]! += values[i]!;

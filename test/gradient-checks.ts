@@ -99,7 +99,7 @@ function encodeJob(
     const resources = [{ buffer: buffer(dispatch.uniforms, GPUBufferUsage.UNIFORM) }, ...[...reads, writes].map((value) => bindings.get(value)!)];
     pass.setPipeline(compiled.get(dispatch.name)!);
     pass.setBindGroup(0, device.createBindGroup({
-      layout: pipelines.layout(dispatch.kernel), entries: resources.map((resource, binding) => ({ binding, resource })),
+      layout: pipelines.layout(dispatch.operands), entries: resources.map((resource, binding) => ({ binding, resource })),
     }));
     pass.dispatchWorkgroups(...dispatch.grid);
   }

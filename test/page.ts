@@ -140,7 +140,7 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
     written.set(operand, target);
     bindings.set(operand, { buffer: target.buffer, offset: GUARD_BYTES, size: byteLengths[operand] });
   }
-  for (const { kernel, name, uniforms, grid, ...ranges } of dispatches) {
+  for (const { kernel, name, operands, uniforms, grid, ...ranges } of dispatches) {
     const bind = (operand: Operand): GPUBufferBinding => {
       const whole = bindings.get(operand)!;
       if ((operand === 'pointwiseFilter' || operand === 'bias') && ranges.channels.size < O) {
@@ -154,7 +154,7 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
     const resources = [{ buffer: buffer(uniforms, GPUBufferUsage.UNIFORM) }, ...kernels[kernel].operands.map(bind)];
     pass.setPipeline(compiled.get(name)!);
     pass.setBindGroup(0, device.createBindGroup({
-      layout: pipelines.layout(kernel), entries: resources.map((resource, binding) => ({ binding, resource })),
+      layout: pipelines.layout(operands), entries: resources.map((resource, binding) => ({ binding, resource })),
     }));
     pass.dispatchWorkgroups(...grid);
   }
