@@ -1,10 +1,25 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
+/** Shaders without their comments, but for the marks that `specialize` reads; lines stay where they are, for error messages. */
+const bareShaders: Plugin = {
+  name: 'bare-shaders',
+  apply: 'build',
+  enforce: 'pre',
+  load(id) {
+    if (!id.endsWith('.wgsl?raw')) return null;
+    const source = readFileSync(id.slice(0, -'?raw'.length), 'utf8');
+    const bare = source.replaceAll(/ *\/\/ ?(?:(spec|unroll)\b)?.*$/gm, (_, mark: string | undefined) => (mark ? ` // ${mark}` : ''));
+    return { code: `export default ${JSON.stringify(bare)}`, map: { mappings: '' } };
+  },
+};
+
 export default defineConfig({
+  plugins: [bareShaders],
   resolve: {
     alias: [
       { find: /^sepconv-webgpu$/, replacement: path('src/index.ts') },
@@ -26,6 +41,7 @@ export default defineConfig({
   test: {
     include: ['test/*.test.ts'],
     globalSetup: 'test/setup.ts',
+    server: { deps: { inline: [/@tensorflow/] } }, // Its bundle for Node lacks the gradients, and its modules Node cannot load.
     fileParallelism: false, // A software adapter takes all cores for itself.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.
     hookTimeout: 60_000,

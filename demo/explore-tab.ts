@@ -4,6 +4,7 @@ import { runTimed } from './convolve.js';
 import { currentManager, shaderSource } from './gpu.js';
 import { latest } from './latest.js';
 import { duration, element, make, messageOf, onPageError, position, setText, shapeText } from './page.js';
+import { random } from './random.js';
 
 type Pattern = 'rings' | 'noise' | 'point';
 
@@ -15,17 +16,6 @@ let seed = 1;
 
 const field = (name: string): string => (form.elements.namedItem(name) as HTMLInputElement | HTMLSelectElement).value;
 const number = (name: string): number => Number(field(name));
-
-/** Random numbers from -1 to 1, the same for the same seed: mulberry32. */
-function random(state: number): () => number {
-  let a = state;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1;
-  };
-}
 
 function filled(shape: Shape4D, value: (index: number) => number): Tensor4D {
   return { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => value(i)) };

@@ -2,6 +2,7 @@ import { openDetector, stopWebcam } from './detect-tab.js';
 import { openExplorer } from './explore-tab.js';
 import { openFilters } from './filter-tab.js';
 import { currentManager } from './gpu.js';
+import { openLearner, pauseLearning } from './learn-tab.js';
 import { element, messageOf, setText } from './page.js';
 import { setUpTabs } from './tabs.js';
 
@@ -11,7 +12,7 @@ function showUnsupported(reason: string): void {
   element('unsupported', HTMLElement).hidden = false;
   element('tabs', HTMLElement).hidden = true;
   element('main', HTMLElement).hidden = true;
-  for (const id of ['detect', 'photo', 'explore']) element(id, HTMLElement).dataset['state'] = 'unsupported';
+  for (const id of ['detect', 'photo', 'learn', 'explore']) element(id, HTMLElement).dataset['state'] = 'unsupported';
 }
 
 async function start(): Promise<void> {
@@ -20,6 +21,7 @@ async function start(): Promise<void> {
     setUpTabs([
       { id: 'detect', address: 'faces', open: () => openDetector(manager), leave: stopWebcam },
       { id: 'photo', address: 'filters', open: () => openFilters(manager) },
+      { id: 'learn', address: 'training', open: openLearner, leave: pauseLearning },
       { id: 'explore', address: 'geometry', open: openExplorer },
     ]);
   } catch (error) {

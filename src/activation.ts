@@ -31,6 +31,26 @@ export const activations = {
 
 export type ActivationKind = keyof typeof activations;
 
+/**
+ * The derivatives of the activations, in terms of the activation's result where that determines it, and of its argument
+ * otherwise: see `derivesFromResult`. At a kink they take TensorFlow's side. `shaders/derivatives.wgsl` has the twins.
+ */
+export const derivatives = {
+  linear: () => 1,
+  relu: (y: number) => (y > 0 ? 1 : 0),
+  relu6: (y: number) => (y > 0 && y < 6 ? 1 : 0),
+  leakyRelu: (y: number, alpha: number) => (y > 0 ? 1 : alpha),
+  sigmoid: (y: number) => y * (1 - y),
+  tanh: (y: number) => 1 - y * y,
+  hardSwish: (x: number) => (x <= -3 ? 0 : x >= 3 ? 1 : (2 * x + 3) / 6),
+  silu: (x: number) => sigmoid(x) * (1 + x * (1 - sigmoid(x))),
+  elu: (y: number) => (y > 0 ? 1 : y + 1),
+} satisfies Record<ActivationKind, (x: number, alpha: number) => number>;
+
+/** Whether an activation's result tells its derivative: it does unless two arguments of different slope share a result. */
+export const derivesFromResult = ({ kind, alpha }: ResolvedActivation): boolean =>
+  kind !== 'hardSwish' && kind !== 'silu' && !(kind === 'leakyRelu' && alpha < 0);
+
 /** Checks the caller's activation. `where` starts the message of the error. @throws ValueError */
 export function resolveActivation(where: string, activation: unknown): ResolvedActivation {
   if (activation === undefined) return { kind: 'linear', alpha: 0 };

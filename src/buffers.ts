@@ -40,7 +40,7 @@ export class BufferPool {
 }
 
 /**
- * Memory between the two passes. Convolutions of one manager share a buffer, because the dispatches of a queue run in
+ * Memory between passes. What one manager makes shares a buffer for each purpose, because the dispatches of a queue run in
  * order; one that needs more gets a larger buffer, which those after it share.
  */
 export class Scratch {
@@ -52,10 +52,11 @@ export class Scratch {
     this.#device = device;
   }
 
-  acquire(byteLength: number): GPUBuffer {
-    const shared = [...this.#users.keys()].find((buffer) => buffer.size >= byteLength && !this.#broken.has(buffer));
+  acquire(byteLength: number, purpose = 'intermediate'): GPUBuffer {
+    const name = `sepconv-webgpu ${purpose}`;
+    const shared = [...this.#users.keys()].find((buffer) => buffer.label === name && buffer.size >= byteLength && !this.#broken.has(buffer));
     const buffer = shared ?? this.#device.createBuffer({
-      label: 'sepconv-webgpu intermediate', size: byteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
+      label: name, size: byteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
     });
     this.#users.set(buffer, (this.#users.get(buffer) ?? 0) + 1);
     return buffer;

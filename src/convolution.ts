@@ -10,7 +10,7 @@ import {
 import { kernels, type Operand } from './kernels.js';
 import { given, readTensor } from './options.js';
 import type { PipelineCache } from './pipelines.js';
-import type { Dispatch, Plan, Range } from './plan.js';
+import type { BandDispatch, Plan, Range } from './plan.js';
 import type { DeviceProfile } from './presets.js';
 
 /** What the convolutions of one manager share. */
@@ -24,8 +24,8 @@ export interface Shared {
   readonly checkUsable: (where: string) => void;
   /** The error to throw for one that the loss of the device may have caused. */
   readonly explain: (where: string, error: unknown) => Promise<unknown>;
-  /** Called once when a convolution is destroyed. */
-  readonly forget: (convolution: Convolution) => void;
+  /** Called once when a convolution, or what computes its gradients, is destroyed. */
+  readonly forget: (prepared: { destroy(): void }) => void;
 }
 
 /** Where `encode` reads and writes: whole buffers, or ranges of them. */
@@ -34,6 +34,11 @@ export interface EncodeTargets {
   readonly input: GPUBuffer | GPUBufferBinding;
   /** Dense `[N, OH, OW, O]` of the `dtype`, overwritten; usage STORAGE. */
   readonly output: GPUBuffer | GPUBufferBinding;
+  /**
+   * Where to leave the depthwise result for `Gradients.encode`, with strategy `'two-pass'` only: float32
+   * `[N, OH, OW, C*M]`, each pixel's channels filled up to a multiple of 4 with zeros; usage STORAGE.
+   */
+  readonly intermediate?: GPUBuffer | GPUBufferBinding;
 }
 
 export type Binding = Required<GPUBufferBinding>;
@@ -41,7 +46,7 @@ type Operands = Readonly<Record<Operand, Binding>>;
 
 /** A dispatch with all that it needs but the caller's buffers. */
 export interface Stage {
-  readonly dispatch: Dispatch;
+  readonly dispatch: BandDispatch;
   readonly pipeline: GPUComputePipeline;
   readonly uniforms: GPUBuffer;
   /** Filters, biases and the intermediate. */
@@ -66,8 +71,7 @@ export interface Parts {
 
 interface BoundStages {
   readonly stages: readonly Stage[];
-  readonly input: Binding;
-  readonly output: Binding;
+  readonly targets: readonly Binding[];
   readonly groups: readonly GPUBindGroup[];
 }
 
@@ -129,7 +133,7 @@ export class Convolution {
     this.#encode(pass, targets, portion);
   }
 
-  #encode(pass: GPUComputePassEncoder, { input, output }: EncodeTargets, { plan: { byteLengths }, stages }: Portion): void {
+  #encode(pass: GPUComputePassEncoder, { input, output, intermediate }: EncodeTargets, { plan: { byteLengths }, stages }: Portion): void {
     if (stages.length === 0) return;
     const { device } = this.#shared;
     const from = byteLengths.input === 0
@@ -140,7 +144,12 @@ export class Convolution {
       throw new ValueError(`${this.#op}: output must be another buffer than input for strategy 'fused', because WebGPU lets no `
         + "dispatch read and write one buffer, got the same (strategy 'two-pass' can share it)");
     }
-    const groups = this.#bind(from, to, stages);
+    if (intermediate && (this.strategy === 'fused' || stages.length > 2)) {
+      throw new ValueError(`${this.#op}: intermediate must be absent ${this.strategy === 'fused'
+        ? "for strategy 'fused', which never stores it" : 'where tensors are computed in bands, which share it'}, got a buffer`);
+    }
+    const between = intermediate && resolveBinding(device, `${this.#op}: intermediate`, intermediate, byteLengths.intermediate);
+    const groups = this.#bind(stages, between ? [from, to, between] : [from, to]);
     pass.pushDebugGroup(this.label);
     for (const [index, { pipeline, dispatch }] of stages.entries()) {
       pass.setPipeline(pipeline);
@@ -234,23 +243,26 @@ export class Convolution {
     this.#shared.checkUsable(this.#op);
   }
 
-  #bind(input: Binding, output: Binding, stages: readonly Stage[]): readonly GPUBindGroup[] {
-    const same = (a: Binding, b: Binding) => a.buffer === b.buffer && a.offset === b.offset;
-    const known = this.#recent.find((bound) => bound.stages === stages && same(bound.input, input) && same(bound.output, output));
+  #bind(stages: readonly Stage[], targets: readonly [input: Binding, output: Binding] | readonly [input: Binding, output: Binding, intermediate: Binding]): readonly GPUBindGroup[] {
+    const known = this.#recent.find((bound) => bound.stages === stages && bound.targets.length === targets.length
+      && bound.targets.every(({ buffer, offset }, index) => buffer === targets[index]!.buffer && offset === targets[index]!.offset));
     if (known) {
       if (known !== this.#recent[0]) this.#recent = [known, ...this.#recent.filter((bound) => bound !== known)];
       return known.groups;
     }
+    const [input, output, intermediate] = targets;
     const groups = stages.map(({ dispatch, uniforms, operands: prepared }) => {
-      const operands: Operands = { ...prepared, input: within(input, dispatch.input), output: within(output, dispatch.output) };
+      const operands: Operands = {
+        ...prepared, ...(intermediate && { intermediate }), input: within(input, dispatch.input), output: within(output, dispatch.output),
+      };
       const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand])];
       return this.#shared.device.createBindGroup({
         label: `${this.#op} ${dispatch.name}`,
-        layout: this.#shared.pipelines.layout(dispatch.kernel),
+        layout: this.#shared.pipelines.layout(dispatch.operands),
         entries: resources.map((resource, binding) => ({ binding, resource })),
       });
     });
-    this.#recent = [{ stages, input, output, groups }, ...this.#recent].slice(0, MOST_BOUND);
+    this.#recent = [{ stages, targets, groups }, ...this.#recent].slice(0, MOST_BOUND);
     return groups;
   }
 }

@@ -12,6 +12,20 @@ export interface Tensor4D {
   readonly data: Float32Array;
 }
 
+/** What a loss changes by with each argument: tensors of the arguments' shapes; biases only where there are any. */
+export interface SeparableConv2dGradients {
+  /** `[N, H, W, C]` */
+  readonly input: Tensor4D;
+  /** `[KH, KW, C, M]` */
+  readonly depthwiseFilter: Tensor4D;
+  /** `[1, 1, C*M, O]` */
+  readonly pointwiseFilter: Tensor4D;
+  /** `[C*M]` */
+  readonly depthwiseBias?: Float32Array;
+  /** `[O]` */
+  readonly bias?: Float32Array;
+}
+
 /** Along H and along W, or before and after. */
 export type Pair = readonly [number, number];
 
@@ -76,6 +90,11 @@ export const elements = (shape: readonly number[]): number => shape.reduce((prod
 
 export const outputShape = ({ N, OH, OW, O }: Geometry): Shape4D => [N, OH, OW, O];
 
+export function withoutActivations(geometry: Geometry): Geometry {
+  const linear = { kind: 'linear', alpha: 0 } as const;
+  return { ...geometry, depthwiseActivation: linear, activation: linear };
+}
+
 /**
  * Checks shapes and options and works out the output's shape and the padding.
  * @throws ValueError for everything TensorFlow refuses, in TensorFlow's order
@@ -138,6 +157,14 @@ export function checkTensor(where: string, tensor: unknown): asserts tensor is T
   }
   checkShape(where, tensor.shape);
   checkData(`${where}.data`, tensor.shape, tensor.data);
+}
+
+/** Checks a tensor that must have a known shape. @throws ValueError */
+export function checkTensorOf(where: string, shape: Shape4D, tensor: unknown): asserts tensor is Tensor4D {
+  checkTensor(where, tensor);
+  if (tensor.shape.some((extent, axis) => extent !== shape[axis])) {
+    throw new ValueError(`${where} must be ${show(shape)}, got ${show(tensor.shape)}`);
+  }
 }
 
 /** Checks that `data` has one float32 for each element of `shape`. @throws ValueError */

@@ -10,8 +10,8 @@ import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
 import { specialize } from './specialize.js';
 import {
-  areaTile, channelLanes, channelStride, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadColumns,
-  rowsOf, rowTile, rowTiles, type Tile,
+  areaTile, channelStride, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadColumns,
+  rowsOf, rowTile, rowTiles, storedChannelLanes, type Tile,
 } from './tiles.js';
 
 /** What a kernel reads or writes. `intermediate` is the depthwise result `[N, OH, OW, K_STRIDE]`. */
@@ -23,10 +23,12 @@ export type KernelName =
   | 'depthwise' | 'pointwise' | 'pointwise-quad' | 'pointwise-tiled' | 'fused' | 'fused-quad' | 'fused-tiled';
 
 /** One specialised shader. `name` is its cache key, GPU label, test title and benchmark row. */
-export interface Variant {
-  readonly kernel: KernelName;
+export interface Variant<Name extends string = KernelName> {
+  readonly kernel: Name;
   readonly name: string;
   readonly source: string;
+  /** How many buffers it binds after its uniforms. */
+  readonly operands: number;
 }
 
 interface Specialization {
@@ -57,7 +59,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     operands: DEPTHWISE,
     specialization(g, tile) {
       const area = areaTile('depthwise', g, tile);
-      const lanes = channelLanes(g);
+      const lanes = storedChannelLanes(g);
       const WORKGROUP = tile.group[0] * tile.group[1];
       const { kind } = g.depthwiseActivation;
       return {
@@ -122,7 +124,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     operands: FUSED,
     specialization(g, { width = 1, columns = 1, group }) {
       const row = rowTile(g, width);
-      const lanes = { ...channelLanes(g), ...fusedOutputLanes(g) };
+      const lanes = { ...storedChannelLanes(g), ...fusedOutputLanes(g) };
       const COLUMNS = evenTile(g.O / lanes.OUTPUT_LANES, columns / lanes.OUTPUT_LANES);
       const WORKGROUP = group[0] * group[1];
       const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / lanes.OUTPUT_LANES / COLUMNS);
@@ -153,7 +155,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     operands: FUSED,
     specialization(g, { width = 1, rows: ROWS = 1, columns = 1, chunk: CHUNK = 4, group: [GROUP_X, GROUP_Y] }) {
       const row = rowTile(g, width, 'exactly');
-      const lanes = { ...channelLanes(g), ...fusedOutputLanes(g) };
+      const lanes = { ...storedChannelLanes(g), ...fusedOutputLanes(g) };
       const COLUMNS = Math.max(1, columns / lanes.OUTPUT_LANES);
       const runs = g.N * g.OH * rowTiles(g, row.TILE_W);
       return {
@@ -168,20 +170,24 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
 
 /** The variant of a kernel for one geometry, and how many workgroups it takes. */
 export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Variant & { workgroups: number } {
-  const { source, specialization } = kernels[kernel];
+  const { source, operands, specialization } = kernels[kernel];
   const { suffix, values, workgroups } = specialization(geometry, tile);
   const { dtype } = geometry;
-  return { kernel, name: `${dtype}-${kernel}-${suffix}`, workgroups, source: specialize(source, { Elem: dtype, ...values }) };
+  return { kernel, name: `${dtype}-${kernel}-${suffix}`, workgroups, operands: operands.length, source: specialize(source, { Elem: dtype, ...values }) };
 }
 
 /** The bytes of a kernel's `Params`, in the order and types of the struct in its source. The starts count elements. */
 export function uniformData(kernel: KernelName, geometry: Geometry, inputStart = 0, outputStart = 0): ArrayBuffer {
   const { N, OH, OW } = geometry;
-  const values: Record<string, unknown> = {
+  return paramsData(kernel, kernels[kernel].source, {
     ...geometry, inputStart, outputStart, PIXELS: N * OH * OW, K_STRIDE: channelStride(geometry),
     depthwiseAlpha: geometry.depthwiseActivation.alpha, alpha: geometry.activation.alpha,
-  };
-  const struct = /struct Params \{(.*?)\n\}/s.exec(kernels[kernel].source)?.[1] ?? '';
+  });
+}
+
+/** The bytes of the struct `Params` of a source, from values by name. */
+export function paramsData(kernel: string, source: string, values: Readonly<Record<string, unknown>>): ArrayBuffer {
+  const struct = /struct Params \{(.*?)\n\}/s.exec(source)?.[1] ?? '';
   const fields = [...struct.replaceAll(/\/\/.*/g, '').matchAll(/(\w+): (i32|f32),/g)];
   const view = new DataView(new ArrayBuffer(Math.ceil(fields.length / 4) * 16));
   fields.forEach(([, field, elementType], index) => {
@@ -202,8 +208,9 @@ function fusedActivations({ depthwiseActivation, activation }: Geometry, between
   };
 }
 
-function activationExpression(kind: ActivationKind, lanes: string): string {
-  const expression = new RegExp(`^fn ${kind}_?\\(.*\\{ return (.*); \\}`, 'm').exec(activationsSource)?.[1];
-  if (!expression) throw new Error(`activations.wgsl: no function ${kind}`);
+/** What a function of activations.wgsl, or of a file like it, returns. */
+export function activationExpression(kind: ActivationKind, lanes: string, source = activationsSource): string {
+  const expression = new RegExp(`^fn ${kind}_?\\(.*\\{ return (.*); \\}`, 'm').exec(source)?.[1];
+  if (!expression) throw new Error(`No function ${kind} among the activations`);
   return expression.replaceAll(/\bT\b/g, lanes);
 }

@@ -5,6 +5,7 @@ import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type Warm
 import { adapterKindOf, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './errors.js';
 import { operation } from './geometry.js';
+import type { Gradients } from './gradients.js';
 import type { Variant } from './kernels.js';
 import { given, readOptions, reading } from './options.js';
 import { PipelineCache } from './pipelines.js';
@@ -47,7 +48,7 @@ export class PipelineManager {
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly #shared: Shared;
   readonly #tuning: Tuning;
-  readonly #convolutions = new Set<Convolution>();
+  readonly #prepared = new Set<{ destroy(): void }>();
   readonly #ownsDevice: boolean;
   /** Why this manager can work no more: what came first. */
   #end: GPUDeviceLostInfo | 'destroyed' | undefined;
@@ -93,7 +94,7 @@ export class PipelineManager {
       scratch: new Scratch(device),
       checkUsable: (where) => this.#checkUsable(where),
       explain: (where, error) => this.#explain(where, error),
-      forget: (convolution) => this.#convolutions.delete(convolution),
+      forget: (prepared) => this.#prepared.delete(prepared),
     };
     this.#tuning = new Tuning(device, profile, tuning);
   }
@@ -111,11 +112,18 @@ export class PipelineManager {
       prepareConvolution(this.#shared, own, candidate)).catch(async (error: unknown) => {
       throw await this.#explain(op, error);
     });
-    const convolution = await prepareConvolution(this.#shared, own, choice);
-    this.#convolutions.add(convolution);
-    if (this.#end) convolution.destroy();
-    this.#checkUsable(op);
-    return convolution;
+    return this.#keep(await prepareConvolution(this.#shared, own, choice), op);
+  }
+
+  /**
+   * Compiles what the gradients of one convolution need, and uploads its weights. The descriptor is the convolution's;
+   * `strategy` makes no difference.
+   * @throws ValueError, UnsupportedError, DeviceLostError
+   */
+  async prepareGradients(descriptor: ConvolutionDescriptor): Promise<Gradients> {
+    const own = readOptions(descriptor);
+    const { prepareGradients } = await import('./gradients.js'); // A third of the library, which most apps never load.
+    return this.#keep(await prepareGradients(this.#shared, own), operation(own.name));
   }
 
   /**
@@ -151,7 +159,7 @@ export class PipelineManager {
   /** Frees all that this manager made, its convolutions too; a device that was passed in stays. Twice is harmless. */
   destroy(): void {
     this.#end ??= 'destroyed';
-    for (const convolution of this.#convolutions) convolution.destroy();
+    for (const prepared of this.#prepared) prepared.destroy();
     this.#shared.buffers.destroy();
     if (this.#ownsDevice) this.device.destroy();
   }
@@ -160,6 +168,13 @@ export class PipelineManager {
   declare [Symbol.dispose]: () => void;
   static {
     if (Symbol.dispose) this.prototype[Symbol.dispose] = function dispose(this: PipelineManager) { this.destroy(); };
+  }
+
+  #keep<T extends { destroy(): void }>(prepared: T, where: string): T {
+    this.#prepared.add(prepared);
+    if (this.#end) prepared.destroy();
+    this.#checkUsable(where);
+    return prepared;
   }
 
   #checkUsable(where: string): void {

@@ -1,7 +1,7 @@
 import { type Band, bands, outputSpan } from './bands.js';
 import { UnsupportedError } from './errors.js';
 import { elementBytes, elements, type Geometry, operation, outputShape } from './geometry.js';
-import { type Operand, type Variant, uniformData, variant } from './kernels.js';
+import { type KernelName, type Operand, type Variant, uniformData, variant } from './kernels.js';
 import { chooseStrategy, type DeviceProfile, type PresetName, presetsFor, presetWithin } from './presets.js';
 import { channelStride, type Tile } from './tiles.js';
 
@@ -14,9 +14,13 @@ export interface Range {
   readonly size: number;
 }
 
-export interface Dispatch extends Variant {
+export interface Dispatch<Name extends string = KernelName> extends Variant<Name> {
   readonly uniforms: ArrayBuffer;
   readonly grid: readonly [x: number, y: number];
+}
+
+/** A dispatch for a band, or for the whole. */
+export interface BandDispatch extends Dispatch {
   /** What it binds of the caller's input and output. */
   readonly input: Range;
   readonly output: Range;
@@ -32,7 +36,7 @@ export interface Choice {
 
 /** What to run for one convolution. No dispatches: the output has no elements. */
 export interface Plan extends Choice {
-  readonly dispatches: readonly Dispatch[];
+  readonly dispatches: readonly BandDispatch[];
   /** Of the whole tensors, in multiples of 4; of the intermediate: what the largest band needs. */
   readonly byteLengths: Readonly<Record<Operand, number>>;
 }
@@ -67,7 +71,7 @@ export function plan(
     const channels = { offset: firstChannel, size: O };
     // One depthwise result serves all bands of its pixels.
     const passes = strategy === 'fused' ? [fused] : firstChannel === 0 ? [depthwise, pointwise] : [pointwise];
-    return passes.map(({ kernel, tile }): Dispatch => {
+    return passes.map(({ kernel, tile }): BandDispatch => {
       const { workgroups, ...specialized } = variant(kernel, band, tile);
       const uniforms = uniformData(kernel, band, inputFrom, outputFrom);
       return { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms, input, output, channels };
@@ -132,11 +136,11 @@ export function checkIndices({ N, H, W, C, KH, KW, OH, OW, O, SH, SW, RH, RW, pa
 }
 
 /** Kernels count elements in 31 bits. */
-const bindingLimit = ({ limits }: DeviceProfile): number =>
+export const bindingLimit = ({ limits }: DeviceProfile): number =>
   Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 31);
 
 /** Spreads workgroups over two dimensions where one does not hold them; kernels flatten the index again. */
-function grid(workgroups: number, { group }: Tile, profile: DeviceProfile, name?: string): readonly [number, number] {
+export function grid(workgroups: number, { group }: Pick<Tile, 'group'>, profile: DeviceProfile, name?: string): readonly [number, number] {
   const most = profile.limits.maxComputeWorkgroupsPerDimension;
   const y = Math.ceil(workgroups / most);
   const x = Math.ceil(workgroups / y);

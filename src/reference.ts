@@ -1,12 +1,12 @@
-import { activations, type ResolvedActivation } from './activation.js';
+import { activations, derivatives, derivesFromResult, type ResolvedActivation } from './activation.js';
 import {
-  checkData, checkTensor, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
-  resolveGeometry, type Tensor4D,
+  checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
+  resolveGeometry, type SeparableConv2dGradients, type Tensor4D, withoutActivations,
 } from './geometry.js';
 import { readOptions, readTensor } from './options.js';
 
 export { ValueError } from './errors.js';
-export type { ConvolutionOptions, Tensor4D } from './geometry.js';
+export type { ConvolutionOptions, SeparableConv2dGradients, Tensor4D } from './geometry.js';
 
 /** What `separableConv2dReference` takes beside tensors. */
 export interface ReferenceOptions extends ConvolutionOptions {
@@ -24,13 +24,52 @@ export interface ReferenceOptions extends ConvolutionOptions {
 export function separableConv2dReference(
   input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions,
 ): Tensor4D {
-  const checkedOptions = readOptions(options);
-  const { depthwiseBias, bias, name } = checkedOptions;
+  const { geometry, x, d, p, depthwiseBias, bias } = checked(input, depthwiseFilter, pointwiseFilter, options);
+  const intermediate = depthwise(geometry, x.data, d.data, depthwiseBias);
+  const output = pointwise(geometry, intermediate, p.data, bias);
+  return { shape: outputShape(geometry), data: Float32Array.from(output) };
+}
+
+/**
+ * The gradients of a loss with respect to every argument of `separableConv2dReference`, from its gradient with respect to
+ * the output, `[N, OH, OW, O]`; on the CPU, summed in float64.
+ * @throws ValueError for what TensorFlow refuses, and unless `outputGradient` has the output's shape
+ */
+export function separableConv2dGradientsReference(
+  outputGradient: Tensor4D, input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions,
+): SeparableConv2dGradients {
+  const { geometry, x, d, p, depthwiseBias, bias, op } = checked(input, depthwiseFilter, pointwiseFilter, options);
+  const dy = readTensor(`${op}: outputGradient`, outputGradient);
+  checkTensorOf(`${op}: outputGradient`, outputShape(geometry), dy);
+  const { depthwiseActivation, activation } = geometry;
+  const forward = (pass: Geometry) => depthwise(pass, x.data, d.data, depthwiseBias);
+  const intermediate = forward(geometry);
+  const between = derivesFromResult(depthwiseActivation) ? intermediate : forward(withoutActivations(geometry));
+  const output = pointwise(derivesFromResult(activation) ? geometry : withoutActivations(geometry), intermediate, p.data, bias);
+
+  const scaled = activationGradient(activation, dy.data, output);
+  const product = pointwiseInputGradient(geometry, scaled, p.data);
+  const intermediateGradient = activationGradient(depthwiseActivation, product, between);
+  const { K, O } = geometry;
+  const tensor = ({ shape }: Tensor4D, data: Float64Array): Tensor4D => ({ shape, data: Float32Array.from(data) });
+  return {
+    input: tensor(x, depthwiseInputGradient(geometry, intermediateGradient, d.data)),
+    depthwiseFilter: tensor(d, depthwiseFilterGradient(geometry, x.data, intermediateGradient)),
+    pointwiseFilter: tensor(p, pointwiseFilterGradient(geometry, intermediate, scaled)),
+    ...(depthwiseBias && { depthwiseBias: Float32Array.from(channelSums(intermediateGradient, K)) }),
+    ...(bias && { bias: Float32Array.from(channelSums(scaled, O)) }),
+  };
+}
+
+/** The caller's arguments, read once and checked. */
+function checked(input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions) {
+  const own = readOptions(options);
+  const { depthwiseBias, bias, name } = own;
   const op = operation(name);
   const [x, d, p] = Object.entries({ input, depthwiseFilter, pointwiseFilter }).map(([argument, tensor]) => {
-    const own = readTensor(`${op}: ${argument}`, tensor);
-    checkTensor(`${op}: ${argument}`, own);
-    return own;
+    const read = readTensor(`${op}: ${argument}`, tensor);
+    checkTensor(`${op}: ${argument}`, read);
+    return read;
   }) as [Tensor4D, Tensor4D, Tensor4D];
   for (const [argument, data] of Object.entries({ depthwiseBias, bias })) {
     if (data !== undefined) checkData(`${op}: ${argument}`, [(data as Float32Array | null)?.length ?? 0], data);
@@ -38,10 +77,8 @@ export function separableConv2dReference(
   const geometry = resolveGeometry({
     input: x.shape, depthwiseFilter: d.shape, pointwiseFilter: p.shape,
     depthwiseBias: depthwiseBias && [depthwiseBias.length], bias: bias && [bias.length],
-  }, checkedOptions);
-  const intermediate = depthwise(geometry, x.data, d.data, depthwiseBias);
-  const output = pointwise(geometry, intermediate, p.data, bias);
-  return { shape: outputShape(geometry), data: Float32Array.from(output) };
+  }, own);
+  return { geometry, x, d, p, depthwiseBias, bias, op };
 }
 
 /**
@@ -95,6 +132,91 @@ export function pointwise(
     }
   }
   return output;
+}
+
+/**
+ * A gradient before an activation from that after it, and from the values that its derivative takes. Twin of activation-gradient.wgsl.
+ * @internal
+ */
+export function activationGradient(
+  { kind, alpha }: ResolvedActivation, gradient: ArrayLike<number>, values: ArrayLike<number>,
+): Float64Array {
+  const derivative: (x: number, alpha: number) => number = derivatives[kind];
+  return Float64Array.from(gradient, (value, i) => value * derivative(values[i]!, alpha));
+}
+
+/**
+ * `[N, OH, OW, O]` to `[N, OH, OW, C*M]`: the product with the transposed filter.
+ * @internal
+ */
+export function pointwiseInputGradient({ N, OH, OW, K, O }: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>): Float64Array {
+  const result = new Float64Array(N * OH * OW * K);
+  for (let pixel = 0; pixel < N * OH * OW; pixel++) {
+    for (let k = 0; k < K; k++) {
+      for (let o = 0; o < O; o++) result[pixel * K + k]! += gradient[pixel * O + o]! * filter[k * O + o]!;
+    }
+  }
+  return result;
+}
+
+/**
+ * `[C*M, O]`. Twin of pointwise-filter-gradient.wgsl with sum.wgsl.
+ * @internal
+ */
+export function pointwiseFilterGradient({ N, OH, OW, K, O }: Geometry, intermediate: ArrayLike<number>, gradient: ArrayLike<number>): Float64Array {
+  const result = new Float64Array(K * O);
+  for (let pixel = 0; pixel < N * OH * OW; pixel++) {
+    for (let k = 0; k < K; k++) {
+      for (let o = 0; o < O; o++) result[k * O + o]! += intermediate[pixel * K + k]! * gradient[pixel * O + o]!;
+    }
+  }
+  return result;
+}
+
+/**
+ * `[N, OH, OW, C*M]` to `[N, H, W, C]`. Twin of depthwise-input-gradient.wgsl.
+ * @internal
+ */
+export function depthwiseInputGradient(geometry: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>): Float64Array {
+  const { N, H, W, C } = geometry;
+  const result = new Float64Array(N * H * W * C);
+  eachTap(geometry, (output, tap, input) => (result[input]! += gradient[output]! * filter[tap]!));
+  return result;
+}
+
+/**
+ * `[KH, KW, C, M]`. Twin of depthwise-filter-gradient.wgsl with sum.wgsl.
+ * @internal
+ */
+export function depthwiseFilterGradient(geometry: Geometry, input: ArrayLike<number>, gradient: ArrayLike<number>): Float64Array {
+  const { KH, KW, K } = geometry;
+  const result = new Float64Array(KH * KW * K);
+  eachTap(geometry, (output, tap, at) => (result[tap]! += gradient[output]! * input[at]!));
+  return result;
+}
+
+/**
+ * Sums over all pixels. Twin of sum.wgsl.
+ * @internal
+ */
+export function channelSums(values: ArrayLike<number>, channels: number): Float64Array {
+  const result = new Float64Array(channels);
+  for (let i = 0; i < values.length; i++) result[i % channels]! += values[i]!;
+  return result;
+}
+
+/** Visits every multiplication of the depthwise pass: the indices of its output, filter and input. */
+function eachTap(geometry: Geometry, visit: (output: number, tap: number, input: number) => void): void {
+  const { N, H, W, C, KH, KW, M, K, OH, OW, SH, SW, RH, RW, padTop, padLeft } = geometry;
+  for (let pixel = 0; pixel < N * OH * OW; pixel++) {
+    const [n, oy, ox] = [Math.floor(pixel / OW / OH), Math.floor(pixel / OW) % OH, pixel % OW];
+    for (let tap = 0; tap < KH * KW; tap++) {
+      const y = oy * SH + Math.floor(tap / KW) * RH - padTop;
+      const x = ox * SW + (tap % KW) * RW - padLeft;
+      if (y < 0 || y >= H || x < 0 || x >= W) continue;
+      for (let k = 0; k < K; k++) visit(pixel * K + k, tap * K + k, ((n * H + y) * W + x) * C + Math.floor(k / M));
+    }
+  }
 }
 
 const activation = ({ kind, alpha }: ResolvedActivation) => (x: number): number => activations[kind](x, alpha);

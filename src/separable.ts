@@ -1,6 +1,8 @@
 import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './descriptor.js';
 import { show, ValueError } from './errors.js';
-import { checkTensor, type ConvolutionOptions, elements, operation, outputShape, type Tensor4D } from './geometry.js';
+import {
+  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type SeparableConv2dGradients, type Tensor4D,
+} from './geometry.js';
 import { PipelineManager } from './manager.js';
 import { reading, readOptions, readTensor } from './options.js';
 
@@ -30,6 +32,11 @@ function sharedManager(): Promise<PipelineManager> {
   return shared;
 }
 
+function checkManager(op: string, manager: PipelineManager | null | undefined): void {
+  if (manager === undefined || reading(`${op}: manager`, () => typeof manager === 'object' && manager !== null && 'prepare' in manager)) return;
+  throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
+}
+
 /**
  * TensorFlow's `tf.nn.separable_conv2d` on the GPU: uploads, dispatches, reads back. Input `[N, H, W, C]`, depthwise
  * filter `[KH, KW, C, M]`, pointwise filter `[1, 1, C*M, O]`, result `[N, OH, OW, O]`. An empty result takes no GPU.
@@ -42,9 +49,7 @@ export async function separableConv2d(
 ): Promise<Tensor4D> {
   const { manager, ...rest } = readOptions(options);
   const op = operation(rest.name);
-  if (manager !== undefined && !reading(`${op}: manager`, () => typeof manager === 'object' && manager !== null && 'prepare' in manager)) {
-    throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
-  }
+  checkManager(op, manager);
   const x = readTensor(`${op}: input`, input);
   checkTensor(`${op}: input`, x);
   const descriptor = readOptions({ ...rest, inputShape: x.shape, depthwiseFilter, pointwiseFilter });
@@ -55,5 +60,29 @@ export async function separableConv2d(
     return await convolution.run(x);
   } finally {
     convolution.destroy();
+  }
+}
+
+/**
+ * The gradients of a loss with respect to every argument of `separableConv2d`, from its gradient with respect to the output,
+ * `[N, OH, OW, O]`: each of the shape of its argument, those of biases only where there are any. Tensors as for
+ * `separableConv2d`; a GPU tensor as a bias counts as one. For more than one step use `PipelineManager.prepareGradients`.
+ * @throws ValueError before any GPU call; UnsupportedError; DeviceLostError
+ */
+export async function separableConv2dGradients(
+  outputGradient: Tensor4D, input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
+): Promise<SeparableConv2dGradients> {
+  const { manager, ...rest } = readOptions(options);
+  const op = operation(rest.name);
+  checkManager(op, manager);
+  const [dy, x] = [readTensor(`${op}: outputGradient`, outputGradient), readTensor(`${op}: input`, input)];
+  checkTensor(`${op}: input`, x);
+  const descriptor = readOptions({ ...rest, inputShape: x.shape, depthwiseFilter, pointwiseFilter });
+  checkTensorOf(`${op}: outputGradient`, outputShape(resolveDescriptor(descriptor)), dy);
+  const gradients = await (manager ?? (await sharedManager())).prepareGradients(descriptor);
+  try {
+    return await gradients.run(dy, x);
+  } finally {
+    gradients.destroy();
   }
 }

@@ -1,15 +1,18 @@
 import { adapterName, checked } from '../src/device.js';
-import { fromFloat16, toFloat16 } from '../src/float16.js';
+import { toFloat16 } from '../src/float16.js';
 import { type Dtype, elementBytes, elements, outputShape } from '../src/geometry.js';
 import { kernels, type Operand } from '../src/kernels.js';
 import { PipelineManager } from '../src/manager.js';
 import { PipelineCache } from '../src/pipelines.js';
 import { type Plan, plan } from '../src/plan.js';
-import type { DeviceProfile, PresetName } from '../src/presets.js';
+import type { AdapterKind, DeviceProfile, PresetName } from '../src/presets.js';
 import { checkArguments } from './arguments.js';
 import { boundedDepthwise, boundedPointwise, boundedSeparable } from './bounds.js';
 import { type Case, type Problem, problem } from './cases.js';
 import { type Comparison, compareWithin } from './compare.js';
+import { checkGradientSteps } from './gradient-checks.js';
+import { gradientScenarios } from './gradient-scenarios.js';
+import { GUARD_BYTES, guarded, unguarded } from './guard.js';
 import { reportNonFinite } from './nonfinite.js';
 import { runScenario } from './scenarios.js';
 
@@ -22,10 +25,6 @@ export interface Report extends Partial<Comparison> {
 
 interface Target { readonly buffer: GPUBuffer; readonly byteLength: number; readonly dtype: Dtype }
 interface Job { readonly title: string; readonly problem: Problem; readonly plan: Plan; readonly written: Map<Operand, Target> }
-
-const GUARD_BYTES = 256;
-/** NaNs that no arithmetic makes: what is poisoned before a run and must be overwritten, or must not. */
-const POISON = { f32: 0x7fc0dead, f16: 0x7ead7ead };
 
 const manager = await PipelineManager.create();
 const { device } = manager;
@@ -40,11 +39,7 @@ device.addEventListener('uncapturederror', ({ error }) => uncaptured.push(error.
 export async function checkKernels(
   cases: readonly Case[], presets: readonly PresetName[], seed: number, limits: Partial<GPUSupportedLimits> = {},
 ): Promise<Report[]> {
-  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = device.limits;
-  const profile: DeviceProfile = {
-    kind: manager.adapterKind, subgroups: device.features.has('subgroups'), shaderF16: device.features.has('shader-f16'),
-    limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, ...limits },
-  };
+  const profile = profileWith(limits, manager.adapterKind);
   const runnable = presets.filter((name) => profile.subgroups || !/quad/i.test(name));
   const reports: Report[] = [];
   for (let start = 0; start < cases.length; start += 50) {
@@ -58,6 +53,25 @@ export async function checkKernels(
       }));
     }));
     reports.push(...(await runJobs(jobs)));
+  }
+  return [...reports, ...uncaptured.splice(0).map((failure) => ({ title: 'uncaptured GPU error', failure }))];
+}
+
+function profileWith(limits: Partial<GPUSupportedLimits>, kind: AdapterKind = 'software'): DeviceProfile {
+  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = device.limits;
+  return {
+    kind, subgroups: device.features.has('subgroups'), shaderF16: device.features.has('shader-f16'),
+    limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, ...limits },
+  };
+}
+
+/** Runs all steps of each case's backward pass, and compares every one with its reference. */
+export async function checkGradients(
+  cases: readonly Case[], presets: readonly PresetName[], seed: number, limits: Partial<GPUSupportedLimits> = {}, kind: AdapterKind = 'software',
+): Promise<Report[]> {
+  const reports: Report[] = [];
+  for (let start = 0; start < cases.length; start += 50) {
+    reports.push(...(await checkGradientSteps(device, pipelines, profileWith(limits, kind), cases.slice(start, start + 50), presets, seed + start)));
   }
   return [...reports, ...uncaptured.splice(0).map((failure) => ({ title: 'uncaptured GPU error', failure }))];
 }
@@ -91,14 +105,9 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
     const results = new Map<Operand, Float32Array>();
     let failure: string | undefined;
     for (const [operand, { buffer, byteLength, dtype }] of job.written) {
-      const half = dtype === 'f16';
-      const words = half ? new Uint16Array(bytes, offset, buffer.size / 2) : new Uint32Array(bytes, offset, buffer.size / 4);
-      const poison = half ? POISON.f16 % 2 ** 16 : POISON.f32;
-      const [start, end] = [GUARD_BYTES, GUARD_BYTES + byteLength].map((at) => at / words.BYTES_PER_ELEMENT) as [number, number];
-      const inside = words.slice(start, end);
-      if (inside.includes(poison)) failure = `${operand}: element ${inside.indexOf(poison)} was not written`;
-      if ([...words.subarray(0, start), ...words.subarray(end)].some((word) => word !== poison)) failure = `${operand}: words beside it were overwritten`;
-      results.set(operand, half ? fromFloat16(inside.buffer, inside.length) : new Float32Array(inside.buffer));
+      const { data, failure: wrong } = unguarded(new Uint32Array(bytes, offset, buffer.size / 4), byteLength, dtype);
+      if (wrong !== undefined) failure = `${operand}: ${wrong}`;
+      results.set(operand, data);
       offset += buffer.size;
     }
     return failure ? [{ title: job.title, failure }] : compareStages(job, results);
@@ -128,12 +137,11 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
     const storage = operand === 'output' ? dtype : 'f32';
     const byteLength = operand === 'output' ? elements(outputShape(data.geometry)) * elementBytes(dtype) : byteLengths.intermediate;
     if (!dispatches.some(({ kernel }) => kernels[kernel].operands.includes(operand))) continue;
-    const poison = new Uint32Array(Math.ceil(byteLength / 4) + (2 * GUARD_BYTES) / 4).fill(POISON[storage]);
-    const target = { buffer: buffer(poison, GPUBufferUsage.STORAGE), byteLength, dtype: storage };
+    const target = { buffer: buffer(guarded(byteLength, storage), GPUBufferUsage.STORAGE), byteLength, dtype: storage };
     written.set(operand, target);
     bindings.set(operand, { buffer: target.buffer, offset: GUARD_BYTES, size: byteLengths[operand] });
   }
-  for (const { kernel, name, uniforms, grid, ...ranges } of dispatches) {
+  for (const { kernel, name, operands, uniforms, grid, ...ranges } of dispatches) {
     const bind = (operand: Operand): GPUBufferBinding => {
       const whole = bindings.get(operand)!;
       if ((operand === 'pointwiseFilter' || operand === 'bias') && ranges.channels.size < O) {
@@ -147,7 +155,7 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
     const resources = [{ buffer: buffer(uniforms, GPUBufferUsage.UNIFORM) }, ...kernels[kernel].operands.map(bind)];
     pass.setPipeline(compiled.get(name)!);
     pass.setBindGroup(0, device.createBindGroup({
-      layout: pipelines.layout(kernel), entries: resources.map((resource, binding) => ({ binding, resource })),
+      layout: pipelines.layout(operands), entries: resources.map((resource, binding) => ({ binding, resource })),
     }));
     pass.dispatchWorkgroups(...grid);
   }
@@ -187,7 +195,10 @@ export function environment(): Environment {
   return { adapter: adapterName(device), adapterKind: manager.adapterKind, features: [...device.features].sort() };
 }
 
-export const tests = { checkArguments, checkKernels, environment, reportNonFinite, runScenario };
+export const tests = {
+  checkArguments, checkKernels, checkGradients, environment, reportNonFinite,
+  runScenario: (name: string, seed: number): Promise<void> => runScenario(name, seed, gradientScenarios),
+};
 export type Tests = typeof tests;
 
 declare global {

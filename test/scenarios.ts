@@ -31,7 +31,7 @@ export function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, 
   }
 }
 
-type ErrorClass = new (message: string) => Error;
+export type ErrorClass = new (message: string) => Error;
 
 export async function checkThrows(work: () => unknown, type: ErrorClass, message: string): Promise<void> {
   try {
@@ -73,7 +73,7 @@ export async function download(device: GPUDevice, buffer: GPUBuffer): Promise<Ar
 }
 
 /** Calls of the named methods of an object from now on. */
-function counted<T extends object>(target: T, ...methods: (keyof T & string)[]): () => number {
+export function counted<T extends object>(target: T, ...methods: (keyof T & string)[]): () => number {
   let calls = 0;
   for (const method of methods) {
     const original = target[method] as (...args: unknown[]) => unknown;
@@ -401,10 +401,12 @@ export async function checkUncaptured(): Promise<void> {
   check(uncaptured.length === 0, `uncaptured errors: ${uncaptured.splice(0).join('; ')}`);
 }
 
-/** Runs one scenario with fresh random values. */
-export async function runScenario(name: string, seed: number): Promise<void> {
+export type Scenarios = Readonly<Record<string, () => Promise<void>>>;
+
+/** Runs one scenario, of these or others, with fresh random values. */
+export async function runScenario(name: string, seed: number, others: Scenarios = {}): Promise<void> {
   seedScenarios(seed);
-  await { ...scenarios, ...storageScenarios(seed) }[name]!();
+  await { ...scenarios, ...storageScenarios(seed), ...others }[name]!();
   await checkUncaptured();
 }
 

@@ -2,6 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { create } from 'webgpu';
 import { activations } from '../src/activation.js';
+import { type GradientKernelName, gradientKernels } from '../src/gradient-kernels.js';
+import { planGradients } from '../src/gradient-plan.js';
 import { type KernelName, kernels } from '../src/kernels.js';
 import { plan } from '../src/plan.js';
 import { type DeviceProfile, type PresetName, presets } from '../src/presets.js';
@@ -29,11 +31,13 @@ afterAll(() => {
   gpu = undefined;
 });
 
-async function compileErrors(code: string, kernel?: KernelName): Promise<string[]> {
+type AnyKernelName = KernelName | GradientKernelName;
+
+async function compileErrors(code: string, kernel?: AnyKernelName): Promise<string[]> {
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ code });
   if (kernel) {
-    const { operands } = kernels[kernel];
+    const { operands } = { ...kernels, ...gradientKernels }[kernel];
     const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({
       entries: ['uniform' as const, ...operands.map(() => 'read-only-storage' as const)].map((type, binding) => ({
         binding, visibility: 4, buffer: { type: binding === operands.length ? 'storage' as const : type },
@@ -54,14 +58,15 @@ test.each(files)('%s compiles as it stands', async (file) => {
 
 describe('every variant that the cases reach compiles, under its own name', () => {
   test.each(Object.keys(presets) as PresetName[])('%s', async (preset) => {
-    const sources = new Map<string, { kernel: KernelName; source: string }>();
+    const sources = new Map<string, { kernel: AnyKernelName; source: string }>();
     for (const one of cases.flatMap((each) => [each, { ...each, dtype: 'f16' as const }])) {
       const geometry = geometryOf(one);
-      for (const strategy of ['fused', 'two-pass'] as const) {
-        for (const { kernel, name, source } of plan(geometry, profile, strategy, one.name, preset).dispatches) {
-          expect(sources.get(name)?.source ?? source, `${name} names two programs`).toBe(source);
-          sources.set(name, { kernel, source });
-        }
+      const forward = (['fused', 'two-pass'] as const).flatMap((strategy) => plan(geometry, profile, strategy, one.name, preset).dispatches);
+      const kind = preset.startsWith('gpu') ? 'gpu' : 'software';
+      const backward = planGradients(geometry, { ...profile, kind }, one.name, preset).steps.map(({ dispatch }) => dispatch);
+      for (const { kernel, name, source } of [...forward, ...backward]) {
+        expect(sources.get(name)?.source ?? source, `${name} names two programs`).toBe(source);
+        sources.set(name, { kernel, source });
       }
     }
     expect(sources.size).toBeGreaterThan(50);

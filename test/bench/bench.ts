@@ -2,15 +2,20 @@ import { writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { installPeers, loadContender, openPage, publish, type Site, withBrowser } from './browser.js';
+import { expectedOf } from './contender.js';
+import { expectedGradients } from './gradients.js';
 import { firstLine, measureRow, type Remote, type Row, timing } from './measure.js';
 import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
-import { type First, type NetworkResults, type NetworkRow, report, reportNetworks, type Results } from './report.js';
+import { type First, type NetworkResults, type NetworkRow, report, reportGradients, reportNetworks, type Results } from './report.js';
 import { roofline } from './roofline.js';
+import type { Workload } from './workloads.js';
+import type { Expected } from '../cases.js';
 
 /** These share a page and its device: from one device to another of this browser the same kernels differ by 5 to 9 %. */
 const OURS = ['auto', 'fused', 'two-pass'];
 const CONTENDERS = [...OURS, 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu',
   'tfjs-webgl', 'tfjs-wasm'];
+const GRADIENT_CONTENDERS = ['gradients', 'gradients-tfjs-webgpu'];
 const FIRST_SAMPLES = 3;
 /** One photo stands for all: a network's work before its boxes is the same for each. */
 const PHOTO = 'sample1.jpg';
@@ -23,10 +28,13 @@ headless browser, checks every result, and compares the times.
 ${commonUsage(CONTENDERS)}
   --plot FILE        writes the roofline plot, an SVG
   --no-first         without the time to a first result in fresh browsers
+  --gradients        instead, the backward pass, ours and that of tfjs-backend-webgpu
   --networks         instead, whole face detectors against face-api on tfjs-backend-webgpu; with --samples and --json
   --help`;
 
-async function bench({ contenders, workloads, samples }: Common, withFirst: boolean): Promise<Results> {
+async function bench(
+  { contenders, workloads, samples }: Common, withFirst: boolean, expected: (workload: Workload) => Expected,
+): Promise<Results> {
   await installPeers();
   progress('The pages are built');
   const site = await publish();
@@ -41,7 +49,7 @@ async function bench({ contenders, workloads, samples }: Common, withFirst: bool
       for (const name of contenders) remotes.push(await loadContender(OURS.includes(name) ? shared : await openPage(browser, site), name));
       const rows: Row[] = [];
       for (const workload of workloads) {
-        site.expect(workload);
+        site.expect(expected(workload));
         rows.push(await measureRow(workload, remotes, samples, progress));
       }
       const environment = `${(await browser.version()).replace('/', ' ')}, ${adapter}`;
@@ -107,7 +115,7 @@ try {
   const { values } = parseArgs({
     options: {
       ...commonOptions, plot: { type: 'string' }, 'no-first': { type: 'boolean', default: false },
-      networks: { type: 'boolean', default: false },
+      networks: { type: 'boolean', default: false }, gradients: { type: 'boolean', default: false },
     },
   });
   if (values.help) console.log(USAGE);
@@ -116,8 +124,13 @@ try {
     progress('');
     console.log(reportNetworks(results));
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);
+  } else if (values.gradients) {
+    const results = await bench(readCommon({ contenders: GRADIENT_CONTENDERS.join(), ...values }, GRADIENT_CONTENDERS), false, expectedGradients);
+    progress('');
+    console.log(reportGradients(results));
+    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);
   } else {
-    const results = await bench(readCommon(values, CONTENDERS), !values['no-first']);
+    const results = await bench(readCommon(values, CONTENDERS), !values['no-first'], expectedOf);
     progress('');
     console.log(report(results));
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);

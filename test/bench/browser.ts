@@ -8,9 +8,8 @@ import type { Browser, Page } from 'puppeteer';
 import { build, mergeConfig, preview } from 'vite';
 import { launchBrowser } from '../../demo/browser.js';
 import config from '../../vite.config.js';
-import { expectedOf } from './contender.js';
+import type { Expected } from '../cases.js';
 import { firstLine, type Remote } from './measure.js';
-import type { Workload } from './workloads.js';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
@@ -18,7 +17,7 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 export interface Site {
   readonly url: string;
   /** Writes what a layer must give, where pages can fetch it. */
-  expect(workload: Workload): void;
+  expect(expected: Expected): void;
   gzippedBytes(files: readonly string[]): number;
   close(): Promise<void>;
 }
@@ -63,8 +62,7 @@ export async function publish(): Promise<Site> {
   });
   return {
     url: new URL('page.html', server.resolvedUrls!.local[0]).href,
-    expect(workload) {
-      const { values, magnitudes } = expectedOf(workload);
+    expect({ values, magnitudes }) {
       writeFileSync(join(folder, EXPECTED), Buffer.concat([Buffer.from(values.buffer), Buffer.from(magnitudes.buffer)]));
     },
     gzippedBytes: (files) => files.reduce((sum, file) => sum + gzipSync(readFileSync(join(folder, file))).length, 0),

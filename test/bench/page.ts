@@ -29,12 +29,23 @@ const loaders: Readonly<Record<string, () => Promise<Contender>>> = {
   'tfjs-wasm': async () => (await import('./tfjs.js')).tfjs('wasm'),
 };
 
+/** The backward pass. */
+const backward: Readonly<Record<string, () => Promise<Contender>>> = {
+  'gradients': async () => {
+    const [{ PipelineManager }, { oursBackward }] = await Promise.all([import('sepconv-webgpu'), import('./gradients.js')]);
+    return oursBackward(await PipelineManager.create());
+  },
+  'gradients-tfjs-webgpu': async () => (await import('./tfjs-gradients.js')).tfjsGradients(),
+};
+
 const runners = new Map<string, Runner>();
 let finders: Finders | undefined;
 
 const bench = {
   async load(contender: string): Promise<void> {
-    runners.set(contender, new Runner(await loaders[contender]!()));
+    runners.set(contender, backward[contender]
+      ? new Runner(await backward[contender](), (await import('./gradients.js')).gradientTerms)
+      : new Runner(await loaders[contender]!()));
   },
 
   /** Runs a layer once; what is expected is `url`: all values, then all magnitudes, in float64. */

@@ -43,6 +43,15 @@ export function report(results: Results): string {
   ].join('\n');
 }
 
+/** The backward pass, by this library and by tfjs. */
+export function reportGradients(results: Results): string {
+  return [
+    `${results.environment}; ${results.date}; ${results.samples} interleaved samples.`,
+    '', '### Backward pass, milliseconds: median ± half the interquartile range', '', ...times(results),
+    '', '### Times as long as ours', '', ...ratios(results, results.contenders[0]), ...failures(results),
+  ].join('\n');
+}
+
 export function reportNetworks({ environment, date, samples, rows }: NetworkResults): string {
   return [
     `${environment}; ${date}; ${samples} interleaved samples.`, '', '### Milliseconds from a picture to its faces', '',
@@ -61,10 +70,10 @@ function times({ contenders, rows }: Results): string[] {
   ]);
 }
 
-function ratios({ contenders, rows }: Results): string[] {
-  const others = contenders.filter((name) => name !== OURS);
+function ratios({ contenders, rows }: Results, own = OURS): string[] {
+  const others = contenders.filter((name) => name !== own);
   const ratio = (row: Row, name: string): number | undefined => {
-    const [mine, other] = [OURS, name].map((one) => row.outcomes[one]?.timing?.median);
+    const [mine, other] = [own, name].map((one) => row.outcomes[one]?.timing?.median);
     return mine !== undefined && other !== undefined ? other / mine : undefined;
   };
   const cell = (value: number | undefined): string => (value === undefined ? '—' : value.toFixed(2));

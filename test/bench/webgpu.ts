@@ -114,7 +114,7 @@ export const describe = ({ vendor, architecture, device, description }: GPUAdapt
   [vendor, architecture, device, description].filter(Boolean).join(' ');
 
 /** Records `record` so often in one pass, and waits. The device's own clock counts where it is finer than the caller's. */
-async function repeat(device: GPUDevice, repetitions: number, record: (pass: GPUComputePassEncoder) => void): Promise<number | void> {
+export async function repeat(device: GPUDevice, repetitions: number, record: (pass: GPUComputePassEncoder) => void): Promise<number | void> {
   const clock = clocks.get(device);
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass(clock && {
@@ -155,7 +155,7 @@ function program(device: GPUDevice, code: string, uniforms: boolean) {
 }
 
 /** A buffer with these contents, or of so many bytes. */
-function storage(device: GPUDevice, content: Float32Array | Int32Array | number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE): GPUBuffer {
+export function storage(device: GPUDevice, content: Float32Array | Int32Array | number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE): GPUBuffer {
   const size = typeof content === 'number' ? content : content.byteLength;
   const buffer = device.createBuffer({ size, usage: usage | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
   if (typeof content !== 'number') device.queue.writeBuffer(buffer, 0, content as Float32Array<ArrayBuffer>);
@@ -174,6 +174,6 @@ export async function read(device: GPUDevice, buffer: GPUBuffer): Promise<Float3
   return data;
 }
 
-function destroy(...buffers: readonly GPUBuffer[]): void {
+export function destroy(...buffers: readonly GPUBuffer[]): void {
   for (const buffer of buffers) buffer.destroy();
 }

@@ -59,7 +59,7 @@ export const mutants: readonly Mutant[] = [
 
   { defect: 'bind groups of another input', file: 'src/convolution.ts', text: 'same(bound.input, input) && ', instead: '', tests: api },
   { defect: 'pooled buffers given to two at once', file: 'src/buffers.ts', text: 'this.#free.splice(index, 1)', instead: 'this.#free.slice(index, index + 1)', tests: api },
-  { defect: 'too small a buffer between the passes', file: 'src/buffers.ts', text: 'buffer.size >= byteLength && !this.#broken', instead: 'buffer.size > 0 && !this.#broken', tests: api },
+  { defect: 'too small a buffer between the passes', file: 'src/buffers.ts', text: 'buffer.size >= byteLength && !this.#broken', instead: 'buffer.size > 0 && !this.#broken', tests: ['test/faults.test.ts'], names: 'encodes of several' },
   { defect: 'one pipeline for all variants of a kernel', file: 'src/pipelines.ts', text: 'this.#pipelines.get(variant.name)', instead: 'this.#pipelines.get(variant.kernel)', tests: api },
   { defect: 'tables of another version are trusted', file: 'src/tuning.ts', text: 'tuning.version !== VERSION || ', instead: '', tests: api, names: 'tuning' },
 ];

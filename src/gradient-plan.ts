@@ -1,0 +1,236 @@
+import { derivesFromResult, type ResolvedActivation } from './activation.js';
+import { UnsupportedError } from './errors.js';
+import { type Geometry, operation, withoutActivations } from './geometry.js';
+import {
+  activationGradient, depthwiseFilterGradient, depthwiseInputGradient, filterTile, type GradientKernelName, outputStride,
+  pointwiseFilterGradient, productTile, type Split, sum, type Terms, transpose, type Work,
+} from './gradient-kernels.js';
+import { type KernelName, uniformData, variant } from './kernels.js';
+import { bindingLimit, type Dispatch, grid } from './plan.js';
+import { type AdapterKind, type DeviceProfile, presetsFor, presetWithin } from './presets.js';
+import { channelStride, type Tile } from './tiles.js';
+
+/** A gradient's name among the targets of `Gradients.encode`. */
+export type GradientName =
+  | 'inputGradient' | 'depthwiseFilterGradient' | 'pointwiseFilterGradient' | 'depthwiseBiasGradient' | 'biasGradient';
+export const GRADIENTS: readonly GradientName[] = [
+  'inputGradient', 'depthwiseFilterGradient', 'pointwiseFilterGradient', 'depthwiseBiasGradient', 'biasGradient',
+];
+
+/** What `encode` is given: the last two may be recomputed instead. */
+export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output'] as const;
+export type GivenName = (typeof GIVEN)[number];
+
+export const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
+
+/** What only the steps themselves use; `…Sum` is what goes into an activation, and `…Parts` are sums to be summed. */
+export const TEMPORARIES = [
+  'depthwiseSum', 'outputSum', 'scaledGradient', 'transposedFilter', 'product', 'intermediateGradient', 'biasParts',
+  'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts',
+] as const;
+
+/** Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements. */
+export type Value = GradientName | GivenName | (typeof WEIGHTS)[number] | (typeof TEMPORARIES)[number] | 'zeros';
+
+/** One dispatch, and what it binds after its uniforms: what it reads, then what it writes. */
+export interface Step {
+  readonly dispatch: Dispatch<KernelName | GradientKernelName>;
+  readonly reads: readonly Value[];
+  readonly writes: Value;
+}
+
+export interface GradientPlan {
+  /** All that could be needed, in an order in which they can run. */
+  readonly steps: readonly Step[];
+  readonly byteLengths: Readonly<Record<Value, number>>;
+}
+
+/** The steps that compute what is wanted, but not what is given. */
+export function stepsFor<T extends Step>(steps: readonly T[], wanted: Iterable<Value>, given: ReadonlyMap<Value, unknown>): readonly T[] {
+  const needed = new Set(wanted);
+  return steps.toReversed().filter(({ reads, writes }) => {
+    if (!needed.has(writes) || given.has(writes)) return false;
+    for (const value of reads) needed.add(value);
+    return true;
+  }).reverse();
+}
+
+/** Invocations that keep a device busy: sums of fewer are cut into parts. */
+const BUSY: Readonly<Record<AdapterKind, number>> = { software: 128, gpu: 16384 };
+/** Pixels and tiles that are worth a part of their own. */
+const [LEAST_PIXELS, LEAST_TILES] = [64, 4];
+
+/**
+ * How the pointwise filter's gradient is cut up. On SwiftShader 32x32 a quad take 0.6 times as long as 16x16 an invocation,
+ * and compile twice as fast; 32x64 are slower. On a GPU more than 64 registers an invocation cost occupancy (not measured).
+ */
+const PRODUCTS = {
+  quads: { kernel: 'pointwise-filter-gradient-quad', rows: 32, columns: 32 },
+  registers: { kernel: 'pointwise-filter-gradient', rows: 16, columns: 16 },
+  gpu: { kernel: 'pointwise-filter-gradient', rows: 8, columns: 8 },
+} as const;
+
+/** A plan in the making. */
+interface Draft {
+  readonly geometry: Geometry;
+  readonly profile: DeviceProfile;
+  readonly name: string | undefined;
+  readonly preset: ReturnType<typeof presetWithin>;
+  readonly steps: Step[];
+  /** Elements of each value. */
+  readonly counts: Record<Value, number>;
+}
+
+/**
+ * Decides what to dispatch for the gradients of one convolution. Pure: the same arguments give the same plan, and the parts
+ * that sums are cut into depend on nothing else, so that results are the same bit for bit.
+ * @throws UnsupportedError when a tensor is larger than the device can bind
+ */
+export function planGradients(
+  geometry: Geometry, profile: DeviceProfile, name?: string, preset = presetsFor(geometry, profile)[0],
+): GradientPlan {
+  const draft: Draft = { geometry, profile, name, preset: presetWithin(preset, profile), steps: [], counts: countsOf(geometry) };
+  if (draft.counts.output === 0) {
+    addZeros(draft);
+  } else {
+    const [between, after] = addForward(draft);
+    const gradient = addPointwise(draft, after);
+    addDepthwise(draft, gradient, between);
+  }
+  const { steps, counts } = draft;
+  const byteLengths = Object.fromEntries(Object.entries(counts).map(([value, count]) => [value, count * 4])) as Record<Value, number>;
+  const limit = bindingLimit(profile);
+  const tooLarge = (Object.keys(byteLengths) as Value[]).find((value) => byteLengths[value] > limit);
+  if (tooLarge) {
+    throw new UnsupportedError(`${operation(name)}: ${tooLarge} has ${byteLengths[tooLarge]} bytes, more than the ${limit} that `
+      + 'this device can bind as one buffer');
+  }
+  return { steps, byteLengths };
+}
+
+function countsOf(geometry: Geometry): Record<Value, number> {
+  const { N, H, W, C, KH, KW, K, OH, OW, O } = geometry;
+  const pixels = N * OH * OW;
+  const intermediate = pixels * channelStride(geometry);
+  return {
+    input: N * H * W * C, depthwiseFilter: KH * KW * K, depthwiseBias: K, pointwiseFilter: K * O, bias: O,
+    inputGradient: N * H * W * C, depthwiseFilterGradient: KH * KW * K, depthwiseBiasGradient: K, pointwiseFilterGradient: K * O,
+    biasGradient: O, zeros: Math.ceil(K / 4) * 4,
+    intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
+    scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O, product: pixels * K, intermediateGradient: pixels * K,
+    biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // As far as sums are cut up.
+  };
+}
+
+/** An output without elements: all gradients are sums of nothing. */
+function addZeros(draft: Draft): void {
+  for (const gradient of GRADIENTS) {
+    const count = draft.counts[gradient];
+    if (count > 0) addWork(draft, sum({ TERMS: 0, ROWS: 1, CHANNELS: count, STRIDE: count }, whole(0), groupOf(draft)), ['zeros'], gradient);
+  }
+}
+
+/** The forward pass again; says what the derivatives of both activations are taken of. */
+function addForward(draft: Draft): readonly [between: Value, after: Value] {
+  const add = (pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[], result: Value, sums: Value): Value => {
+    addPass(draft, pass, draft.geometry, reads, result);
+    if (derivesFromResult(activation)) return result;
+    addPass(draft, pass, withoutActivations(draft.geometry), reads, sums);
+    return sums;
+  };
+  const { depthwiseActivation, activation } = draft.geometry;
+  return [
+    add('depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'),
+    add('pointwise', activation, ['intermediate', 'pointwiseFilter', 'bias'], 'output', 'outputSum'),
+  ];
+}
+
+/** Back through the pointwise pass; says where the gradient behind the depthwise activation is. */
+function addPointwise(draft: Draft, after: Value): Value {
+  const { geometry, profile, preset } = draft;
+  const { N, OH, OW, K, O, activation } = geometry;
+  const PIXELS = N * OH * OW;
+  const STRIDE = outputStride(geometry); // Pointwise kernels read whole packs of 4 channels.
+  const linear = activation.kind === 'linear';
+  const scaled = linear && STRIDE === O ? 'outputGradient' : 'scaledGradient';
+  if (scaled === 'scaledGradient') {
+    addWork(draft, activationGradient(activation, { PIXELS, CHANNELS: O, VALUE_STRIDE: O, STRIDE }, groupOf(draft)),
+      ['outputGradient', linear ? 'outputGradient' : after], scaled);
+  }
+  addChannelSums(draft, { CHANNELS: O, STRIDE }, scaled, 'biasParts', 'biasGradient');
+
+  const { kernel, ...product } = PRODUCTS[profile.kind === 'gpu' ? 'gpu' : preset.pointwise.kernel === 'pointwise-quad' ? 'quads' : 'registers'];
+  const tile = { ...product, ...groupOf(draft) };
+  const split = splitOf(PIXELS, productTile(kernel, geometry, tile).invocations, LEAST_PIXELS, profile.kind);
+  addParts(draft, split, pointwiseFilterGradient(kernel, geometry, split, tile), { ROWS: K, CHANNELS: O, STRIDE },
+    ['intermediate', scaled], 'pointwiseParts', 'pointwiseFilterGradient');
+
+  addWork(draft, transpose(geometry, groupOf(draft)), ['pointwiseFilter'], 'transposedFilter');
+  addPass(draft, 'pointwise', { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K }, [scaled, 'transposedFilter', 'zeros'], 'product');
+  return 'product';
+}
+
+/**
+ * Back through the depthwise pass. Not fused with the pointwise product before it: a tile of 4x7 input pixels under a 3x3 filter
+ * needs the product of 6x9 outputs, twice the larger part of the work, and the filter's gradient needs the product in memory.
+ */
+function addDepthwise(draft: Draft, product: Value, between: Value): void {
+  const { geometry, profile, preset: { depthwise: { tile } } } = draft;
+  const { N, KH, KW, K, OH, OW, depthwiseActivation } = geometry;
+  const gradient = depthwiseActivation.kind === 'linear' ? product : 'intermediateGradient';
+  if (gradient === 'intermediateGradient') {
+    const extents = { PIXELS: N * OH * OW, CHANNELS: K, VALUE_STRIDE: channelStride(geometry), STRIDE: K };
+    addWork(draft, activationGradient(depthwiseActivation, extents, groupOf(draft)), [product, between], gradient);
+  }
+  addChannelSums(draft, { CHANNELS: K, STRIDE: K }, gradient, 'depthwiseBiasParts', 'depthwiseBiasGradient');
+
+  const { tiles, invocations } = filterTile(geometry, tile);
+  const split = splitOf(tiles, invocations, LEAST_TILES, profile.kind);
+  addParts(draft, split, depthwiseFilterGradient(geometry, split, tile), { ROWS: KH * KW, CHANNELS: K, STRIDE: K },
+    ['input', gradient], 'depthwiseParts', 'depthwiseFilterGradient');
+
+  if (draft.counts.inputGradient > 0) addWork(draft, depthwiseInputGradient(geometry, tile), [gradient, 'depthwiseFilter'], 'inputGradient');
+}
+
+/** Sums over all pixels. */
+function addChannelSums(draft: Draft, row: Omit<Terms, 'TERMS' | 'ROWS'>, reads: Value, parts: Value, writes: Value): void {
+  const { geometry: { N, OH, OW }, profile } = draft;
+  const terms = { ...row, TERMS: N * OH * OW, ROWS: 1 };
+  const split = splitOf(terms.TERMS, row.CHANNELS / 4, LEAST_PIXELS, profile.kind);
+  addParts(draft, split, sum(terms, split, groupOf(draft)), { ROWS: 1, CHANNELS: row.CHANNELS, STRIDE: row.CHANNELS }, [reads], parts, writes);
+}
+
+/** The parts of a sum, then their sum; a dense single part is the sum. */
+function addParts(
+  draft: Draft, { SPLITS }: Split, work: Work, part: Omit<Terms, 'TERMS'>, reads: readonly Value[], parts: Value, writes: Value,
+): void {
+  if (SPLITS === 1 && part.STRIDE === part.CHANNELS) {
+    addWork(draft, work, reads, writes);
+    return;
+  }
+  draft.counts[parts] = SPLITS * part.ROWS * part.STRIDE;
+  addWork(draft, work, reads, parts);
+  addWork(draft, sum({ ...part, TERMS: SPLITS }, whole(SPLITS), groupOf(draft)), [parts], writes);
+}
+
+function addPass({ steps, preset, profile, name }: Draft, pass: 'depthwise' | 'pointwise', geometry: Geometry, reads: readonly Value[], writes: Value): void {
+  const { kernel, tile } = preset[pass];
+  const { workgroups, ...specialized } = variant(kernel, geometry, tile);
+  steps.push({ dispatch: { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms: uniformData(kernel, geometry) }, reads, writes });
+}
+
+function addWork({ steps, profile, name }: Draft, { workgroups, group, ...specialized }: Work, reads: readonly Value[], writes: Value): void {
+  steps.push({ dispatch: { ...specialized, grid: grid(workgroups, { group }, profile, name) }, reads, writes });
+}
+
+/** The workgroups of kernels without a tile of their own. */
+const groupOf = ({ preset }: Draft): Pick<Tile, 'group'> => ({ group: preset.depthwise.tile.group });
+
+const whole = (terms: number): Split => ({ SPLITS: 1, PER_SPLIT: terms });
+
+/** How a sum is cut: into as many parts as keep the device busy, if they are not too small. */
+function splitOf(terms: number, invocations: number, least: number, kind: AdapterKind): Split {
+  const wanted = Math.min(Math.floor(terms / least), Math.ceil(BUSY[kind] / invocations));
+  const PER_SPLIT = Math.ceil(terms / Math.max(1, wanted) / 4) * 4;
+  return { SPLITS: Math.ceil(terms / PER_SPLIT), PER_SPLIT };
+}

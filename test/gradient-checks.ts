@@ -1,0 +1,182 @@
+import { checked } from '../src/device.js';
+import { type Geometry, withoutActivations } from '../src/geometry.js';
+import { type GradientPlan, planGradients, type Value } from '../src/gradient-plan.js';
+import type { PipelineCache } from '../src/pipelines.js';
+import type { DeviceProfile, PresetName } from '../src/presets.js';
+import {
+  activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient,
+} from '../src/reference.js';
+import { type Case, expectedDepthwise, type Expected, expectedPointwise, isTranscendental, type Problem, problem } from './cases.js';
+import { compare } from './compare.js';
+import { GUARD_BYTES, guarded, unguarded } from './guard.js';
+import type { Report } from './page.js';
+import { random, randomData } from './random.js';
+
+/** Every step of the backward pass against its stage of the reference, from what the GPU itself gave the step to read. */
+
+interface Job {
+  readonly title: string;
+  readonly problem: Problem;
+  readonly plan: GradientPlan;
+  /** What the caller gives, filters and biases included. */
+  readonly given: Readonly<Partial<Record<Value, Float32Array>>>;
+  readonly written: Map<Value, GPUBuffer>;
+}
+
+export async function checkGradientSteps(
+  device: GPUDevice, pipelines: PipelineCache, profile: DeviceProfile, cases: readonly Case[], presets: readonly PresetName[], seed: number,
+): Promise<Report[]> {
+  const jobs = cases.flatMap((one, index) => {
+    const data = problem(one, seed + index);
+    const { K, O, N, OH, OW } = data.geometry;
+    const given = {
+      input: data.input, depthwiseFilter: data.depthwiseFilter, pointwiseFilter: data.pointwiseFilter,
+      depthwiseBias: data.depthwiseBias ?? new Float32Array(K), bias: data.bias ?? new Float32Array(O), zeros: new Float32Array(K),
+      outputGradient: randomData(N * OH * OW * O, random(seed - 1 - index)),
+    };
+    return presets.map((preset): Job => ({
+      title: `${one.name} [${preset}]`, problem: data, plan: planGradients(data.geometry, profile, one.name, preset), given, written: new Map(),
+    }));
+  });
+  const compiled = new Map<string, GPUComputePipeline>();
+  await Promise.all(jobs.flatMap(({ plan: { steps } }) => steps).map(async ({ dispatch }) => {
+    compiled.set(dispatch.name, await pipelines.pipeline(dispatch));
+  }));
+  const buffers: GPUBuffer[] = [];
+  const readback = await checked(device, 'gradient batch', () => {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const job of jobs) encodeJob(device, pipelines, compiled, job, pass, buffers);
+    pass.end();
+    const targets = jobs.flatMap(({ written }) => [...written.values()]);
+    const readable = device.createBuffer({
+      size: targets.reduce((sum, { size }) => sum + size, 16), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+    let offset = 0;
+    for (const buffer of targets) {
+      encoder.copyBufferToBuffer(buffer, 0, readable, offset, buffer.size);
+      offset += buffer.size;
+    }
+    device.queue.submit([encoder.finish()]);
+    return readable;
+  });
+  await readback.mapAsync(GPUMapMode.READ);
+  const bytes = readback.getMappedRange();
+  let offset = 0;
+  const reports = jobs.flatMap((job) => {
+    const values = new Map(Object.entries(job.given)) as Map<Value, Float32Array>;
+    const failures: Report[] = [];
+    for (const [value, { size }] of job.written) {
+      const { data, failure } = unguarded(new Uint32Array(bytes, offset, size / 4), job.plan.byteLengths[value]);
+      if (failure) failures.push({ title: `${job.title} ${value}`, failure });
+      values.set(value, data);
+      offset += size;
+    }
+    return failures.length > 0 ? failures : compareValues(job, values);
+  });
+  for (const buffer of [...buffers, readback]) buffer.destroy();
+  return reports;
+}
+
+function encodeJob(
+  device: GPUDevice, pipelines: PipelineCache, compiled: ReadonlyMap<string, GPUComputePipeline>,
+  { plan: { steps, byteLengths }, given, written }: Job, pass: GPUComputePassEncoder, buffers: GPUBuffer[],
+): void {
+  const buffer = (content: AllowSharedBufferSource, usage: GPUBufferUsageFlags): GPUBuffer => {
+    const made = device.createBuffer({ size: Math.max(16, content.byteLength), usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
+    device.queue.writeBuffer(made, 0, content as ArrayBuffer);
+    buffers.push(made);
+    return made;
+  };
+  const bindings = new Map<Value, GPUBufferBinding>();
+  for (const [value, content] of Object.entries(given)) bindings.set(value as Value, { buffer: buffer(content, GPUBufferUsage.STORAGE) });
+  for (const { writes } of steps) {
+    const target = buffer(guarded(byteLengths[writes]), GPUBufferUsage.STORAGE);
+    written.set(writes, target);
+    bindings.set(writes, { buffer: target, offset: GUARD_BYTES, size: byteLengths[writes] });
+  }
+  for (const { dispatch, reads, writes } of steps) {
+    const resources = [{ buffer: buffer(dispatch.uniforms, GPUBufferUsage.UNIFORM) }, ...[...reads, writes].map((value) => bindings.get(value)!)];
+    pass.setPipeline(compiled.get(dispatch.name)!);
+    pass.setBindGroup(0, device.createBindGroup({
+      layout: pipelines.layout(dispatch.operands), entries: resources.map((resource, binding) => ({ binding, resource })),
+    }));
+    pass.dispatchWorkgroups(...dispatch.grid);
+  }
+}
+
+/** A stage of the reference, how many products each of its sums has, and their channels and those from pixel to pixel. */
+interface Stage { readonly expected: Expected; readonly terms: number; readonly channels: number; readonly stride: number }
+
+function compareValues({ title, problem: data, plan: { steps } }: Job, values: ReadonlyMap<Value, Float32Array>): Report[] {
+  return steps.flatMap(({ writes, reads, dispatch: { name } }) => {
+    const stage = expectedStage(data, writes, reads, values);
+    if (!stage) return [];
+    const { expected, terms, channels, stride } = stage;
+    const shape = [1, 1, expected.values.length / channels, channels] as const;
+    return [{ title: `${title} ${writes} ${name}`, ...compare(values.get(writes)!, expected, terms, isTranscendental(data), shape, stride) }];
+  });
+}
+
+const absolute = (values: ArrayLike<number>): Float64Array => Float64Array.from(values, Math.abs);
+/** Values with their magnitudes: the same sum with all products positive. */
+const both = (sum: (take: (values: ArrayLike<number>) => ArrayLike<number>) => Float64Array): Expected =>
+  ({ values: sum((values) => values), magnitudes: sum(absolute) });
+
+function expectedStage(data: Problem, value: Value, reads: readonly Value[], all: ReadonlyMap<Value, Float32Array>): Stage | undefined {
+  const read = (of: Value): Float32Array => all.get(of)!;
+  const scaledName = all.has('scaledGradient') ? 'scaledGradient' : 'outputGradient';
+  const betweenName = all.has('intermediateGradient') ? 'intermediateGradient' : 'product';
+  const g = data.geometry;
+  const { N, OH, OW, KH, KW, K, M, C, O, activation, depthwiseActivation } = g;
+  const pixels = N * OH * OW;
+  const dense = (of: Value, channels: number) => unpadded(read(of), pixels, channels);
+  const strideOf = (of: Value) => read(of).length / pixels;
+  const sum = (terms: number, channels: number, expected: Expected, stride = channels): Stage => ({ expected, terms, channels, stride });
+  switch (value) {
+    case 'intermediate': case 'depthwiseSum':
+      return sum(KH * KW, K, expectedDepthwise(at(data, value === 'intermediate')), strideOf(value));
+    case 'output': case 'outputSum':
+      return sum(K, O, expectedPointwise(at(data, value === 'output'), dense('intermediate', K)));
+    case 'scaledGradient':
+      return sum(0, O, scaled(activation, read('outputGradient'), dense(reads[1]!, O)), strideOf(value));
+    case 'intermediateGradient':
+      return sum(0, K, scaled(depthwiseActivation, read('product'), dense(reads[1]!, K)));
+    case 'transposedFilter': {
+      const values = Float64Array.from({ length: K * O }, (_, i) => data.pointwiseFilter[(i % K) * O + Math.floor(i / K)]!);
+      return sum(0, K, { values, magnitudes: new Float64Array(K * O) });
+    }
+    case 'product':
+      return sum(O, K, both((take) => pointwiseInputGradient(g, take(dense(scaledName, O)), take(data.pointwiseFilter))));
+    case 'biasGradient':
+      return sum(pixels, O, both((take) => channelSums(take(dense(scaledName, O)), O)));
+    case 'depthwiseBiasGradient':
+      return sum(pixels, K, both((take) => channelSums(take(read(betweenName)), K)));
+    case 'pointwiseFilterGradient':
+      return sum(pixels, O, both((take) => pixels === 0 ? new Float64Array(K * O)
+        : pointwiseFilterGradient(g, take(dense('intermediate', K)), take(dense(scaledName, O)))));
+    case 'depthwiseFilterGradient':
+      return sum(pixels, K, both((take) => pixels === 0 ? new Float64Array(KH * KW * K)
+        : depthwiseFilterGradient(g, take(data.input), take(read(betweenName)))));
+    case 'inputGradient':
+      return sum(KH * KW * M, C, both((take) => pixels === 0 ? new Float64Array(data.input.length)
+        : depthwiseInputGradient(g, take(read(betweenName)), take(data.depthwiseFilter))));
+    default: return undefined; // Parts of sums: what they sum up to is compared.
+  }
+}
+
+const at = (data: Problem, activated: boolean): Problem => (activated ? data : { ...data, geometry: withoutActivations(data.geometry) });
+
+/** Without the channels that fill up packs of four. */
+function unpadded(values: ArrayLike<number>, pixels: number, channels: number): Float64Array {
+  const stride = values.length / pixels;
+  return Float64Array.from({ length: pixels * channels }, (_, i) => values[Math.floor(i / channels) * stride + (i % channels)]!);
+}
+
+/** A derivative is a few roundings of values near 1 and near its argument's. */
+function scaled(activation: Geometry['activation'], gradient: ArrayLike<number>, values: ArrayLike<number>): Expected {
+  return {
+    values: activationGradient(activation, gradient, values),
+    magnitudes: Float64Array.from(gradient, (value, i) => Math.abs(value) * (1 + Math.abs(values[i]!))),
+  };
+}

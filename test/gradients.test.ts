@@ -1,0 +1,79 @@
+import type { Page } from 'puppeteer';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openPage } from './browser.js';
+import type { AdapterKind, PresetName } from '../src/presets.js';
+import { type Case, cases } from './cases.js';
+import { gradientScenarios } from './gradient-scenarios.js';
+import type { Report } from './page.js';
+import { random } from './random.js';
+
+const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+const pageErrors: string[] = [];
+let page: Page;
+
+beforeAll(async () => {
+  console.log(`gradient tests: seed ${seed}`);
+  page = await openPage('/test/page.html');
+  page.on('pageerror', (error) => pageErrors.push(String(error)));
+  await page.waitForFunction(() => 'tests' in window);
+});
+afterAll(() => page.close());
+
+/** As in kernels.test.ts: large workgroups with barriers compile for seconds on a software adapter. */
+const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
+
+function run(batch: readonly Case[], names: readonly PresetName[], kind: AdapterKind = 'software', limits: Record<string, number> = SMALL_WORKGROUPS): Promise<Report[]> {
+  return page.evaluate((c, p, s, l, k) => window.tests.checkGradients(c, p, s, l, k), batch as Case[], names as PresetName[], seed, limits, kind);
+}
+
+const failures = (reports: readonly Report[]) => reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
+
+const small = cases.filter(({ name }) => !/^large|65x65/.test(name));
+
+describe('each step of the backward pass against its stage of the reference', () => {
+  test.each(small.map((one) => [one.name, one] as const))('%s', async (_, one) => {
+    const reports = await run([one], ['lightQuads']);
+    expect(reports.length).toBeGreaterThanOrEqual(5);
+    expect(failures(reports)).toEqual([]);
+  });
+});
+
+const named = (pattern: RegExp) => cases.filter(({ name }) => pattern.test(name));
+
+// Between them they have every kernel and every size of tile.
+test.each(['quads', 'registers', 'gpu'] as const)('the preset %s in full size', { timeout: 180_000 }, async (name) => {
+  const batch = named(/^(large.*|rate_4_multiplier_3|padding_explicit|activation_silu_o7)$/);
+  expect(batch.length).toBeGreaterThanOrEqual(6);
+  expect(failures(await run(batch, [name], name === 'gpu' ? 'gpu' : 'software', {}))).toEqual([]);
+});
+
+test('grids beyond the workgroups of one dimension, and one invocation a workgroup', async () => {
+  const batch = named(/^(c_prime|batch_3|o_gt_tile|activation_silu_o7|rate_2)$/);
+  expect(batch.length).toBe(5);
+  expect(failures(await run(batch, ['lightQuads'], 'software', { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 16 }))).toEqual([]);
+  expect(failures(await run(batch, ['lightRegisters'], 'gpu', { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
+});
+
+test('random geometries', async () => {
+  const next = random(seed);
+  const pick = (from: number, to: number) => from + Math.floor(next() * (to - from + 1));
+  const batch = Array.from({ length: 12 }, (): Case => {
+    const step = next() < 0.5 ? { strides: [pick(1, 5), pick(1, 5)] as const } : { rate: [pick(1, 4), pick(1, 4)] as const };
+    const filter = [pick(1, 6), pick(1, 8), pick(1, 4)] as const;
+    const one = {
+      input: [pick(1, 3), pick(1, 16), pick(1, 16), pick(1, 24)] as const, filter, O: pick(1, 40), ...step,
+      // Enough for any kernel at any rate, and more before than any tap reaches.
+      padding: next() < 0.5 ? 'SAME' : [[pick(20, 24), pick(0, 3)], [pick(28, 32), pick(0, 3)]] as const,
+      depthwiseActivation: next() < 0.5 ? 'linear' as const : { leakyRelu: -0.2 }, activation: next() < 0.5 ? 'linear' as const : 'hardSwish' as const,
+    };
+    return { name: JSON.stringify(one), ...one };
+  });
+  expect(failures(await run(batch, ['lightQuads']))).toEqual([]);
+});
+
+describe('the API', () => {
+  test.each(Object.keys(gradientScenarios))('%s', async (name) => {
+    await page.evaluate((n, s) => window.tests.runScenario(n, s), name, seed);
+    expect(pageErrors.splice(0)).toEqual([]);
+  });
+});
