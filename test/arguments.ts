@@ -1,4 +1,4 @@
-import { type ConvolutionDescriptor, PipelineManager, separableConv2d, type Tensor4D, UnsupportedError, ValueError } from 'sepconv-webgpu';
+import { type ConvolutionDescriptor, PipelineManager, separableConv2d, separableConv2dGradients, type Tensor4D, UnsupportedError, ValueError } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
 import { tolerance } from './cases.js';
 import { random, randomData } from './random.js';
@@ -7,7 +7,7 @@ import { random, randomData } from './random.js';
 
 /** Puts a value in the place of a valid one. */
 export interface Mutation {
-  readonly call: 'separableConv2d' | 'prepare' | 'warmUp' | 'create' | 'run';
+  readonly call: 'separableConv2d' | 'separableConv2dGradients' | 'prepare' | 'prepareGradients' | 'warmUp' | 'create' | 'run';
   /** Where: an argument or option, then perhaps one of its fields. */
   readonly path: readonly string[];
   /** The name of one of `values`. */
@@ -54,11 +54,15 @@ const UNKNOWN = ['stride', 'dilations', 'constructor', 'activations', ''];
 const DESCRIPTOR = [[], ...[...OPTIONS, ...UNKNOWN, ...TENSORS, 'inputShape'].map((name) => [name]), ['inputShape', '1'], ['strides', '0'], ['padding', '1', '0'], ['rate', '1'],
   ...TENSORS.flatMap(fields)];
 
+const ONE_CALL = [...['input', ...TENSORS].flatMap((name) => [[name], ...fields(name)]),
+  ...[[], ...[...OPTIONS, ...UNKNOWN, 'manager'].map((name) => [name]), ['strides', '0'], ['padding', '1', '0'], ['rate', '1']].map((path) => ['options', ...path])];
+
 /** What can be mutated. */
 export const places: Readonly<Record<Mutation['call'], readonly (readonly string[])[]>> = {
-  separableConv2d: [...['input', ...TENSORS].flatMap((name) => [[name], ...fields(name)]),
-    ...[[], ...[...OPTIONS, ...UNKNOWN, 'manager'].map((name) => [name]), ['strides', '0'], ['padding', '1', '0'], ['rate', '1']].map((path) => ['options', ...path])],
+  separableConv2d: ONE_CALL,
+  separableConv2dGradients: [...ONE_CALL, ['outputGradient'], ...fields('outputGradient')],
   prepare: DESCRIPTOR,
+  prepareGradients: DESCRIPTOR,
   warmUp: [...DESCRIPTOR.map((path) => ['0', ...path]), []],
   run: [[], ['shape'], ['data'], ['shape', '0'], ['shape', '2']],
   create: [[], ['device'], ['tuning'], ['adapterKind'], ['maxBindingBytes']],
@@ -107,6 +111,12 @@ async function tried(manager: PipelineManager, { call, path, value }: Mutation, 
   const make = values[value]!;
   switch (call) {
     case 'prepare': return typed(async () => { (await manager.prepare(mutate(descriptor(), path, make()) as ConvolutionDescriptor)).destroy(); });
+    case 'prepareGradients': return typed(async () => { (await manager.prepareGradients(mutate(descriptor(), path, make()) as ConvolutionDescriptor)).destroy(); });
+    case 'separableConv2dGradients': {
+      const all = mutate({ outputGradient: tensor(1, 5, 5, 8), input: x, ...filters(), options: { ...options(), manager } }, path, make()) as Record<string, unknown>;
+      const names = ['outputGradient', 'input', 'depthwiseFilter', 'pointwiseFilter', 'options'];
+      return typed(() => separableConv2dGradients(...names.map((name) => all[name]) as Parameters<typeof separableConv2dGradients>));
+    }
     case 'warmUp': return typed(() => manager.warmUp(mutate([descriptor()], path, make()) as Parameters<typeof manager.warmUp>[0]));
     case 'create': return typed(async () => { (await PipelineManager.create(mutate({ device: manager.device }, path, make()) as Parameters<typeof PipelineManager.create>[0])).destroy(); });
     case 'run': {

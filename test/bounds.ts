@@ -87,7 +87,7 @@ function activated({ values, tolerances }: Bounded, { kind, alpha }: ResolvedAct
   return {
     values: results,
     tolerances: tolerances.map((error, i) => {
-      if (error === Infinity) return ['leakyRelu', 'relu', 'hardSwish', 'silu', 'elu'].includes(kind) ? Infinity : 6;
+      if (error === Infinity) return Infinity;
       const [x, y] = [values[i]!, results[i]!];
       const reachable = [x - error, x + error, Math.min(Math.max(MINIMA[kind] ?? x, x - error), x + error)];
       return Math.max(...reachable.map((at) => Math.abs(f(at) - y) + accuracy(kind, at, f(at))));

@@ -153,6 +153,8 @@ export const cases: readonly Case[] = [
   // Found by fuzzing.
   { name: 'activation_silu_of_huge_values', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', depthwiseActivation: 'silu', activation: 'silu',
     exponents: { input: [60, 100], depthwiseFilter: [0, 0], pointwiseFilter: [0, 20], biases: [0, 0] } },
+  { name: 'activation_silu_of_large_values', input: [1, 4, 5, 8], filter: [1, 1, 1], O: 8, padding: 'SAME', depthwiseActivation: 'silu',
+    exponents: { input: [24, 40], depthwiseFilter: [0, 0], pointwiseFilter: [-1, 0], biases: [0, 0] } },
   { name: 'activation_hardSwish_beyond_2^125', input: [1, 4, 5, 8], filter: [1, 1, 1], O: 8, padding: 'SAME', depthwiseActivation: 'hardSwish',
     exponents: { input: [125, 126], depthwiseFilter: [-1, -1], pointwiseFilter: [-9, -5], biases: [0, 0] } },
   { name: 'values_subnormal', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', biases: true,

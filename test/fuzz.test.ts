@@ -30,6 +30,7 @@ const FOUND: readonly Mutation[] = [
   { call: 'create', path: ['tuning'], value: 'proxy that throws' },
   { call: 'separableConv2d', path: ['options', 'manager'], value: '{}' },
   { call: 'separableConv2d', path: ['options', 'manager'], value: 'null' },
+  { call: 'separableConv2dGradients', path: ['options', 'manager'], value: '{}' },
   { call: 'separableConv2d', path: ['options', 'manager'], value: 'proxy that throws' },
   { call: 'separableConv2d', path: ['options', 'depthwiseBias'], value: 'null' },
   { call: 'separableConv2d', path: ['options', 'depthwiseActivation'], value: 'leakyRelu 1e300' },
