@@ -42,7 +42,8 @@ export function problem(one: Case, seed: number): Problem {
   const { K, O } = geometry;
   const next = random(seed);
   const draw = (shape: readonly number[], what: keyof NonNullable<Case['exponents']>) => {
-    const exponents = one.exponents?.[what];
+    const within = (exponent: number) => (one.dtype === 'f16' ? Math.max(-24, Math.min(exponent, 14)) : exponent);
+    const exponents = one.exponents?.[what].map(within) as [number, number] | undefined;
     const values = exponents ? randomMagnitudes(elements(shape), exponents, next) : randomData(elements(shape), next);
     return one.dtype === 'f16' ? fromFloat16(toFloat16(values).buffer, values.length) : values;
   };
