@@ -6,6 +6,8 @@ import { type Implementation, implementations } from './implementations.js';
 /** A few seconds of what `npm run fuzz` does for as long as it is told to. */
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+/** Milliseconds after which no other family begins. */
+const MOST_TIME = 6000;
 let chromium: Implementation;
 
 beforeAll(async () => {
@@ -17,9 +19,13 @@ afterAll(() => chromium.close());
 test('random geometries that share kernels', async () => {
   const environment = await chromium.evaluate('environment');
   const tally = emptyTally();
-  for (let next = seed; tally.geometries < 300 && tally.failures.length === 0; next++) await fuzzFamily(chromium, environment, next, tally);
+  const start = performance.now();
+  for (let next = seed; tally.geometries < 300 && performance.now() - start < MOST_TIME && tally.failures.length === 0; next++) {
+    await fuzzFamily(chromium, environment, next, tally);
+  }
   console.log(`${tally.geometries} geometries in ${tally.families} families, worst error ${tally.worst.toFixed(3)} of its tolerance`);
   expect(tally.failures).toEqual([]);
+  expect(tally.comparisons).toBeGreaterThanOrEqual(3);
 });
 
 /** Calls that fuzzing found to end in other errors than they should, or in none. */
