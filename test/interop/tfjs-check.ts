@@ -141,8 +141,8 @@ export async function checkGradients(seed: number): Promise<number> {
       return data;
     };
     const ours = () => gradients((...args) => separableConv2d(...args, strides, 'same', rate));
-    const data = await Promise.all([dy, ...tensors].map(async (one) => ({ shape: one.shape, data: await one.data<'float32'>() }))) as
-      [Tensor4D, Tensor4D, Tensor4D, Tensor4D];
+    const read = async (one: tf.Tensor4D): Promise<Tensor4D> => ({ shape: one.shape, data: await one.data<'float32'>() });
+    const data = [await read(dy), await read(tensors[0]), await read(tensors[1]), await read(tensors[2])] as const;
     const expected = Object.values(separableConv2dGradientsReference(...data, { strides, padding: 'SAME', rate })).map((one) => (one as Tensor4D).data);
     const before = tf.memory().numTensors;
     const compare = (actual: readonly Float32Array[]): void => {
