@@ -145,6 +145,13 @@ export const cases: readonly Case[] = [
       depthwiseActivation: activation, activation,
     }))),
   { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1], O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
+  // Larger than 16 KiB, for tests with bindings of no more.
+  { name: 'bands_of_rows', input: [1, 61, 9, 12], filter: [3, 3, 1], O: 16, padding: 'SAME', biases: true },
+  { name: 'bands_of_rows_stride_2', input: [2, 67, 17, 5], filter: [5, 3, 2], O: 23, padding: [[3, 4], [1, 0]], strides: [2, 3] },
+  { name: 'bands_of_rows_rate_3', input: [1, 40, 11, 16], filter: [3, 2, 1], O: 16, padding: 'SAME', rate: 3 },
+  { name: 'bands_of_images', input: [13, 7, 9, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', activation: 'relu6' },
+  { name: 'bands_of_channels', input: [1, 4, 3, 63], filter: [3, 3, 1], O: 75, padding: 'SAME', biases: true },
+  { name: 'bands_of_rows_and_channels', input: [1, 40, 5, 64], filter: [3, 3, 1], O: 72, padding: 'SAME' },
   // Large enough for the largest tiles of the software preset.
   { name: 'large', input: [1, 30, 29, 64], filter: [3, 3, 1], O: 160, padding: 'SAME' },
   { name: 'large_c_63_o_161', input: [1, 29, 31, 63], filter: [3, 3, 1], O: 161, padding: 'SAME', biases: true, activation: 'relu' },
