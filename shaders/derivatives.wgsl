@@ -12,5 +12,5 @@ fn leakyRelu(x: T, alpha: f32) -> T { return select(T(alpha), T(1.0), x > T(0.0)
 fn sigmoid(x: T, alpha: f32) -> T { return x * (1.0 - x); }
 fn tanh_(x: T, alpha: f32) -> T { return 1.0 - x * x; }
 fn hardSwish(x: T, alpha: f32) -> T { return select(select((2.0 * x + 3.0) / 6.0, T(1.0), x >= T(3.0)), T(0.0), x <= T(-3.0)); }
-fn silu(x: T, alpha: f32) -> T { return (1.0 + x - x / (1.0 + exp(min(-x, T(80.0))))) / (1.0 + exp(min(-x, T(80.0)))); }
+fn silu(x: T, alpha: f32) -> T { return (1.0 + clamp(x, T(-80.0), T(80.0)) / (1.0 + exp(clamp(x, T(-80.0), T(80.0))))) / (1.0 + exp(clamp(-x, T(-80.0), T(80.0)))); }
 fn elu(x: T, alpha: f32) -> T { return select(x + 1.0, T(1.0), x > T(0.0)); }

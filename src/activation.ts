@@ -4,7 +4,7 @@ import { show, ValueError } from './errors.js';
 export type Activation =
   | 'linear' | 'relu' | 'relu6' | 'sigmoid' | 'tanh' | 'hardSwish' | 'silu' | 'elu'
   | {
-    /** Slope below zero; finite. */
+    /** Slope below zero; finite as a float32. */
     readonly leakyRelu: number;
   };
 
@@ -59,7 +59,7 @@ export function resolveActivation(where: string, activation: unknown): ResolvedA
   }
   if (typeof activation === 'object' && activation !== null && 'leakyRelu' in activation) {
     const alpha = activation.leakyRelu;
-    if (typeof alpha === 'number' && Number.isFinite(alpha)) return { kind: 'leakyRelu', alpha };
+    if (typeof alpha === 'number' && Number.isFinite(Math.fround(alpha))) return { kind: 'leakyRelu', alpha };
   }
   const names = Object.keys(activations).map((kind) => (kind === 'leakyRelu' ? '{ leakyRelu: number }' : `'${kind}'`));
   throw new ValueError(`${where} must be one of ${names.join(', ')}, got ${show(activation)}`);

@@ -7,7 +7,7 @@ import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } fro
 import { operation } from './geometry.js';
 import type { Gradients } from './gradients.js';
 import type { Variant } from './kernels.js';
-import { given, readOptions } from './options.js';
+import { given, readOptions, reading } from './options.js';
 import { PipelineCache } from './pipelines.js';
 import { plan } from './plan.js';
 import { prepareConvolution } from './prepare.js';
@@ -55,9 +55,13 @@ export class PipelineManager {
 
   /** @throws ValueError for an unknown option's value; UnsupportedError when no device is given and none can be had */
   static async create(options: PipelineManagerOptions = {}): Promise<PipelineManager> {
-    const [device, tuning, adapterKind, maxBindingBytes = Infinity] = ['device', 'tuning', 'adapterKind', 'maxBindingBytes']
-      .map((name) => given(options, name)) as [GPUDevice | undefined, PipelineManagerOptions['tuning'], AdapterKind | undefined, number | undefined];
-    if (device !== undefined && (typeof device !== 'object' || device === null || !('createComputePipelineAsync' in device))) {
+    if (typeof options !== 'object' || options === null) {
+      throw new ValueError(`PipelineManager.create: options must be an object, got ${show(options)}`);
+    }
+    const [device, tuning, adapterKind, maxBindingBytes = Infinity] = reading('PipelineManager.create: options', () =>
+      ['device', 'tuning', 'adapterKind', 'maxBindingBytes'].map((name) => given(options, name)),
+    ) as [GPUDevice | undefined, PipelineManagerOptions['tuning'], AdapterKind | undefined, number | undefined];
+    if (device !== undefined && !reading('PipelineManager.create: device', () => isDevice(device))) {
       throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
     }
     if (typeof tuning === 'string' && tuning !== 'measure') {
@@ -193,6 +197,8 @@ export class PipelineManager {
     return new DeviceLostError(`${where}: the GPU device was lost (${reason}): ${message}`, { cause });
   }
 }
+
+const isDevice = (device: unknown): boolean => typeof device === 'object' && device !== null && 'createComputePipelineAsync' in device;
 
 function profileOf({ features, limits }: GPUDevice, kind: AdapterKind, maxBindingBytes: number): DeviceProfile {
   const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = limits;

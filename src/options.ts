@@ -71,7 +71,8 @@ export function readOptions<T extends object>(options: T): T {
 /** The same of a tensor. @throws ValueError */
 export const readTensor = (where: string, tensor: Tensor4D): Tensor4D => reading(where, () => copyRecord(tensor) as Tensor4D);
 
-function reading<T>(where: string, read: () => T): T {
+/** What `read` gives of a caller's object. @throws ValueError where the object throws */
+export function reading<T>(where: string, read: () => T): T {
   try {
     return read();
   } catch (error) {

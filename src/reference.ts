@@ -72,7 +72,7 @@ function checked(input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Te
     return read;
   }) as [Tensor4D, Tensor4D, Tensor4D];
   for (const [argument, data] of Object.entries({ depthwiseBias, bias })) {
-    if (data !== undefined) checkData(`${op}: ${argument}`, [data.length], data);
+    if (data !== undefined) checkData(`${op}: ${argument}`, [(data as Float32Array | null)?.length ?? 0], data);
   }
   const geometry = resolveGeometry({
     input: x.shape, depthwiseFilter: d.shape, pointwiseFilter: p.shape,

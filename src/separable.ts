@@ -1,9 +1,10 @@
 import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './descriptor.js';
+import { show, ValueError } from './errors.js';
 import {
   checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type SeparableConv2dGradients, type Tensor4D,
 } from './geometry.js';
 import { PipelineManager } from './manager.js';
-import { readOptions, readTensor } from './options.js';
+import { reading, readOptions, readTensor } from './options.js';
 
 export interface SeparableConv2dOptions
   extends ConvolutionOptions, GpuOptions, Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'> {
@@ -31,6 +32,11 @@ function sharedManager(): Promise<PipelineManager> {
   return shared;
 }
 
+function checkManager(op: string, manager: PipelineManager | null | undefined): void {
+  if (manager === undefined || reading(`${op}: manager`, () => typeof manager === 'object' && manager !== null && 'prepare' in manager)) return;
+  throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
+}
+
 /**
  * TensorFlow's `tf.nn.separable_conv2d` on the GPU: uploads, dispatches, reads back. Input `[N, H, W, C]`, depthwise
  * filter `[KH, KW, C, M]`, pointwise filter `[1, 1, C*M, O]`, result `[N, OH, OW, O]`. An empty result takes no GPU.
@@ -42,9 +48,10 @@ export async function separableConv2d(
   input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
 ): Promise<Tensor4D> {
   const { manager, ...rest } = readOptions(options);
-  const where = `${operation(rest.name)}: input`;
-  const x = readTensor(where, input);
-  checkTensor(where, x);
+  const op = operation(rest.name);
+  checkManager(op, manager);
+  const x = readTensor(`${op}: input`, input);
+  checkTensor(`${op}: input`, x);
   const descriptor = readOptions({ ...rest, inputShape: x.shape, depthwiseFilter, pointwiseFilter });
   const shape = outputShape(resolveDescriptor(descriptor));
   if (elements(shape) === 0) return { shape, data: new Float32Array(0) };
@@ -67,6 +74,7 @@ export async function separableConv2dGradients(
 ): Promise<SeparableConv2dGradients> {
   const { manager, ...rest } = readOptions(options);
   const op = operation(rest.name);
+  checkManager(op, manager);
   const [dy, x] = [readTensor(`${op}: outputGradient`, outputGradient), readTensor(`${op}: input`, input)];
   checkTensor(`${op}: input`, x);
   const descriptor = readOptions({ ...rest, inputShape: x.shape, depthwiseFilter, pointwiseFilter });

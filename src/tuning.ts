@@ -2,7 +2,7 @@ import type { Convolution } from './convolution.js';
 import { adapterName } from './device.js';
 import type { Geometry } from './geometry.js';
 import { candidates, type Choice, type Strategy } from './plan.js';
-import { given } from './options.js';
+import { given, reading } from './options.js';
 import { type DeviceProfile, presets } from './presets.js';
 import { Recent } from './recent.js';
 
@@ -39,11 +39,13 @@ export class Tuning {
     this.#device = device;
     this.#profile = profile;
     this.#measures = tuning === 'measure';
-    if (typeof tuning !== 'object' || tuning === null || tuning.version !== VERSION || tuning.adapter !== adapterName(device)) return;
-    for (const [key, saved] of Object.entries(tuning.choices ?? {})) {
-      const choice = readChoice(saved);
-      if (choice) this.#choices.set(key, choice);
-    }
+    reading('PipelineManager.create: tuning', () => {
+      if (typeof tuning !== 'object' || tuning === null || tuning.version !== VERSION || tuning.adapter !== adapterName(device)) return;
+      for (const [key, saved] of Object.entries(tuning.choices ?? {})) {
+        const choice = readChoice(saved);
+        if (choice) this.#choices.set(key, choice);
+      }
+    });
   }
 
   /** The choice for a geometry, measured now if that is wanted and new; undefined: the plan's own. */

@@ -2,7 +2,7 @@ import { fromFloat16, toFloat16 } from '../src/float16.js';
 import { type Dtype, elements, type Geometry, resolveGeometry } from '../src/geometry.js';
 import type { ReferenceOptions } from '../src/reference.js';
 import { depthwise, pointwise } from '../src/reference.js';
-import { random, randomData } from './random.js';
+import { random, randomData, randomMagnitudes } from './random.js';
 
 /** One convolution to check, as plain data that travels between Node and a page. */
 export interface Case extends Omit<ReferenceOptions, 'depthwiseBias' | 'bias'> {
@@ -15,6 +15,10 @@ export interface Case extends Omit<ReferenceOptions, 'depthwiseBias' | 'bias'> {
   /** Whether both passes have random biases. */
   readonly biases?: boolean;
   readonly dtype?: Dtype;
+  /** From which power of two to which the values go; default: between -1 and 1. */
+  readonly exponents?: Readonly<Record<'input' | 'depthwiseFilter' | 'pointwiseFilter' | 'biases', readonly [number, number]>>;
+  /** Of its values, where they are to be the same always. */
+  readonly seed?: number;
 }
 
 /** A case's geometry and its random tensors. */
@@ -37,14 +41,16 @@ export function problem(one: Case, seed: number): Problem {
   const shapes = shapesOf(one);
   const { K, O } = geometry;
   const next = random(seed);
-  const draw = (shape: readonly number[]) => {
-    const values = randomData(elements(shape), next);
+  const draw = (shape: readonly number[], what: keyof NonNullable<Case['exponents']>) => {
+    const within = (exponent: number) => (one.dtype === 'f16' ? Math.max(-24, Math.min(exponent, 14)) : exponent);
+    const exponents = one.exponents?.[what].map(within) as [number, number] | undefined;
+    const values = exponents ? randomMagnitudes(elements(shape), exponents, next) : randomData(elements(shape), next);
     return one.dtype === 'f16' ? fromFloat16(toFloat16(values).buffer, values.length) : values;
   };
   return {
-    geometry, input: draw(shapes.input), depthwiseFilter: draw(shapes.depthwiseFilter),
-    pointwiseFilter: draw(shapes.pointwiseFilter),
-    depthwiseBias: one.biases ? draw([K]) : undefined, bias: one.biases ? draw([O]) : undefined,
+    geometry, input: draw(shapes.input, 'input'), depthwiseFilter: draw(shapes.depthwiseFilter, 'depthwiseFilter'),
+    pointwiseFilter: draw(shapes.pointwiseFilter, 'pointwiseFilter'),
+    depthwiseBias: one.biases ? draw([K], 'biases') : undefined, bias: one.biases ? draw([O], 'biases') : undefined,
   };
 }
 
@@ -152,6 +158,15 @@ export const cases: readonly Case[] = [
   { name: 'bands_of_images', input: [13, 7, 9, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', activation: 'relu6' },
   { name: 'bands_of_channels', input: [1, 4, 3, 63], filter: [3, 3, 1], O: 75, padding: 'SAME', biases: true },
   { name: 'bands_of_rows_and_channels', input: [1, 40, 5, 64], filter: [3, 3, 1], O: 72, padding: 'SAME' },
+  // Found by fuzzing.
+  { name: 'activation_silu_of_huge_values', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', depthwiseActivation: 'silu', activation: 'silu',
+    exponents: { input: [60, 100], depthwiseFilter: [0, 0], pointwiseFilter: [0, 20], biases: [0, 0] } },
+  { name: 'activation_silu_of_large_values', input: [1, 4, 5, 8], filter: [1, 1, 1], O: 8, padding: 'SAME', depthwiseActivation: 'silu',
+    exponents: { input: [24, 40], depthwiseFilter: [0, 0], pointwiseFilter: [-1, 0], biases: [0, 0] } },
+  { name: 'activation_hardSwish_beyond_2^125', input: [1, 4, 5, 8], filter: [1, 1, 1], O: 8, padding: 'SAME', depthwiseActivation: 'hardSwish',
+    exponents: { input: [125, 126], depthwiseFilter: [-1, -1], pointwiseFilter: [-9, -5], biases: [0, 0] } },
+  { name: 'values_subnormal', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', biases: true,
+    exponents: { input: [-149, -100], depthwiseFilter: [-20, 20], pointwiseFilter: [-20, 20], biases: [-149, -100] } },
   // Large enough for the largest tiles of the software preset.
   { name: 'large', input: [1, 30, 29, 64], filter: [3, 3, 1], O: 160, padding: 'SAME' },
   { name: 'large_c_63_o_161', input: [1, 29, 31, 63], filter: [3, 3, 1], O: 161, padding: 'SAME', biases: true, activation: 'relu' },

@@ -1,4 +1,5 @@
 import type { Dtype } from '../src/geometry.js';
+import type { Bounded } from './bounds.js';
 import { type Expected, tolerance } from './cases.js';
 
 export interface Comparison {
@@ -6,6 +7,8 @@ export interface Comparison {
   readonly maxError: number;
   /** Largest error as a share of its tolerance: above 1 is a failure. */
   readonly worst: number;
+  /** The share of elements that are not compared, because they may overflow. */
+  readonly overflowing: number;
   /** The worst element where it fails, as `(n, y, x, channel)` with both values. */
   readonly failure?: string;
 }
@@ -15,16 +18,28 @@ export function compare(
   actual: Float32Array, { values, magnitudes }: Expected, terms: number, transcendental: boolean,
   shape: readonly [number, number, number, number], stride: number, dtype: Dtype = 'f32',
 ): Comparison {
+  const tolerances = magnitudes.map((magnitude, i) => tolerance(terms, magnitude, transcendental, dtype, values[i]!));
+  return compareWithin(actual, { values, tolerances }, shape, stride);
+}
+
+/** The same with a tolerance of its own for each element. */
+export function compareWithin(
+  actual: Float32Array, { values, tolerances }: Bounded, shape: readonly [number, number, number, number], stride: number,
+): Comparison {
   const [, height, width, channels] = shape;
-  let [largest, maxError, worst, at] = [0, 0, -1, 0];
+  let [largest, maxError, worst, at, overflowing] = [0, 0, -1, 0, 0];
   for (let i = 0; i < values.length; i++) {
+    if (tolerances[i] === Infinity) {
+      overflowing++;
+      continue;
+    }
     const error = Math.abs(actual[Math.floor(i / channels) * stride + (i % channels)]! - values[i]!);
-    const share = Number.isNaN(error) ? Infinity : error / tolerance(terms, magnitudes[i]!, transcendental, dtype, values[i]!);
+    const share = Number.isNaN(error) ? Infinity : error && error / tolerances[i]!;
     largest = Math.max(largest, Math.abs(values[i]!));
     maxError = Math.max(maxError, Number.isNaN(error) ? Infinity : error);
     if (share > worst) [worst, at] = [share, i];
   }
-  const comparison = { maxError: maxError / (largest || 1), worst };
+  const comparison = { maxError: maxError / (largest || 1), worst, overflowing: overflowing / (values.length || 1) };
   if (worst <= 1) return comparison;
   const pixel = Math.floor(at / channels);
   const index = [Math.floor(pixel / width / height), Math.floor(pixel / width) % height, pixel % width, at % channels];

@@ -173,10 +173,10 @@ function unpadded(values: ArrayLike<number>, pixels: number, channels: number): 
   return Float64Array.from({ length: pixels * channels }, (_, i) => values[Math.floor(i / channels) * stride + (i % channels)]!);
 }
 
-/** A derivative is a few roundings of values near 1 and near its argument's. */
+/** A derivative is a few roundings of values near 1, and near its argument's where that is small; far from 0 it is 0, 1 or the slope. */
 function scaled(activation: Geometry['activation'], gradient: ArrayLike<number>, values: ArrayLike<number>): Expected {
   return {
     values: activationGradient(activation, gradient, values),
-    magnitudes: Float64Array.from(gradient, (value, i) => Math.abs(value) * (1 + Math.abs(values[i]!))),
+    magnitudes: Float64Array.from(gradient, (value, i) => Math.abs(value) * (1 + Math.min(Math.abs(values[i]!), 3))),
   };
 }

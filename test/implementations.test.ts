@@ -43,6 +43,7 @@ test.concurrent.for(Object.keys(PRESETS) as (keyof typeof PRESETS)[])('every cas
     }
     console.log(`${implementation.name}, ${adapter || 'an unnamed adapter'} (${adapterKind}; ${features.join(', ')}), seed ${seed}: `
       + `${small.length} cases, ${reports.length} comparisons, ${scenarioNames.length} scenarios, ${failures.length} failures`);
+    console.log(`${implementation.name}, not checked:\n${(await implementation.evaluate('reportNonFinite')).join('\n')}`);
     expect(failures).toEqual([]);
     expect(reports.length).toBeGreaterThan(small.length);
   } finally {

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { plan } from '../src/plan.js';
 import { type DeviceProfile, type PresetName, presets } from '../src/presets.js';
@@ -105,28 +104,6 @@ test('exhaustive small sweep (tfjs #6629, #8393)', { timeout: 600_000 }, async (
   expect(failures(await runAll(sweep)).slice(0, 20)).toEqual([]);
 });
 
-test('random geometries', { timeout: 600_000 }, async () => {
-  const extent = (most: number) => fc.integer({ min: 1, max: most });
-  const activation = fc.constantFrom<NonNullable<Case['activation']>[]>('linear', 'relu6', 'silu', { leakyRelu: 0.2 });
-  const geometry = fc.record({
-    input: fc.tuple(extent(3), extent(20), extent(20), extent(40)), filter: fc.tuple(extent(6), extent(11), extent(4)), O: extent(70),
-    step: fc.oneof(fc.record({ strides: fc.tuple(extent(4), extent(4)) }), fc.record({ rate: fc.tuple(extent(4), extent(4)) })),
-    padding: fc.oneof(fc.constant('SAME'), fc.tuple(fc.tuple(fc.nat(7), fc.nat(7)), fc.tuple(fc.nat(7), fc.nat(7)))),
-    biases: fc.boolean(), depthwiseActivation: activation, activation,
-  });
-  const drawn = fc.sample(geometry, { seed, numRuns: 50 }).map(({ step, ...one }): Case => ({ name: JSON.stringify({ ...one, ...step }), ...one, ...step }));
-  // Explicit padding may be too small for the kernel: an error, which geometry.test.ts has.
-  const possible = drawn.filter(({ input: [, H, W], filter: [KH, KW], padding, rate }) => {
-    const [rh, rw] = rate as [number, number] | undefined ?? [1, 1];
-    return typeof padding === 'string'
-      || (H + sum(padding[0]!) > (KH - 1) * rh && W + sum(padding[1]!) > (KW - 1) * rw);
-  });
-  expect(possible.length).toBeGreaterThan(25);
-  expect(failures(await runAll(possible)).slice(0, 20)).toEqual([]);
-});
-
-const sum = ([a, b]: readonly [number, number]) => a + b;
-
 /** In portions, so that progress shows. */
 async function runAll(batch: readonly Case[]): Promise<Report[]> {
   const reports: Report[] = [];
@@ -134,5 +111,6 @@ async function runAll(batch: readonly Case[]): Promise<Report[]> {
     reports.push(...(await run(batch.slice(start, start + 500), ['lightQuads'])));
     console.log(`${Math.min(start + 500, batch.length)} of ${batch.length} geometries, ${reports.length} comparisons`);
   }
+  console.log(`largest error ${Math.max(...reports.map(({ worst = 0 }) => worst)).toFixed(3)} of its tolerance`);
   return reports;
 }

@@ -13,3 +13,12 @@ export function random(seed: number): () => number {
 export function randomData(length: number, next: () => number): Float32Array {
   return Float32Array.from({ length }, () => next() * 2 - 1 || 1);
 }
+
+/** Float32 values of either sign from 2^lowest to 2^(highest + 1), every exponent as likely; one in 16 is 0 or -0. */
+export function randomMagnitudes(length: number, [lowest, highest]: readonly [number, number], next: () => number): Float32Array {
+  return Float32Array.from({ length }, () => {
+    const sign = next() < 0.5 ? -1 : 1;
+    const exponent = lowest + Math.floor(next() * (highest - lowest + 1));
+    return next() < 1 / 16 ? sign * 0 : sign * (1 + next()) * 2 ** exponent;
+  });
+}

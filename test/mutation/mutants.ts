@@ -53,6 +53,9 @@ export const mutants: readonly Mutant[] = [
   { defect: 'fused-quad: k beyond the last not zero', file: 'shaders/fused-quad.wgsl', text: 'p.depthwiseAlpha), first + lane < p.K)', instead: 'p.depthwiseAlpha), true)', tests: kernels, names: each },
   { defect: 'fused-tiled: no check of the last column', file: 'shaders/fused-tiled.wgsl', text: 'ox < p.OW && ', instead: '', tests: kernels, names: each },
   { defect: 'fused-tiled: taps beyond the filter not zero', file: 'shaders/fused-tiled.wgsl', text: 'select(Lanes(0.0), tap, dj + j < p.KW)', instead: 'tap', tests: kernels, names: each },
+  { defect: 'silu far below 0 not clamped', file: 'shaders/activations.wgsl', text: 'max(x, T(-80.0)) /', instead: 'x /', tests: kernels, names: 'silu_of_huge' },
+  { defect: 'silu slopes by a difference of large numbers', file: 'shaders/derivatives.wgsl', text: '(1.0 + clamp(x, T(-80.0), T(80.0)) / (1.0 + exp(clamp(x, T(-80.0), T(80.0)))))', instead: '(1.0 + x - x / (1.0 + exp(min(-x, T(80.0)))))', tests: ['test/gradients.test.ts'], names: 'silu_of_large' },
+  { defect: 'hardSwish multiplies by 6 first', file: 'shaders/activations.wgsl', text: 'x * (clamp(x + 3.0, T(0.0), T(6.0)) / 6.0)', instead: 'x * clamp(x + 3.0, T(0.0), T(6.0)) / 6.0', tests: kernels, names: 'hardSwish_beyond' },
   { defect: 'relu6 up to 7', file: 'shaders/activations.wgsl', text: 'clamp(x, T(0.0), T(6.0)); }\nfn leakyRelu', instead: 'clamp(x, T(0.0), T(7.0)); }\nfn leakyRelu', tests: kernels, names: 'activation_relu6' },
 
   { defect: 'bind groups of another input', file: 'src/convolution.ts', text: 'same(bound.input, input) && ', instead: '', tests: api },
