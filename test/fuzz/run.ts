@@ -24,6 +24,9 @@ const positive = (name: 'minutes' | 'geometries' | 'seed', absent: number): numb
   if (!(value > 0)) throw new Error(`--${name} must be a positive number, got ${values[name]}`);
   return value;
 };
+const NAMES = ['Chromium', 'Firefox', 'Deno', 'Node'];
+const unknown = values.on?.find((name) => !NAMES.includes(name));
+if (unknown !== undefined) throw new Error(`--on must be one of ${NAMES.join(', ')}, got ${unknown}`);
 const geometries = positive('geometries', Infinity);
 const FUZZ = {
   seed: positive('seed', 1 + (Date.now() % 1e9)), geometries: Math.min(geometries, 1e9),
