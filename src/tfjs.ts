@@ -1,10 +1,12 @@
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
-import { backend, conv2d, depthwiseConv2d, engine, getBackend, Tensor, type Tensor4D, zeros } from '@tensorflow/tfjs-core';
+import { backend, conv2d, customGrad, depthwiseConv2d, engine, getBackend, Tensor, type Tensor4D, zeros } from '@tensorflow/tfjs-core';
 import type { Convolution } from './convolution.js';
 import type { ConvolutionDescriptor, GpuTensor } from './descriptor.js';
 import { UnsupportedError, ValueError } from './errors.js';
 import { elements, type Geometry, outputShape, type Padding, resolveGeometry } from './geometry.js';
+import type { Gradients } from './gradients.js';
 import { PipelineManager } from './manager.js';
+import { Recent } from './recent.js';
 
 /** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
 export type TfjsPadding = 'same' | 'valid' | number | [[number, number], [number, number], [number, number], [number, number]];
@@ -22,14 +24,32 @@ interface Entry {
   readonly prepared: Promise<Convolution>;
 }
 
+/** Both passes for one geometry, on filters of their own: training gives filters new buffers at every step. */
+interface Training {
+  readonly convolution: Convolution;
+  readonly gradients: Gradients;
+  readonly depthwiseFilter: GPUBuffer;
+  readonly pointwiseFilter: GPUBuffer;
+}
+
+interface TrainingEntry {
+  /** Absent while it is being prepared, and where that failed. */
+  training?: Training;
+  readonly prepared: Promise<Training>;
+}
+
 interface DeviceState {
   readonly manager: Promise<PipelineManager>;
+  /** By geometry. */
+  readonly trainings: Recent<TrainingEntry>;
   /** By geometry and filter buffers, the least recently used first. */
   readonly entries: Map<string, Entry>;
 }
 
 /** Convolutions that a device keeps: each has a few small buffers, all share the intermediate. Enough for several models. */
 const MOST_ENTRIES = 256;
+/** Geometries that a device keeps for training; what goes is destroyed with the device. */
+const MOST_TRAININGS = 256;
 const states = new WeakMap<GPUDevice, DeviceState>();
 const bufferNumbers = new WeakMap<GPUBuffer, number>();
 let lastBufferNumber = 0;
@@ -40,7 +60,7 @@ let lastBufferNumber = 0;
  *
  * It returns at once, as tfjs does, but this library's kernels compile in the background: until then tfjs's kernels compute,
  * equal but for rounding. `prepare` a call before, or run a model once and wait for `ready`: then this library's kernels run.
- * Where tfjs records gradients, as in training, its own kernels always compute.
+ * The same holds for the backward pass, where tfjs records gradients as in training; `prepareTraining` prepares both passes.
  * @throws ValueError for what tfjs refuses; UnsupportedError when tfjs's current backend is another; DeviceLostError
  * @see https://js.tensorflow.org/api/latest/#separableConv2d
  */
@@ -50,8 +70,13 @@ export function separableConv2d(
 ): Tensor4D {
   const call = checkedCall(x, depthwiseFilter, pointwiseFilter, strides, pad, dilation, dataFormat);
   if (isEmpty(call)) return zeros<Tensor4D['rankType']>([...outputShape(call.geometry)]);
-  const convolution = engine().state.gradientDepth > 0 ? undefined : entryFor(call).convolution;
-  if (convolution) return run(call, convolution, x);
+  if (engine().state.gradientDepth > 0) {
+    const { training } = trainingFor(call);
+    if (training) return differentiable(call, training, [x, depthwiseFilter, pointwiseFilter]);
+  } else {
+    const { convolution } = entryFor(call);
+    if (convolution) return run(call, convolution, x);
+  }
   return conv2d(depthwiseConv2d(x, depthwiseFilter, strides, pad, 'NHWC', dilation), pointwiseFilter, 1, 'valid');
 }
 
@@ -65,9 +90,18 @@ export async function prepare(...args: Parameters<typeof separableConv2d>): Prom
   if (!isEmpty(call)) await entryFor(call).prepared;
 }
 
+/** The same for calls under `tf.grads` and the like, both ways; the filters count by their shapes too. @throws what `prepare` throws */
+export async function prepareTraining(...args: Parameters<typeof separableConv2d>): Promise<void> {
+  const call = checkedCall(...args);
+  if (!isEmpty(call)) await trainingFor(call).prepared;
+}
+
 /** Resolves when all calls so far on tfjs's current device are prepared. @throws what `prepare` throws for any of them */
 export async function ready(): Promise<void> {
-  await Promise.all([...stateOf(webgpuBackend().device).entries.values()].map(({ prepared }) => prepared));
+  const { entries, trainings } = stateOf(webgpuBackend().device);
+  await Promise.all([...entries.values(), ...[...trainings.entries()].map(([, entry]) => entry)].map(async ({ prepared }) => {
+    await prepared;
+  }));
 }
 
 function checkedCall(...args: Parameters<typeof separableConv2d>): Call {
@@ -116,7 +150,7 @@ function bufferOf(webgpu: WebGPUBackend, { dataId }: { readonly dataId: object }
 function stateOf(device: GPUDevice): DeviceState {
   const known = states.get(device);
   if (known) return known;
-  const state = { manager: PipelineManager.create({ device }), entries: new Map<string, Entry>() };
+  const state: DeviceState = { manager: PipelineManager.create({ device }), entries: new Map(), trainings: new Recent(MOST_TRAININGS) };
   states.set(device, state);
   return state;
 }
@@ -148,27 +182,94 @@ function entryFor({ webgpu, geometry, descriptor }: Call): Entry {
   return entry;
 }
 
+function trainingFor({ webgpu: { device }, geometry, descriptor }: Call): TrainingEntry {
+  const { manager, trainings } = stateOf(device);
+  const key = JSON.stringify(geometry);
+  const known = trainings.get(key);
+  if (known) return known;
+  const entry: TrainingEntry = {
+    prepared: manager.then(async (one) => {
+      const filter = ({ shape }: GpuTensor) => device.createBuffer({
+        label: 'sepconv-webgpu filter', size: Math.max(16, elements(shape) * 4), usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+      });
+      const [depthwiseFilter, pointwiseFilter] = [filter(descriptor.depthwiseFilter), filter(descriptor.pointwiseFilter)];
+      const own = {
+        ...descriptor, depthwiseFilter: { shape: descriptor.depthwiseFilter.shape, buffer: depthwiseFilter },
+        pointwiseFilter: { shape: descriptor.pointwiseFilter.shape, buffer: pointwiseFilter },
+      };
+      const [convolution, gradients] = await Promise.all([one.prepare(own), one.prepareGradients(own)]);
+      return { convolution, gradients, depthwiseFilter, pointwiseFilter };
+    }),
+  };
+  entry.prepared.then((training) => (entry.training = training), () => undefined); // `ready` reports it.
+  trainings.set(key, entry);
+  return entry;
+}
+
+/** A result whose gradients this library computes too. */
+function differentiable({ webgpu, geometry }: Call, training: Training, tensors: readonly [Tensor4D, Tensor4D, Tensor4D]): Tensor4D {
+  const { convolution, gradients, depthwiseFilter, pointwiseFilter } = training;
+  /** In the filters' own buffers and one pass. Uploads are recorded by tfjs too, so that all buffers are known before. */
+  const compute = (label: string, [depthwise, pointwise]: readonly GPUBuffer[], encode: (pass: GPUComputePassEncoder) => void): void =>
+    submit(webgpu, label, (encoder) => {
+      encoder.copyBufferToBuffer(depthwise!, 0, depthwiseFilter, 0, tensors[1].size * 4);
+      encoder.copyBufferToBuffer(pointwise!, 0, pointwiseFilter, 0, tensors[2].size * 4);
+      const pass = encoder.beginComputePass({ label });
+      encode(pass);
+      pass.end();
+    });
+  const buffersOf = (...some: readonly Tensor[]) => some.map((tensor) => bufferOf(webgpu, tensor));
+  const operation = customGrad((...args) => {
+    const [x, ...filters] = args.slice(0, 3) as Tensor[];
+    (args[3] as unknown as (saved: Tensor[]) => void)([x!, ...filters]);
+    const value = resultOf(webgpu, outputShape(geometry));
+    const [input, output] = buffersOf(x!, value) as [GPUBuffer, GPUBuffer];
+    compute(convolution.label, buffersOf(...filters), (pass) => convolution.encode(pass, { input, output }));
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const results = saved.map(({ shape }) => resultOf(webgpu, shape));
+      const [given, depthwise, pointwise, outputGradient] = buffersOf(...saved, dy) as [GPUBuffer, GPUBuffer, GPUBuffer, GPUBuffer];
+      const [inputGradient, depthwiseFilterGradient, pointwiseFilterGradient] = buffersOf(...results) as [GPUBuffer, GPUBuffer, GPUBuffer];
+      compute(`${gradients.label} gradients`, [depthwise, pointwise], (pass) => gradients.encode(pass, {
+        input: given, outputGradient, inputGradient, depthwiseFilterGradient, pointwiseFilterGradient,
+      }));
+      return results;
+    };
+    return { value, gradFunc };
+  });
+  return operation(...tensors) as Tensor4D;
+}
+
 function bufferNumber(buffer: GPUBuffer): number {
   const number = bufferNumbers.get(buffer) ?? ++lastBufferNumber;
   bufferNumbers.set(buffer, number);
   return number;
 }
 
-/**
- * Runs after all that tfjs has recorded so far, which may be what computes `x`. The result is in a buffer from tfjs's pool, where
- * it goes back to with the tensor; one of our own, as `tf.tensor` takes it with `zeroCopy`, tfjs would never free.
- */
 function run({ webgpu, geometry }: Call, convolution: Convolution, x: Tensor4D): Tensor4D {
-  const info = webgpu.makeTensorInfo([...outputShape(geometry)], 'float32');
-  const result = engine().makeTensorFromTensorInfo(info, webgpu) as Tensor4D;
+  const result = resultOf(webgpu, outputShape(geometry)) as Tensor4D;
   const [input, output] = [bufferOf(webgpu, x), bufferOf(webgpu, result)];
+  submit(webgpu, convolution.label, (encoder) => {
+    const pass = encoder.beginComputePass({ label: convolution.label });
+    convolution.encode(pass, { input, output });
+    pass.end();
+  });
+  return result;
+}
+
+/**
+ * A tensor in a buffer from tfjs's pool, where it goes back to with the tensor; one of our own, as `tf.tensor` takes it with
+ * `zeroCopy`, tfjs would never free.
+ */
+function resultOf(webgpu: WebGPUBackend, shape: readonly number[]): Tensor {
+  return engine().makeTensorFromTensorInfo(webgpu.makeTensorInfo([...shape], 'float32'), webgpu);
+}
+
+/** Runs after all that tfjs has recorded so far, which may be what computes the input. */
+function submit(webgpu: WebGPUBackend, label: string, record: (encoder: GPUCommandEncoder) => void): void {
   webgpu.endComputePassEncoder();
   webgpu.ensureCommandEncoderReady(); // `submitQueue` needs one.
   webgpu.submitQueue();
-  const encoder = webgpu.device.createCommandEncoder({ label: convolution.label });
-  const pass = encoder.beginComputePass({ label: convolution.label });
-  convolution.encode(pass, { input, output });
-  pass.end();
+  const encoder = webgpu.device.createCommandEncoder({ label });
+  record(encoder);
   webgpu.device.queue.submit([encoder.finish()]);
-  return result;
 }

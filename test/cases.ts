@@ -151,6 +151,13 @@ export const cases: readonly Case[] = [
       depthwiseActivation: activation, activation,
     }))),
   { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1], O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
+  // Larger than 16 KiB, for tests with bindings of no more.
+  { name: 'bands_of_rows', input: [1, 61, 9, 12], filter: [3, 3, 1], O: 16, padding: 'SAME', biases: true },
+  { name: 'bands_of_rows_stride_2', input: [2, 67, 17, 5], filter: [5, 3, 2], O: 23, padding: [[3, 4], [1, 0]], strides: [2, 3] },
+  { name: 'bands_of_rows_rate_3', input: [1, 40, 11, 16], filter: [3, 2, 1], O: 16, padding: 'SAME', rate: 3 },
+  { name: 'bands_of_images', input: [13, 7, 9, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', activation: 'relu6' },
+  { name: 'bands_of_channels', input: [1, 4, 3, 63], filter: [3, 3, 1], O: 75, padding: 'SAME', biases: true },
+  { name: 'bands_of_rows_and_channels', input: [1, 40, 5, 64], filter: [3, 3, 1], O: 72, padding: 'SAME' },
   // Found by fuzzing.
   { name: 'activation_silu_of_huge_values', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', depthwiseActivation: 'silu', activation: 'silu',
     exponents: { input: [60, 100], depthwiseFilter: [0, 0], pointwiseFilter: [0, 20], biases: [0, 0] } },

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { layers, sequential } from '@tensorflow/tfjs-layers';
 import type { Tensor4D } from 'sepconv-webgpu';
-import { separableConv2dReference } from 'sepconv-webgpu/reference';
-import { prepare, ready, separableConv2d } from 'sepconv-webgpu/tfjs';
+import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
+import { prepare, prepareTraining, ready, separableConv2d } from 'sepconv-webgpu/tfjs';
 import { swapSeparableLayers } from '../../demo/examples/tfjs/swap.js';
 import { model, restore, time } from '../../demo/examples/tfjs/tfjs.js';
 import { random, randomData } from '../random.js';
@@ -25,8 +26,10 @@ const cases: readonly Case[] = [
 
 /** Convolutions of this library that were encoded on this page. */
 let encoded = 0;
+let backward = 0;
 onCall(GPUComputePassEncoder.prototype, 'pushDebugGroup', (label) => {
   if (label === 'separableConv2d') encoded++;
+  if (label === 'separableConv2d gradients') backward++;
 });
 
 function check(condition: boolean, message: string): asserts condition {
@@ -120,27 +123,70 @@ const memory = (): string => {
 
 const ones = (...shape: Shape): tf.Tensor4D => tf.ones(shape);
 
-/** Gradients are tfjs's own, also where this library's kernels are ready. */
-export async function checkGradients(seed: number): Promise<void> {
+/**
+ * Gradients before kernels are ready, which are tfjs's own, and after, which are this library's: both near those of
+ * `tf.separableConv2d`, or for a rate, where tfjs has none, of the reference. Nothing leaks. The largest error.
+ */
+export async function checkGradients(seed: number): Promise<number> {
   const next = random(seed);
-  const tensors = ([[1, 6, 6, 3], [3, 3, 3, 2], [1, 1, 6, 8]] as Shape[]).map((shape) =>
-    tf.tensor4d(randomData(shape.reduce((a, b) => a * b), next), shape)) as Filters;
-  const gradients = async (operation: (...args: Filters) => tf.Tensor): Promise<Float32Array[]> => {
-    const results = tf.grads((...args) => operation(...(args as Filters)))(tensors);
-    const data = await Promise.all(results.map((one) => one.data<'float32'>()));
-    tf.dispose(results);
-    return data;
-  };
-  separableConv2d(...tensors, 2, 'same').dispose();
-  await ready();
-  const before = tf.memory().numTensors;
-  const ours = await gradients((...args) => separableConv2d(...args, 2, 'same'));
-  const theirs = await gradients((...args) => tf.separableConv2d(...args, 2, 'same'));
-  check(tf.memory().numTensors === before, `${tf.memory().numTensors - before} tensors were left`);
-  for (const [i, expected] of theirs.entries()) {
-    check(relativeError(ours[i]!, expected) === 0 && expected.some((value) => value !== 0), `gradient ${i} differs`);
+  let largest = 0;
+  for (const [strides, rate] of [[2, 1], [1, 1], [1, 2]] as const) {
+    const tensors = ([[1, 6, 6, 3], [3, 3, 3, 2], [1, 1, 6, 8]] as Shape[]).map((shape) =>
+      tf.tensor4d(randomData(shape.reduce((a, b) => a * b), next), shape)) as Filters;
+    const dy = tf.tensor4d(randomData((6 / strides) ** 2 * 8, next), [1, 6 / strides, 6 / strides, 8]);
+    const gradients = async (operation: (...args: Filters) => tf.Tensor): Promise<Float32Array[]> => {
+      const results = tf.grads((...args) => operation(...(args as Filters)))(tensors, dy);
+      const data = await Promise.all(results.map((one) => one.data<'float32'>()));
+      tf.dispose(results);
+      return data;
+    };
+    const ours = () => gradients((...args) => separableConv2d(...args, strides, 'same', rate));
+    const read = async (one: tf.Tensor4D): Promise<Tensor4D> => ({ shape: one.shape, data: await one.data<'float32'>() });
+    const data = [await read(dy), await read(tensors[0]), await read(tensors[1]), await read(tensors[2])] as const;
+    const expected = Object.values(separableConv2dGradientsReference(...data, { strides, padding: 'SAME', rate })).map((one) => (one as Tensor4D).data);
+    const before = tf.memory().numTensors;
+    const compare = (actual: readonly Float32Array[]): void => {
+      for (const [i, one] of expected.entries()) largest = Math.max(largest, relativeError(actual[i]!, one));
+    };
+    const count = backward;
+    if (rate === 1) compare(await ours());
+    else await prepareTraining(...tensors, strides, 'same', rate);
+    check(backward === count, 'gradients of this library before they were ready');
+    await ready();
+    compare(await ours());
+    check(backward === count + 1, 'gradients of tfjs when those of this library were ready');
+    check(tf.memory().numTensors === before, `${tf.memory().numTensors - before} tensors were left`);
+    tf.dispose([...tensors, dy]);
   }
-  tf.dispose(tensors);
+  return largest;
+}
+
+/** Training with swapped layers: the losses of both, step by step. */
+export async function checkFit(seed: number): Promise<{ readonly ours: number[]; readonly theirs: number[] }> {
+  const next = random(seed);
+  const xs = tf.tensor4d(randomData(4 * 8 * 8 * 3, next), [4, 8, 8, 3]);
+  const ys = tf.tensor2d(randomData(4 * 2, next), [4, 2]);
+  const initial = ([[3, 3, 3, 1], [1, 1, 3, 8], [8], [8, 2], [2]] as number[][]).map((shape) =>
+    tf.tensor(randomData(shape.reduce((a, b) => a * b), next), shape));
+  const losses = async (whose: 'ours' | 'theirs'): Promise<number[]> => {
+    const small = sequential({ layers: [
+      layers.separableConv2d({ inputShape: [8, 8, 3], filters: 8, kernelSize: 3, padding: 'same', activation: 'relu' }),
+      layers.globalAveragePooling2d({}), layers.dense({ units: 2 }),
+    ] });
+    small.setWeights(initial);
+    small.compile({ optimizer: 'sgd', loss: 'meanSquaredError' });
+    const undo = whose === 'ours' ? swapSeparableLayers(small) : () => undefined;
+    if (whose === 'ours') await prepareTraining(xs, initial[0] as tf.Tensor4D, initial[1] as tf.Tensor4D, [1, 1], 'same', [1, 1]);
+    const count = backward;
+    const { history } = await small.fit(xs, ys, { epochs: 10, batchSize: 4, shuffle: false });
+    check(backward - count === (whose === 'ours' ? 10 : 0), `${backward - count} backward passes of this library for ${whose}`);
+    undo();
+    small.dispose();
+    return history['loss'] as number[];
+  };
+  const result = { ours: await losses('ours'), theirs: await losses('theirs') };
+  tf.dispose([xs, ys, ...initial]);
+  return result;
 }
 
 /** A prepared call runs this library's kernels the first time, and makes and copies no buffers once tfjs's pool has them. */
