@@ -208,6 +208,10 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       const again = await convs[0]!.run(x);
       check(again.data.every((value, j) => value === outputs[i]!.data[j]), `run ${i} is not reproducible`);
     }
+    // Now from pooled buffers, none of which two runs may have at once.
+    for (const [i, { data }] of (await Promise.all(inputs.map((x, i) => convs[i % 3]!.run(x)))).entries()) {
+      check(data.every((value, j) => value === outputs[i]!.data[j]), `run ${i} is another from pooled buffers`);
+    }
     const allocations = counted(device, 'createBuffer');
     await convs[0]!.run(inputs[0]!);
     check(allocations() === 0, `${allocations()} buffers made by a run after the first`);
