@@ -1,10 +1,13 @@
 /** A map that keeps the entries used last: getting one or setting it makes it the newest, and beyond `most` the oldest goes. */
 export class Recent<Value> {
   readonly #most: number;
+  readonly #dropped: ((value: Value) => void) | undefined;
   readonly #values = new Map<string, Value>();
 
-  constructor(most: number) {
+  /** `dropped` is told of each entry that goes for being the oldest. */
+  constructor(most: number, dropped?: (value: Value) => void) {
     this.#most = most;
+    this.#dropped = dropped;
   }
 
   get(key: string): Value | undefined {
@@ -16,9 +19,10 @@ export class Recent<Value> {
   set(key: string, value: Value): void {
     this.#values.delete(key); // A map's order is that of insertion.
     this.#values.set(key, value);
-    for (const oldest of this.#values.keys()) {
+    for (const [oldest, dropped] of this.#values) {
       if (this.#values.size <= this.#most) break;
       this.#values.delete(oldest);
+      this.#dropped?.(dropped);
     }
   }
 

@@ -42,14 +42,12 @@ interface DeviceState {
   readonly manager: Promise<PipelineManager>;
   /** By geometry. */
   readonly trainings: Recent<TrainingEntry>;
-  /** By geometry and filter buffers, the least recently used first. */
-  readonly entries: Map<string, Entry>;
+  /** By geometry and filter buffers. */
+  readonly entries: Recent<Entry>;
 }
 
 /** Convolutions that a device keeps: each has a few small buffers, all share the intermediate. Enough for several models. */
 const MOST_ENTRIES = 256;
-/** Geometries that a device keeps for training; what goes is destroyed with the device. */
-const MOST_TRAININGS = 256;
 const states = new WeakMap<GPUDevice, DeviceState>();
 const bufferNumbers = new WeakMap<GPUBuffer, number>();
 let lastBufferNumber = 0;
@@ -99,7 +97,7 @@ export async function prepareTraining(...args: Parameters<typeof separableConv2d
 /** Resolves when all calls so far on tfjs's current device are prepared. @throws what `prepare` throws for any of them */
 export async function ready(): Promise<void> {
   const { entries, trainings } = stateOf(webgpuBackend().device);
-  await Promise.all([...entries.values(), ...[...trainings.entries()].map(([, entry]) => entry)].map(async ({ prepared }) => {
+  await Promise.all([...entries.entries(), ...trainings.entries()].map(async ([, { prepared }]) => {
     await prepared;
   }));
 }
@@ -150,7 +148,11 @@ function bufferOf(webgpu: WebGPUBackend, { dataId }: { readonly dataId: object }
 function stateOf(device: GPUDevice): DeviceState {
   const known = states.get(device);
   if (known) return known;
-  const state: DeviceState = { manager: PipelineManager.create({ device }), entries: new Map(), trainings: new Recent(MOST_TRAININGS) };
+  const state: DeviceState = {
+    manager: PipelineManager.create({ device }),
+    entries: new Recent(MOST_ENTRIES, ({ prepared }) => void prepared.then((convolution) => convolution.destroy(), () => undefined)),
+    trainings: new Recent(MOST_ENTRIES, ({ prepared }) => void prepared.then(destroyTraining, () => undefined)),
+  };
   states.set(device, state);
   return state;
 }
@@ -163,22 +165,11 @@ function entryFor({ webgpu, geometry, descriptor }: Call): Entry {
   const { manager, entries } = stateOf(webgpu.device);
   const buffers = [descriptor.depthwiseFilter.buffer, descriptor.pointwiseFilter.buffer];
   const key = JSON.stringify([...buffers.map(bufferNumber), geometry]);
-  let entry = entries.get(key);
-  if (!entry) {
-    const made: Entry = { prepared: manager.then((one) => one.prepare(descriptor)) };
-    made.prepared.then((convolution) => {
-      if (entries.get(key) === made) made.convolution = convolution;
-      else convolution.destroy();
-    }, () => undefined); // `ready` reports it.
-    entry = made;
-  }
-  entries.delete(key);
+  const known = entries.get(key);
+  if (known) return known;
+  const entry: Entry = { prepared: manager.then((one) => one.prepare(descriptor)) };
+  entry.prepared.then((convolution) => (entry.convolution = convolution), () => undefined); // `ready` reports it.
   entries.set(key, entry);
-  for (const [oldest, { convolution }] of entries) {
-    if (entries.size <= MOST_ENTRIES) break;
-    entries.delete(oldest);
-    convolution?.destroy();
-  }
   return entry;
 }
 
@@ -204,6 +195,10 @@ function trainingFor({ webgpu: { device }, geometry, descriptor }: Call): Traini
   entry.prepared.then((training) => (entry.training = training), () => undefined); // `ready` reports it.
   trainings.set(key, entry);
   return entry;
+}
+
+function destroyTraining({ convolution, gradients, depthwiseFilter, pointwiseFilter }: Training): void {
+  for (const one of [convolution, gradients, depthwiseFilter, pointwiseFilter]) one.destroy();
 }
 
 /** A result whose gradients this library computes too. */
