@@ -43,6 +43,10 @@ export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions {
   readonly bias?: Float32Array | GpuTensor<readonly [number]>;
 }
 
+/** The arguments that a convolution keeps from call to call. */
+export const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
+export type Weight = (typeof WEIGHTS)[number];
+
 /** A descriptor whose tensors may be shapes only. */
 export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions {
   /** `[N, H, W, C]` */

@@ -1,4 +1,5 @@
 import { derivesFromResult, type ResolvedActivation } from './activation.js';
+import type { Weight } from './descriptor.js';
 import { UnsupportedError } from './errors.js';
 import { type Geometry, operation, withoutActivations } from './geometry.js';
 import {
@@ -21,8 +22,6 @@ export const GRADIENTS: readonly GradientName[] = [
 export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output'] as const;
 export type GivenName = (typeof GIVEN)[number];
 
-export const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
-
 /** What only the steps themselves use; `…Sum` is what goes into an activation, and `…Parts` are sums to be summed. */
 export const TEMPORARIES = [
   'depthwiseSum', 'outputSum', 'scaledGradient', 'transposedFilter', 'product', 'intermediateGradient', 'biasParts',
@@ -30,7 +29,7 @@ export const TEMPORARIES = [
 ] as const;
 
 /** Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements. */
-export type Value = GradientName | GivenName | (typeof WEIGHTS)[number] | (typeof TEMPORARIES)[number] | 'zeros';
+export type Value = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | 'zeros';
 
 /** One dispatch, and what it binds after its uniforms: what it reads, then what it writes. */
 export interface Step {

@@ -1,13 +1,14 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Binding, resolveBinding, type Shared } from './convolution.js';
-import { type ConvolutionDescriptor, isGpuTensor, resolveDescriptor } from './descriptor.js';
+import { type ConvolutionDescriptor, resolveDescriptor, WEIGHTS } from './descriptor.js';
 import { checked } from './device.js';
 import { SepconvError, UnsupportedError, ValueError } from './errors.js';
 import { checkTensorOf, operation, outputShape, type SeparableConv2dGradients, type Shape4D, type Tensor4D } from './geometry.js';
 import {
-  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, planGradients, type Step, stepsFor, TEMPORARIES, type Value, WEIGHTS,
+  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, planGradients, type Step, stepsFor, TEMPORARIES, type Value,
 } from './gradient-plan.js';
 import { readTensor } from './options.js';
+import { borrowedWeights, uploader, weightData } from './weights.js';
 
 /**
  * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage STORAGE, dense
@@ -67,29 +68,17 @@ export async function prepareGradients(shared: Shared, descriptor: ConvolutionDe
   const plan = planGradients(geometry, shared.profile, descriptor.name);
   const { steps, byteLengths } = plan;
   const { device, pipelines } = shared;
-  const bindings = new Map<Value, Binding>();
-  for (const weight of WEIGHTS) {
-    const tensor = descriptor[weight];
-    if (isGpuTensor(tensor)) bindings.set(weight, resolveBinding(device, `${op}: ${weight}`, { offset: 0, ...tensor }, byteLengths[weight]));
-  }
+  const bindings = new Map<Value, Binding>(borrowedWeights(device, op, descriptor, byteLengths));
   const owned: GPUBuffer[] = [];
   const scratch: GPUBuffer[] = [];
   try {
     const compiled = await Promise.all(steps.map(({ dispatch }) => pipelines.pipeline(dispatch)));
     shared.checkUsable(op);
     const stages = await checked(device, op, () => {
-      const upload = (what: string, byteLength: number, data: ArrayBuffer | Float32Array | undefined, usage: number): GPUBuffer => {
-        const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
-        const buffer = device.createBuffer({ label: `${op} ${what}`, size, usage: usage | GPUBufferUsage.COPY_DST });
-        owned.push(buffer);
-        if (data?.byteLength) device.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
-        return buffer;
-      };
+      const upload = uploader(device, op, owned);
       for (const value of [...WEIGHTS, 'zeros'] as const) {
         if (bindings.has(value)) continue;
-        const tensor = value === 'zeros' ? undefined : descriptor[value];
-        const data = tensor && 'data' in tensor ? tensor.data : tensor as Float32Array | undefined;
-        if (data?.length === 0) throw new ValueError(`${op}: ${value} must keep its data until prepareGradients resolves, got a detached buffer`);
+        const data = value === 'zeros' ? undefined : weightData(op, descriptor, value);
         bindings.set(value, { buffer: upload(value, byteLengths[value], data, GPUBufferUsage.STORAGE), offset: 0, size: byteLengths[value] });
       }
       for (const value of [...TEMPORARIES, 'intermediate', 'output'] as const) {

@@ -1,14 +1,12 @@
 import { spatialBands } from './bands.js';
-import { type Binding, Convolution, type Parts, type Portion, resolveBinding, type Shared, stored } from './convolution.js';
-import { type ConvolutionDescriptor, isGpuTensor, resolveDescriptor } from './descriptor.js';
+import { type Binding, Convolution, type Parts, type Portion, type Shared, stored } from './convolution.js';
+import { type ConvolutionDescriptor, resolveDescriptor, type Weight } from './descriptor.js';
 import { checked } from './device.js';
-import { UnsupportedError, ValueError } from './errors.js';
-import { elements, type Geometry, operation, outputShape, type Tensor4D } from './geometry.js';
+import { UnsupportedError } from './errors.js';
+import { elements, type Geometry, operation, outputShape } from './geometry.js';
 import { checkIndices, type Choice, type Plan, plan } from './plan.js';
 import type { DeviceProfile } from './presets.js';
-
-const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
-type Weight = (typeof WEIGHTS)[number];
+import { borrowedWeights, uploader, weightData } from './weights.js';
 
 /** Makes a convolution ready to run: checks, compiles, uploads. Takes what `readOptions` gave. @throws ValueError, UnsupportedError, DeviceLostError */
 export async function prepareConvolution(
@@ -22,13 +20,7 @@ export async function prepareConvolution(
   const dispatches = planned.flatMap((portion) => portion.plan.dispatches);
   const { device, pipelines } = shared;
   const { O, dtype } = geometry;
-  const borrowed = new Map<Weight, Binding>();
-  for (const weight of WEIGHTS) {
-    const tensor = descriptor[weight];
-    if (isGpuTensor(tensor)) {
-      borrowed.set(weight, resolveBinding(device, `${op}: ${weight}`, { offset: 0, ...tensor }, byteLengths[weight]));
-    }
-  }
+  const borrowed = borrowedWeights(device, op, descriptor, byteLengths);
   if (dispatches.some(({ channels }) => channels.size < O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
     throw new UnsupportedError(`${op}: pointwiseFilter has ${byteLengths.pointwiseFilter} bytes, more than this device can bind as one `
       + 'buffer, so that it and bias must be given as data, which is uploaded in parts');
@@ -40,20 +32,12 @@ export async function prepareConvolution(
       [dispatch.name, await pipelines.pipeline(dispatch)] as const)));
     shared.checkUsable(op);
     const parts = await checked(device, op, (): Parts => {
-      const upload = (what: string, byteLength: number, data: ArrayBuffer | ArrayBufferView | undefined, usage: number): GPUBuffer => {
-        const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
-        const buffer = device.createBuffer({ label: `${op} ${what}`, size, usage: usage | GPUBufferUsage.COPY_DST });
-        owned.push(buffer);
-        if (data?.byteLength) device.queue.writeBuffer(buffer, 0, data as ArrayBufferView<ArrayBuffer>);
-        return buffer;
-      };
+      const upload = uploader(device, op, owned);
       /** A weight for some of the output channels. Absent biases are zeros. */
       const bind = (weight: Weight, { offset, size: count } = { offset: 0, size: O }): Binding => {
         const given = borrowed.get(weight);
         if (given) return given;
-        const tensor = descriptor[weight] as Tensor4D | Float32Array | undefined;
-        const data = ArrayBuffer.isView(tensor) ? tensor : tensor?.data;
-        if (data?.length === 0) throw new ValueError(`${op}: ${weight} must keep its data until prepare resolves, got a detached buffer`);
+        const data = weightData(op, descriptor, weight);
         const part = data && (count < O ? columns(data, O, offset, count) : data);
         const size = Math.ceil(byteLengths[weight] / O * count / 4) * 4;
         return { buffer: upload(weight, size, part && stored(part, dtype), GPUBufferUsage.STORAGE), offset: 0, size };
