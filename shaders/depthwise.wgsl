@@ -3,8 +3,10 @@
 //   output[n, oy, ox, k] = activation(bias[k] + sum over (di, dj) of
 //     input[n, oy*SH + di*RH - padTop, ox*SW + dj*RW - padLeft, k / M] * weights[di, dj, k]),   k = c*M + m
 //
-// One invocation computes one pack of LANES channels for TILE_H x TILE_W outputs. The outputs stand RH and RW apart, so
-// that they share their inputs at any rate as they do at rate 1. A workgroup is WORKGROUP neighbours, channels fastest.
+// One invocation computes one pack of LANES channels for ROWS rows of TILE_W outputs, from top to bottom: the input rows that
+// a row of outputs shares with the next stay in registers. The outputs stand RH and RW apart, so that they share their inputs at
+// any rate as they do at rate 1. A workgroup is WORKGROUP neighbours, channels fastest. Filters too large to be held are
+// taken in rounds, which share no rows.
 // Grid: N * tiles of a column * tiles of a row * K_STRIDE / LANES invocations. No workgroup memory.
 // Equals `depthwise` in src/reference.ts; channels K to K_STRIDE - 1 of the output, which only pad it, are 0.
 
@@ -17,23 +19,29 @@ const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
-const TAPS_H = 3;          // spec: rows of the filter taken at once, a divisor of KH
+const TAPS_H = 3;          // spec: rows of the filter taken at once: KH, or 1 of many rounds
 const TAPS_W = 3;          // spec: columns of the filter taken at once, a divisor of KW
-const TILE_H = 1;          // spec: outputs of one invocation along H
+const ROUNDS_H = 1;        // spec: KH / TAPS_H
+const ROUNDS_W = 1;        // spec: KW / TAPS_W
+const KEPT = 3;            // spec: rows of taps held throughout: TAPS_H, or 0 if there are rounds
+const LOADED = 0;          // spec: rows of taps loaded in each round: TAPS_H - KEPT
+const CARRIED = 2;         // spec: input rows that stay from one row of outputs to the next: TAPS_H - SH, or 0
+const FRESH = 1;           // spec: input rows loaded: TAPS_H - CARRIED
+const LEAD = 2;            // spec: steps before the first row of outputs, to load what it shares: CARRIED / SH, rounded up
 const TILE_W = 4;          // spec: outputs of one invocation along W
-const SPAN_H = 3;          // spec: input rows they read: (TILE_H - 1) * SH + TAPS_H
 const SPAN_W = 6;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 
-const_assert SPAN_H == (TILE_H - 1) * SH + TAPS_H && SPAN_W == (TILE_W - 1) * SW + TAPS_W;
+const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && FRESH == TAPS_H - CARRIED && (CARRIED == 0 || FRESH == SH);
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32,
-  KH: i32, KW: i32, M: i32, K: i32,
+  KW: i32, M: i32, K: i32,
   OH: i32, OW: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
   K_STRIDE: i32,           // channels from one output pixel to the next: K rounded up to a multiple of 4
   inputStart: i32,         // the input's first element in its binding
+  ROWS: i32,               // rows of outputs of one invocation
   depthwiseAlpha: f32,
 }
 
@@ -54,7 +62,7 @@ fn main(
   let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
   let packs = p.K_STRIDE / LANES;
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  let down = p.RH * ((p.OH + TILE_H * p.RH - 1) / (TILE_H * p.RH));
+  let down = p.RH * ((p.OH + p.ROWS * p.RH - 1) / (p.ROWS * p.RH));
   if (index >= p.N * down * across * packs) {
     return;
   }
@@ -63,59 +71,62 @@ fn main(
   let tileY = (index / packs / across) % down;
   let n = index / packs / across / down;
   let ox = tileX / p.RW * TILE_W * p.RW + tileX % p.RW;
-  let oy = tileY / p.RH * TILE_H * p.RH + tileY % p.RH;
+  let oy = tileY / p.RH * p.ROWS * p.RH + tileY % p.RH;
+  let rows = min(p.ROWS, (p.OH - oy + p.RH - 1) / p.RH);
 
   let filterPacks = p.K / LANES;
   let k = min(pack, filterPacks - 1);
   let pixelPacks = p.C / INPUT_LANES;
   let c = p.inputStart / INPUT_LANES + k * LANES / p.M / INPUT_LANES;
 
-  var sum: array<array<Lanes, TILE_W>, TILE_H>;
-  for (var t = 0; t < TILE_H; t++) { // unroll
-    for (var s = 0; s < TILE_W; s++) { // unroll
-      sum[t][s] = Lanes(bias[k]);
+  let start = Lanes(bias[k]);
+  var tap: array<array<Lanes, TAPS_W>, TAPS_H>;
+  for (var i = 0; i < KEPT; i++) { // unroll
+    for (var j = 0; j < TAPS_W; j++) { // unroll
+      tap[i][j] = Lanes(weights[(i * p.KW + j) * filterPacks + k]);
     }
   }
-  var di = 0;
-  loop {
-    var dj = 0;
-    loop {
-      var window: array<array<Lanes, SPAN_W>, SPAN_H>;
-      for (var v = 0; v < SPAN_H; v++) { // unroll
-        let y = oy * SH - p.padTop + (di + v) * p.RH;
-        let insideY = u32(y) < u32(p.H);
-        let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
-        for (var u = 0; u < SPAN_W; u++) { // unroll
-          let x = ox * SW - p.padLeft + (dj + u) * p.RW;
-          let value = Lanes(Input(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]));
-          window[v][u] = select(Lanes(0.0), value, insideY & (u32(x) < u32(p.W)));
+  var window: array<array<Lanes, SPAN_W>, TAPS_H>;
+  for (var t = -LEAD; t < rows; t++) {
+    var sum: array<Lanes, TILE_W>;
+    for (var s = 0; s < TILE_W; s++) { // unroll
+      sum[s] = start;
+    }
+    for (var a = 0; a < ROUNDS_H; a++) { // unroll once
+      for (var b = 0; b < ROUNDS_W; b++) { // unroll once
+        for (var v = 0; v < CARRIED; v++) { // unroll
+          window[v] = window[v + FRESH];
         }
-      }
-      for (var i = 0; i < TAPS_H; i++) { // unroll
-        for (var j = 0; j < TAPS_W; j++) { // unroll
-          let tap = Lanes(weights[((di + i) * p.KW + dj + j) * filterPacks + k]);
-          for (var t = 0; t < TILE_H; t++) { // unroll
-            for (var s = 0; s < TILE_W; s++) { // unroll
-              sum[t][s] += window[t * SH + i][s * SW + j] * tap;
+        for (var v = 0; v < FRESH; v++) { // unroll
+          let y = oy * SH - p.padTop + (t * SH + a * TAPS_H + CARRIED + v) * p.RH;
+          let insideY = u32(y) < u32(p.H);
+          let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
+          for (var u = 0; u < SPAN_W; u++) { // unroll
+            let x = ox * SW - p.padLeft + (b * TAPS_W + u) * p.RW;
+            let value = Lanes(Input(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]));
+            window[CARRIED + v][u] = select(Lanes(0.0), value, insideY & (u32(x) < u32(p.W)));
+          }
+        }
+        for (var i = 0; i < LOADED; i++) { // unroll
+          for (var j = 0; j < TAPS_W; j++) { // unroll
+            tap[i][j] = Lanes(weights[((a * TAPS_H + i) * p.KW + b * TAPS_W + j) * filterPacks + k]);
+          }
+        }
+        if (t >= 0) {
+          for (var i = 0; i < TAPS_H; i++) { // unroll
+            for (var j = 0; j < TAPS_W; j++) { // unroll
+              for (var s = 0; s < TILE_W; s++) { // unroll
+                sum[s] += window[i][s * SW + j] * tap[i][j];
+              }
             }
           }
         }
       }
-      continuing {
-        dj += TAPS_W;
-        break if dj >= p.KW;
-      }
     }
-    continuing {
-      di += TAPS_H;
-      break if di >= p.KH;
-    }
-  }
-  for (var t = 0; t < TILE_H; t++) { // unroll
     for (var s = 0; s < TILE_W; s++) { // unroll
-      if ((oy + t * p.RH < p.OH) & (ox + s * p.RW < p.OW)) {
+      if ((t >= 0) & (ox + s * p.RW < p.OW)) {
         let pixel = (n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW;
-        output[pixel * packs + pack] = select(Lanes(0.0), activation(sum[t][s], p.depthwiseAlpha), pack < filterPacks);
+        output[pixel * packs + pack] = select(Lanes(0.0), activation(sum[s], p.depthwiseAlpha), pack < filterPacks);
       }
     }
   }

@@ -174,7 +174,7 @@ function addPointwise(draft: Draft, after: Value): Value {
  * needs the product of 6x9 outputs, twice the larger part of the work, and the filter's gradient needs the product in memory.
  */
 function addDepthwise(draft: Draft, product: Value, between: Value): void {
-  const { geometry, profile, preset: { depthwise: { tile } } } = draft;
+  const { geometry, profile, preset: { backward: tile } } = draft;
   const { N, KH, KW, K, OH, OW, depthwiseActivation } = geometry;
   const gradient = depthwiseActivation.kind === 'linear' ? product : 'intermediateGradient';
   if (gradient === 'intermediateGradient') {
@@ -214,8 +214,8 @@ function addParts(
 
 function addPass({ steps, preset, profile, name }: Draft, pass: 'depthwise' | 'pointwise', geometry: Geometry, reads: readonly Value[], writes: Value): void {
   const { kernel, tile } = preset[pass];
-  const { workgroups, ...specialized } = variant(kernel, geometry, tile);
-  steps.push({ dispatch: { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms: uniformData(kernel, geometry) }, reads, writes });
+  const { workgroups, params, ...specialized } = variant(kernel, geometry, tile);
+  steps.push({ dispatch: { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms: uniformData(kernel, geometry, params) }, reads, writes });
 }
 
 function addWork({ steps, profile, name }: Draft, { workgroups, group, ...specialized }: Work, reads: readonly Value[], writes: Value): void {
@@ -223,7 +223,7 @@ function addWork({ steps, profile, name }: Draft, { workgroups, group, ...specia
 }
 
 /** The workgroups of kernels without a tile of their own. */
-const groupOf = ({ preset }: Draft): Pick<Tile, 'group'> => ({ group: preset.depthwise.tile.group });
+const groupOf = ({ preset }: Draft): Pick<Tile, 'group'> => ({ group: preset.backward.group });
 
 const whole = (terms: number): Split => ({ SPLITS: 1, PER_SPLIT: terms });
 

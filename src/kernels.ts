@@ -10,7 +10,7 @@ import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
 import { specialize } from './specialize.js';
 import {
-  areaTile, channelStride, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadColumns,
+  areaTile, channelStride, depthwiseTile, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadColumns,
   rowsOf, rowTile, rowTiles, storedChannelLanes, type Tile,
 } from './tiles.js';
 
@@ -35,6 +35,8 @@ interface Specialization {
   /** What follows `<dtype>-<kernel>-` in the variant's name. */
   readonly suffix: string;
   readonly values: Record<string, number | string>;
+  /** Fields of its Params that depend on the tile. */
+  readonly params?: Readonly<Record<string, number>>;
   readonly workgroups: number;
 }
 
@@ -58,13 +60,14 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     source: depthwiseSource,
     operands: DEPTHWISE,
     specialization(g, tile) {
-      const area = areaTile('depthwise', g, tile);
+      const area = depthwiseTile(g, tile);
       const lanes = storedChannelLanes(g);
       const WORKGROUP = tile.group[0] * tile.group[1];
       const { kind } = g.depthwiseActivation;
       return {
         suffix: `${area.filter}-${lanesName(lanes)}-${kind}__${area.tile}w${WORKGROUP}`,
         values: { ...lanes, ...area.values, WORKGROUP, activation: activationExpression(kind, lanes.Lanes) },
+        params: { ROWS: area.rows },
         workgroups: Math.ceil(area.tiles * (channelStride(g) / lanes.LANES) / WORKGROUP),
       };
     },
@@ -169,19 +172,24 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
 };
 
 /** The variant of a kernel for one geometry, and how many workgroups it takes. */
-export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Variant & { workgroups: number } {
+export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Variant & Pick<Specialization, 'workgroups' | 'params'> {
   const { source, operands, specialization } = kernels[kernel];
-  const { suffix, values, workgroups } = specialization(geometry, tile);
+  const { suffix, values, params = {}, workgroups } = specialization(geometry, tile);
   const { dtype } = geometry;
-  return { kernel, name: `${dtype}-${kernel}-${suffix}`, workgroups, operands: operands.length, source: specialize(source, { Elem: dtype, ...values }) };
+  return {
+    kernel, name: `${dtype}-${kernel}-${suffix}`, params, workgroups, operands: operands.length, source: specialize(source, { Elem: dtype, ...values }),
+  };
 }
 
-/** The bytes of a kernel's `Params`, in the order and types of the struct in its source. The starts count elements. */
-export function uniformData(kernel: KernelName, geometry: Geometry, inputStart = 0, outputStart = 0): ArrayBuffer {
+/**
+ * The bytes of a kernel's `Params`, in the order and types of the struct in its source, with its variant's `params` and where
+ * in their bindings input and output start, in elements.
+ */
+export function uniformData(kernel: KernelName, geometry: Geometry, params?: Readonly<Record<string, number>>): ArrayBuffer {
   const { N, OH, OW } = geometry;
   return paramsData(kernel, kernels[kernel].source, {
-    ...geometry, inputStart, outputStart, PIXELS: N * OH * OW, K_STRIDE: channelStride(geometry),
-    depthwiseAlpha: geometry.depthwiseActivation.alpha, alpha: geometry.activation.alpha,
+    ...geometry, inputStart: 0, outputStart: 0, PIXELS: N * OH * OW, K_STRIDE: channelStride(geometry),
+    depthwiseAlpha: geometry.depthwiseActivation.alpha, alpha: geometry.activation.alpha, ...params,
   });
 }
 

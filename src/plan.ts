@@ -72,8 +72,8 @@ export function plan(
     // One depthwise result serves all bands of its pixels.
     const passes = strategy === 'fused' ? [fused] : firstChannel === 0 ? [depthwise, pointwise] : [pointwise];
     return passes.map(({ kernel, tile }): BandDispatch => {
-      const { workgroups, ...specialized } = variant(kernel, band, tile);
-      const uniforms = uniformData(kernel, band, inputFrom, outputFrom);
+      const { workgroups, params, ...specialized } = variant(kernel, band, tile);
+      const uniforms = uniformData(kernel, band, { ...params, inputStart: inputFrom, outputStart: outputFrom });
       return { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms, input, output, channels };
     });
   });

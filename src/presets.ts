@@ -1,6 +1,6 @@
 import { elements, type Geometry, outputShape } from './geometry.js';
 import type { KernelName } from './kernels.js';
-import { areaLoads, quadColumns, type Tile } from './tiles.js';
+import { depthwiseLoads, fusedLoads, quadColumns, type Tile } from './tiles.js';
 
 /** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
 export type AdapterKind = 'software' | 'gpu';
@@ -26,6 +26,8 @@ interface Preset {
   readonly depthwise: Choice;
   readonly pointwise: Choice;
   readonly fused: Choice;
+  /** Of the backward pass through the depthwise one. */
+  readonly backward: Tile;
 }
 
 const row: Tile['group'] = [16, 1];
@@ -40,39 +42,46 @@ const quad: Tile['group'] = [4, 1];
  */
 export const presets = {
   quads: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 4, width: 7 } },
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 7 } },
     pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 28, columns: 64 } },
     fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 7, columns: 64 } },
+    backward: { group: row, height: 4, width: 7 },
   },
   lightQuads: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 2, width: 2 } },
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 2 } },
     pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 14, columns: 16 } },
     fused: { kernel: 'fused-quad', tile: { group: quad, height: 2, width: 2, columns: 32 } },
+    backward: { group: row, height: 2, width: 2 },
   },
   registers: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 4, width: 7 } },
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 7 } },
     pointwise: { kernel: 'pointwise', tile: { group: row, rows: 28, columns: 16 } },
     fused: { kernel: 'fused', tile: { group: row, width: 7, columns: 32 } },
+    backward: { group: row, height: 4, width: 7 },
   },
   lightRegisters: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 2, width: 4 } },
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 2 } },
     pointwise: { kernel: 'pointwise', tile: { group: row, rows: 7, columns: 16 } },
     fused: { kernel: 'fused', tile: { group: row, width: 7, columns: 16 } },
+    backward: { group: row, height: 2, width: 4 },
   },
   gpu: {
     depthwise: { kernel: 'depthwise', tile: { group: [64, 1], height: 1, width: 4 } },
     pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 8, columns: 4, chunk: 16 } },
     fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 4, rows: 8, columns: 4, chunk: 32 } },
+    backward: { group: [64, 1], height: 1, width: 4 },
   },
   gpuFewPixels: {
     depthwise: { kernel: 'depthwise', tile: { group: [64, 1], height: 1, width: 1 } },
     pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 2, columns: 4, chunk: 32 } },
     fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 2, rows: 2, columns: 4, chunk: 32 } },
+    backward: { group: [64, 1], height: 1, width: 1 },
   },
   gpuThin: {
     depthwise: { kernel: 'depthwise', tile: { group: [64, 1], height: 1, width: 4 } },
     pointwise: { kernel: 'pointwise', tile: { group: [64, 1], rows: 2, columns: 32 } },
     fused: { kernel: 'fused', tile: { group: [64, 1], width: 1, columns: 32 } },
+    backward: { group: [64, 1], height: 1, width: 4 },
   },
 } as const satisfies Record<string, Preset>;
 
@@ -100,15 +109,16 @@ export function presetsFor(geometry: Geometry, { kind, subgroups, limits }: Devi
 
 /** A preset with its workgroups within the device's limits. */
 export function presetWithin(name: PresetName, { limits: { maxComputeInvocationsPerWorkgroup: most } }: DeviceProfile): Preset {
-  const { depthwise, pointwise, fused } = presets[name];
-  return { depthwise: fit(depthwise, most), pointwise: fit(pointwise, most), fused: fit(fused, most) };
+  const { depthwise, pointwise, fused, backward } = presets[name];
+  const fit = ({ kernel, tile }: Choice): Choice => ({ kernel, tile: fitted(tile, most) });
+  return { depthwise: fit(depthwise), pointwise: fit(pointwise), fused: fit(fused), backward: fitted(backward, most) };
 }
 
 /** Halves the longer side of a workgroup until the device allows it. */
-function fit({ kernel, tile }: Choice, most: number): Choice {
+function fitted(tile: Tile, most: number): Tile {
   const [x, y] = tile.group;
-  if (x * y <= most) return { kernel, tile };
-  return fit({ kernel, tile: { ...tile, group: y > x ? [x, y / 2] : [x / 2, y] } }, most);
+  if (x * y <= most) return tile;
+  return fitted({ ...tile, group: y > x ? [x, y / 2] : [x / 2, y] }, most);
 }
 
 /**
@@ -129,6 +139,6 @@ export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, { dep
   }
   if (fused.kernel !== 'fused-quad') return 'two-pass';
   const { tiles } = quadColumns(geometry, fused.tile);
-  return tiles * areaLoads('fused-quad', geometry, fused.tile) < areaLoads('depthwise', geometry, depthwise.tile) + 1 + tiles
+  return tiles * fusedLoads(geometry, fused.tile) < depthwiseLoads(geometry, depthwise.tile) + 1 + tiles
     ? 'fused' : 'two-pass';
 }

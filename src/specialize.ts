@@ -8,7 +8,8 @@
  *     fn NAME(…) -> T { return value; }    // spec: what it is
  *
  * and loops marked `// unroll`, counting from 0 to a constant of the file, are written out, because drivers that do not
- * unroll pay a gather for every array element that a loop variable selects (9x on SwiftShader for a 14x16 tile).
+ * unroll pay a gather for every array element that a loop variable selects (9x on SwiftShader for a 14x16 tile). Those marked
+ * `// unroll once` are written out where they take one turn, and stay loops where they take more.
  * A value f16 has the shader start with `enable f16;`.
  * Line numbers stay those of the file.
  *
@@ -37,17 +38,22 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
   const out: string[] = [];
   for (let at = 0; at < lines.length; at++) {
     const line = lines[at]!;
-    const match = /^( *)for \(var (\w+) = 0; \2 < (\w+); \2\+\+\) \{ *\/\/ unroll$/.exec(line);
+    const match = /^( *)for \(var (\w+) = 0; \2 < (\w+); \2\+\+\) \{ *\/\/ unroll( once)?$/.exec(line);
     if (!match) {
       if (/\/\/ unroll/.test(line)) throw new Error(`specialize: line ${at + 1} cannot be unrolled: ${line}`);
       out.push(line);
       continue;
     }
-    const [, indent, variable, bound] = match;
+    const [, indent, variable, bound, once] = match;
     const count = constants.get(bound!);
     const end = lines.indexOf(`${indent}}`, at);
     if (count === undefined || end < 0) throw new Error(`specialize: line ${at + 1} cannot be unrolled: ${line}`);
     const body = unroll(lines.slice(at + 1, end), constants);
+    if (once && count > 1) {
+      out.push(line, ...body, lines[end]!);
+      at = end;
+      continue;
+    }
     const copy = (index: number) => body.map((text) => text.replaceAll(new RegExp(`\\b${variable}\\b`, 'g'), String(index)));
     // The first copy keeps the body's lines; the others follow on the closing line.
     const others = Array.from({ length: Math.max(count - 1, 0) }, (_, i) =>

@@ -75,19 +75,46 @@ export function quadColumns(g: Geometry, { columns = 1 }: Tile) {
 export const productOf = (lanes: number) =>
   (lanes === 4 ? { Weights: 'mat4x4f', product: 'b * a' } : { Weights: 'vec4f', product: 'dot(b, a)' });
 
+/** Taps, and vectors of a window of input, that an invocation holds at once: a 7x7 filter over 7 outputs. */
+const [MAX_HELD_TAPS, MAX_WINDOW] = [49, 96];
+
+/**
+ * The tile of the depthwise kernel, which goes down `height` rows, its parts of a name, and how many there are. Strides make it
+ * narrower, to bound the code.
+ */
+export function depthwiseTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile) {
+  const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
+  const ROWS = evenTile(Math.ceil(OH / RH), height);
+  const held = KH * KW <= MAX_HELD_TAPS && KH * ((TILE_W - 1) * SW + KW) <= MAX_WINDOW;
+  const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TAPS)];
+  const KEPT = held ? TAPS_H : 0;
+  const CARRIED = held && ROWS > 1 ? Math.max(0, KH - SH) : 0;
+  const FRESH = TAPS_H - CARRIED;
+  return {
+    filter: `${KH}x${KW}s${SH}x${SW}`,
+    tile: `${CARRIED}+${FRESH}x${TILE_W}`,
+    tiles: N * RH * Math.ceil(OH / (ROWS * RH)) * rowTiles({ OW, RW }, TILE_W),
+    rows: ROWS,
+    values: {
+      SH, SW, TAPS_H, TAPS_W, ROUNDS_H: KH / TAPS_H, ROUNDS_W: KW / TAPS_W, KEPT, LOADED: TAPS_H - KEPT, CARRIED, FRESH,
+      LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
+    },
+  };
+}
+
 /**
  * A tile along H and W, its part of a name, and how many there are. Tiles of strides and large filters are smaller, to
  * bound the code (4x7 outputs at 5x5 would compile for 2 s on SwiftShader); up to stride 2 the fused kernel's stays whole,
  * for the product's sake.
  */
 export function areaTile(
-  kernel: 'depthwise' | 'fused-quad', { N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile,
+  kernel: 'depthwise-filter-gradient' | 'fused-quad', { N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile,
 ) {
   const TAPS_W = divisor(KW, MAX_TILE_TAPS);
   const TAPS_H = divisor(KH, Math.floor(MAX_TILE_TAPS / TAPS_W));
-  const [down, across] = kernel === 'depthwise'
-    ? [SH * (TAPS_H * TAPS_W > 9 ? 2 : 1), SW]
-    : [Math.ceil(SH / 2), Math.ceil(SW / 2)];
+  const [down, across] = kernel === 'fused-quad'
+    ? [Math.ceil(SH / 2), Math.ceil(SW / 2)]
+    : [SH * (TAPS_H * TAPS_W > 9 ? 2 : 1), SW];
   const TILE_H = evenTile(Math.ceil(OH / RH), Math.ceil(height / down));
   const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / across));
   return {
@@ -125,9 +152,15 @@ export function transposedTile(
   };
 }
 
-/** What one depthwise value costs a kernel on a software adapter, in loads; 30 multiply-adds are worth one. */
-export function areaLoads(kernel: 'depthwise' | 'fused-quad', geometry: Geometry, tile: Tile): number {
-  const { TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H, SPAN_W } = areaTile(kernel, geometry, tile).values;
+/** What one depthwise value costs the depthwise kernel on a software adapter, in loads; 30 multiply-adds are worth one. */
+export function depthwiseLoads(geometry: Geometry, tile: Tile): number {
+  const { rows, values: { FRESH, SPAN_W, TILE_W, LEAD, ROUNDS_H, ROUNDS_W } } = depthwiseTile(geometry, tile);
+  return ROUNDS_H * ROUNDS_W * FRESH * SPAN_W * (rows + LEAD) / (rows * TILE_W) + geometry.KH * geometry.KW / 30;
+}
+
+/** The same of the fused one. */
+export function fusedLoads(geometry: Geometry, tile: Tile): number {
+  const { TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H, SPAN_W } = areaTile('fused-quad', geometry, tile).values;
   const taps = TAPS_H * TAPS_W;
   const rounds = (geometry.KH * geometry.KW) / taps;
   return rounds * ((SPAN_H * SPAN_W + taps) / (TILE_H * TILE_W) + taps / 30);
