@@ -1,20 +1,21 @@
 enable subgroups;
-// Fused kernel by quads: depthwise and pointwise pass in one, with the four lanes of a quad sharing depthwise results.
+// Fused kernel by quads: depthwise and pointwise pass in one, with the four lanes of a quad sharing depthwise results, and
+// pointwise weights from a texture.
 //
 //   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
 // One workgroup is one quad and computes TILE_H x TILE_W pixels, RH and RW apart as in depthwise.wgsl, by 4 * COLUMNS
-// packs of LANES output channels; each lane has COLUMNS of the packs. For 4 k at a time each lane computes d of one k for
-// all the pixels and swaps it with the others, as in pointwise-quad.wgsl. d is computed again for every tile of channels.
-// Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * LANES)) workgroups. No workgroup memory.
+// packs of 4 output channels; each lane has COLUMNS of the packs. For 4 k at a time each lane computes d of one k for all
+// the pixels and swaps it with the others, as in pointwise-quad.wgsl. d is computed again for every tile of channels.
+// Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what input, weights and output are stored as: f32 or f16
-alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
+alias Lanes = vec4f;       // spec: what one store writes: vec4f if O and O_STRIDE are multiples of 4, else f32
 alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
-alias Weights = mat4x4f;   // spec: 4 k of one pack: mat4x4f, or vec4f where Lanes is f32
 const LANES = 4;           // spec: 4 or 1, as Lanes
+const PARTS = 1;           // spec: stores of a pack: 4 / LANES
 const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
 const TAPS_H = 3;          // spec: rows of the filter taken at once, a divisor of KH
@@ -42,13 +43,15 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Elem>;                // [N, H, W, C]
 @group(0) @binding(2) var<storage, read> depthwiseFilter: array<Elem>;      // [KH, KW, C, M]
 @group(0) @binding(3) var<storage, read> depthwiseBias: array<Elem>;        // [K]
-@group(0) @binding(4) var<storage, read> pointwiseFilter: array<Stored>;    // [1, 1, K, O]
-@group(0) @binding(5) var<storage, read> bias: array<Stored>;               // [O]
-@group(0) @binding(6) var<storage, read_write> output: array<Stored>;       // [N, OH, OW, O]
+@group(0) @binding(4) var pointwiseFilter: texture_2d<f32>;                 // [K, ceil(O / 4)] of filter-texture.wgsl
+@group(0) @binding(5) var nearest: sampler;
+@group(0) @binding(6) var<storage, read> bias: array<Stored>;               // [O]
+@group(0) @binding(7) var<storage, read_write> output: array<Stored>;       // [N, OH, OW, O]
 
-fn product(b: Weights, a: vec4f) -> Lanes { return b * a; }               // spec: b * a, or dot(b, a) where Lanes is f32
-fn depthwiseActivation(x: f32, alpha: f32) -> f32 { return x; }           // spec: an expression of activations.wgsl
-fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }                // spec: an expression of activations.wgsl
+fn biasOf(pack: i32, last: i32) -> vec4f { return vec4f(bias[min(pack, last)]); }   // spec: the 4 of a pack, in one load or four
+fn split(x: vec4f) -> array<Lanes, PARTS> { return array<Lanes, PARTS>(x); }        // spec: x, or its 4 components
+fn depthwiseActivation(x: f32, alpha: f32) -> f32 { return x; }                     // spec: an expression of activations.wgsl
+fn activation(x: vec4f, alpha: f32) -> vec4f { return x; }                          // spec: an expression of activations.wgsl
 
 @compute @workgroup_size(QUAD)
 fn main(
@@ -57,7 +60,7 @@ fn main(
   @builtin(subgroup_invocation_id) invocation: u32,
 ) {
   let index = i32(group.y * groups.x + group.x);
-  let packs = p.O / LANES;
+  let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + TILE_H * p.RH - 1) / (TILE_H * p.RH));
@@ -65,6 +68,7 @@ fn main(
     return;
   }
   let lane = i32(invocation % QUAD);
+  let stores = p.O / LANES;
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let tileX = (index / columnTiles) % across;
   let tileY = (index / columnTiles / across) % down;
@@ -72,13 +76,13 @@ fn main(
   let ox = tileX / p.RW * TILE_W * p.RW + tileX % p.RW;
   let oy = tileY / p.RH * TILE_H * p.RH + tileY % p.RH;
 
-  var column: array<i32, COLUMNS>;
-  var sum: array<array<array<Lanes, COLUMNS>, TILE_W>, TILE_H>;
+  var u: array<f32, COLUMNS>; // Texels are taken at their centres; what lies beyond the edge repeats it.
+  var sum: array<array<array<vec4f, COLUMNS>, TILE_W>, TILE_H>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
-    column[j] = min(pack + j * QUAD, packs - 1);
+    u[j] = (f32(pack + j * QUAD) + 0.5) / f32(packs);
     for (var t = 0; t < TILE_H; t++) { // unroll
       for (var s = 0; s < TILE_W; s++) { // unroll
-        sum[t][s][j] = Lanes(bias[column[j]]);
+        sum[t][s][j] = biasOf(pack + j * QUAD, stores - 1);
       }
     }
   }
@@ -126,11 +130,11 @@ fn main(
         break if di >= p.KH;
       }
     }
-    var b: array<Weights, COLUMNS>;
+    var b: array<mat4x4f, COLUMNS>;
     for (var i = 0; i < QUAD; i++) { // unroll
-      let weightRow = min(first + (lane ^ i), p.K - 1) * packs;
+      let v = (f32(first + (lane ^ i)) + 0.5) / f32(p.K);
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        b[j][i] = Lanes(pointwiseFilter[weightRow + column[j]]);
+        b[j][i] = textureSampleLevel(pointwiseFilter, nearest, vec2f(u[j], v), 0.0);
       }
     }
     for (var t = 0; t < TILE_H; t++) { // unroll
@@ -138,17 +142,22 @@ fn main(
         let own = select(0.0, depthwiseActivation(d[t][s], p.depthwiseAlpha), first + lane < p.K);
         let a = vec4f(own, quadSwapX(own), quadSwapY(own), quadSwapDiagonal(own));
         for (var j = 0; j < COLUMNS; j++) { // unroll
-          sum[t][s][j] += product(b[j], a);
+          sum[t][s][j] += b[j] * a;
         }
       }
     }
   }
   for (var t = 0; t < TILE_H; t++) { // unroll
     for (var s = 0; s < TILE_W; s++) { // unroll
+      let inside = (oy + t * p.RH < p.OH) & (ox + s * p.RW < p.OW);
+      let at = (p.outputStart + ((n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW) * p.O_STRIDE) / LANES;
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        if ((oy + t * p.RH < p.OH) & (ox + s * p.RW < p.OW) & (pack + j * QUAD < packs)) {
-          let pixel = (n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW;
-          output[(p.outputStart + pixel * p.O_STRIDE) / LANES + pack + j * QUAD] = Stored(activation(sum[t][s][j], p.alpha));
+        let parts = split(activation(sum[t][s][j], p.alpha));
+        for (var i = 0; i < PARTS; i++) { // unroll
+          let o = (pack + j * QUAD) * PARTS + i;
+          if (inside & (o < stores)) {
+            output[at + o] = Stored(parts[i]);
+          }
         }
       }
     }

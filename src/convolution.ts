@@ -7,7 +7,7 @@ import { fromFloat16, toFloat16 } from './float16.js';
 import {
   checkTensor, type Dtype, elementBytes, elements, type Geometry, operation, outputShape, type Shape4D, type Tensor4D,
 } from './geometry.js';
-import { kernels, type Operand } from './kernels.js';
+import { type BufferOperand, kernels, type TextureOperand } from './kernels.js';
 import { given, readTensor } from './options.js';
 import type { PipelineCache } from './pipelines.js';
 import type { BandDispatch, Plan, Range } from './plan.js';
@@ -42,7 +42,8 @@ export interface EncodeTargets {
 }
 
 export type Binding = Required<GPUBufferBinding>;
-type Operands = Readonly<Record<Operand, Binding>>;
+/** What dispatches bind; textures only where their kernels take any. */
+type Operands = Readonly<Record<BufferOperand, Binding>> & Partial<Readonly<Record<TextureOperand, GPUTextureView | GPUSampler>>>;
 
 /** A dispatch with all that it needs but the caller's buffers. */
 export interface Stage {
@@ -64,8 +65,8 @@ export interface Portion {
 
 export interface Parts {
   readonly portions: readonly [Portion, ...Portion[]];
-  /** Buffers to destroy with the convolution. */
-  readonly owned: readonly GPUBuffer[];
+  /** What to destroy with the convolution. */
+  readonly owned: readonly (GPUBuffer | GPUTexture)[];
   readonly scratch: GPUBuffer | undefined;
 }
 
@@ -144,7 +145,8 @@ export class Convolution {
       throw new ValueError(`${this.#op}: output must be another buffer than input for strategy 'fused', because WebGPU lets no `
         + "dispatch read and write one buffer, got the same (strategy 'two-pass' can share it)");
     }
-    if (intermediate && (this.strategy === 'fused' || stages.length > 2)) {
+    const banded = stages.filter(({ dispatch: { kernel } }) => kernels[kernel].operands.includes('output')).length > 1;
+    if (intermediate && (this.strategy === 'fused' || banded)) {
       throw new ValueError(`${this.#op}: intermediate must be absent ${this.strategy === 'fused'
         ? "for strategy 'fused', which never stores it" : 'where tensors are computed in bands, which share it'}, got a buffer`);
     }
@@ -227,7 +229,7 @@ export class Convolution {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#recent = [];
-    for (const buffer of this.#parts.owned) buffer.destroy();
+    for (const resource of this.#parts.owned) resource.destroy();
     if (this.#parts.scratch) this.#shared.scratch.release(this.#parts.scratch);
     this.#shared.forget(this);
   }
@@ -255,10 +257,10 @@ export class Convolution {
       const operands: Operands = {
         ...prepared, ...(intermediate && { intermediate }), input: within(input, dispatch.input), output: within(output, dispatch.output),
       };
-      const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand])];
+      const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand]!)];
       return this.#shared.device.createBindGroup({
         label: `${this.#op} ${dispatch.name}`,
-        layout: this.#shared.pipelines.layout(dispatch.operands),
+        layout: this.#shared.pipelines.layout(dispatch.bindings),
         entries: resources.map((resource, binding) => ({ binding, resource })),
       });
     });

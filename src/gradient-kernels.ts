@@ -8,7 +8,7 @@ import sumSource from '../shaders/sum.wgsl?raw';
 import transposeSource from '../shaders/transpose.wgsl?raw';
 import type { ResolvedActivation } from './activation.js';
 import type { Geometry } from './geometry.js';
-import { activationExpression, paramsData, type Variant } from './kernels.js';
+import { activationExpression, bindingsOf, paramsData, type Variant } from './kernels.js';
 import { specialize } from './specialize.js';
 import { areaTile, channelLanes, channelStride, evenTile, lanesName, QUAD, type Tile, transposedTile } from './tiles.js';
 
@@ -59,7 +59,7 @@ function work(kernel: GradientKernelName, tile: Tile, { suffix, values, params, 
   const group = quad ? [QUAD, 1] as const : tile.group;
   const WORKGROUP = group[0] * group[1];
   return {
-    kernel, group, operands: operands.length, name: `f32-${kernel}-${suffix}w${WORKGROUP}`, source: specialize(source, quad ? values : { ...values, WORKGROUP }),
+    kernel, group, bindings: bindingsOf(operands), name: `f32-${kernel}-${suffix}w${WORKGROUP}`, source: specialize(source, quad ? values : { ...values, WORKGROUP }),
     uniforms: paramsData(kernel, source, params), workgroups: Math.ceil(invocations / WORKGROUP),
   };
 }

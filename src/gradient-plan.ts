@@ -6,7 +6,7 @@ import {
   activationGradient, depthwiseFilterGradient, depthwiseInputGradient, filterTile, type GradientKernelName, outputStride,
   pointwiseFilterGradient, productTile, type Split, sum, type Terms, transpose, type Work,
 } from './gradient-kernels.js';
-import { type KernelName, uniformData, variant } from './kernels.js';
+import { type KernelName, kernels, uniformData, variant } from './kernels.js';
 import { bindingLimit, type Dispatch, grid } from './plan.js';
 import { type AdapterKind, type DeviceProfile, presetsFor, presetWithin } from './presets.js';
 import { channelStride, type Tile } from './tiles.js';
@@ -28,8 +28,11 @@ export const TEMPORARIES = [
   'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts',
 ] as const;
 
+/** The pointwise filter, and its transpose, as textures, where the kernels take them so. */
+export const TEXTURES = ['filterTexture', 'transposedTexture'] as const;
+
 /** Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements. */
-export type Value = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | 'zeros';
+export type Value = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | (typeof TEXTURES)[number] | 'nearest' | 'zeros';
 
 /** One dispatch, and what it binds after its uniforms: what it reads, then what it writes. */
 export interface Step {
@@ -118,6 +121,7 @@ function countsOf(geometry: Geometry): Record<Value, number> {
     intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
     scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O, product: pixels * K, intermediateGradient: pixels * K,
     biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // As far as sums are cut up.
+    filterTexture: 0, transposedTexture: 0, nearest: 0, // No buffers.
   };
 }
 
@@ -137,10 +141,12 @@ function addForward(draft: Draft): readonly [between: Value, after: Value] {
     addPass(draft, pass, withoutActivations(draft.geometry), reads, sums);
     return sums;
   };
-  const { depthwiseActivation, activation } = draft.geometry;
+  const { depthwiseActivation, activation, O } = draft.geometry;
+  const textured = takesTexture(draft);
+  if (textured) addTexture(draft, draft.geometry, { ROW_STRIDE: O, COLUMN_STRIDE: 1 }, 'filterTexture');
   return [
     add('depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'),
-    add('pointwise', activation, ['intermediate', 'pointwiseFilter', 'bias'], 'output', 'outputSum'),
+    add('pointwise', activation, ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'], 'output', 'outputSum'),
   ];
 }
 
@@ -164,8 +170,11 @@ function addPointwise(draft: Draft, after: Value): Value {
   addParts(draft, split, pointwiseFilterGradient(kernel, geometry, split, tile), { ROWS: K, CHANNELS: O, STRIDE },
     ['intermediate', scaled], 'pointwiseParts', 'pointwiseFilterGradient');
 
-  addWork(draft, transpose(geometry, groupOf(draft)), ['pointwiseFilter'], 'transposedFilter');
-  addPass(draft, 'pointwise', { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K }, [scaled, 'transposedFilter', 'zeros'], 'product');
+  const back: Geometry = { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K };
+  const textured = takesTexture(draft);
+  if (textured) addTexture(draft, back, { ROW_STRIDE: 1, COLUMN_STRIDE: O }, 'transposedTexture');
+  else addWork(draft, transpose(geometry, groupOf(draft)), ['pointwiseFilter'], 'transposedFilter');
+  addPass(draft, 'pointwise', back, [scaled, textured ? 'transposedTexture' : 'transposedFilter', 'zeros'], 'product');
   return 'product';
 }
 
@@ -212,10 +221,26 @@ function addParts(
   addWork(draft, sum({ ...part, TERMS: SPLITS }, whole(SPLITS), groupOf(draft)), [parts], writes);
 }
 
-function addPass({ steps, preset, profile, name }: Draft, pass: 'depthwise' | 'pointwise', geometry: Geometry, reads: readonly Value[], writes: Value): void {
-  const { kernel, tile } = preset[pass];
+function addPass(draft: Draft, pass: 'depthwise' | 'pointwise', geometry: Geometry, reads: readonly Value[], writes: Value): void {
+  const { kernel, tile } = draft.preset[pass];
+  const [first, filter, bias] = reads as [Value, Value, Value];
+  addForwardKernel(draft, kernel, geometry, tile, kernels[kernel].operands.includes('nearest') ? [first, filter, 'nearest', bias] : reads, writes);
+}
+
+/** The pointwise filter for kernels that take it from a texture. */
+function addTexture(draft: Draft, geometry: Geometry, strides: Readonly<Record<string, number>>, writes: Value): void {
+  addForwardKernel(draft, 'filter-texture', geometry, groupOf(draft), ['pointwiseFilter'], writes, strides);
+}
+
+const takesTexture = ({ preset }: Draft): boolean => kernels[preset.pointwise.kernel].operands.includes('filterTexture');
+
+function addForwardKernel(
+  { steps, profile, name }: Draft, kernel: KernelName, geometry: Geometry, tile: Tile, reads: readonly Value[], writes: Value,
+  other: Readonly<Record<string, number>> = {},
+): void {
   const { workgroups, params, ...specialized } = variant(kernel, geometry, tile);
-  steps.push({ dispatch: { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms: uniformData(kernel, geometry, params) }, reads, writes });
+  const uniforms = uniformData(kernel, geometry, { ...params, ...other });
+  steps.push({ dispatch: { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms }, reads, writes });
 }
 
 function addWork({ steps, profile, name }: Draft, { workgroups, group, ...specialized }: Work, reads: readonly Value[], writes: Value): void {

@@ -5,10 +5,10 @@ import { checked } from './device.js';
 import { SepconvError, UnsupportedError, ValueError } from './errors.js';
 import { checkTensorOf, operation, outputShape, type SeparableConv2dGradients, type Shape4D, type Tensor4D } from './geometry.js';
 import {
-  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, planGradients, type Step, stepsFor, TEMPORARIES, type Value,
+  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, planGradients, type Step, stepsFor, TEMPORARIES, TEXTURES, type Value,
 } from './gradient-plan.js';
 import { readTensor } from './options.js';
-import { borrowedWeights, uploader, weightData } from './weights.js';
+import { borrowedWeights, filterTexture, uploader, weightData } from './weights.js';
 
 /**
  * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage STORAGE, dense
@@ -40,12 +40,14 @@ interface Stage extends Step {
   readonly uniforms: GPUBuffer;
 }
 
+type Resource = Binding | GPUTextureView | GPUSampler;
+
 interface Parts {
   readonly stages: readonly Stage[];
   /** Weights, temporaries and zeros. */
-  readonly bindings: ReadonlyMap<Value, Binding>;
-  /** Buffers to destroy with the gradients. */
-  readonly owned: readonly GPUBuffer[];
+  readonly bindings: ReadonlyMap<Value, Resource>;
+  /** What to destroy with the gradients. */
+  readonly owned: readonly (GPUBuffer | GPUTexture)[];
   readonly scratch: readonly GPUBuffer[];
 }
 
@@ -68,8 +70,8 @@ export async function prepareGradients(shared: Shared, descriptor: ConvolutionDe
   const plan = planGradients(geometry, shared.profile, descriptor.name);
   const { steps, byteLengths } = plan;
   const { device, pipelines } = shared;
-  const bindings = new Map<Value, Binding>(borrowedWeights(device, op, descriptor, byteLengths));
-  const owned: GPUBuffer[] = [];
+  const bindings = new Map<Value, Resource>(borrowedWeights(device, op, descriptor, byteLengths));
+  const owned: (GPUBuffer | GPUTexture)[] = [];
   const scratch: GPUBuffer[] = [];
   try {
     const compiled = await Promise.all(steps.map(({ dispatch }) => pipelines.pipeline(dispatch)));
@@ -87,6 +89,12 @@ export async function prepareGradients(shared: Shared, descriptor: ConvolutionDe
         scratch.push(buffer);
         bindings.set(value, { buffer, offset: 0, size: byteLengths[value] });
       }
+      const { K, O } = geometry;
+      for (const value of TEXTURES) {
+        if (!steps.some(({ writes }) => writes === value)) continue;
+        bindings.set(value, value === 'filterTexture' ? filterTexture(device, op, owned, K, O) : filterTexture(device, op, owned, O, K));
+        bindings.set('nearest', pipelines.nearest);
+      }
       return steps.map((step, index): Stage => ({
         ...step, pipeline: compiled[index]!,
         uniforms: upload(`${step.dispatch.kernel} uniforms`, step.dispatch.uniforms.byteLength, step.dispatch.uniforms, GPUBufferUsage.UNIFORM),
@@ -94,7 +102,7 @@ export async function prepareGradients(shared: Shared, descriptor: ConvolutionDe
     });
     return new Gradients(shared, descriptor, plan, outputShape(geometry), { stages, bindings, owned, scratch });
   } catch (error) {
-    for (const buffer of owned) buffer.destroy();
+    for (const resource of owned) resource.destroy();
     for (const buffer of scratch) shared.scratch.release(buffer);
     throw await shared.explain(op, error);
   }
@@ -179,7 +187,7 @@ export class Gradients {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#recent = [];
-    for (const buffer of this.#parts.owned) buffer.destroy();
+    for (const resource of this.#parts.owned) resource.destroy();
     for (const buffer of this.#parts.scratch) this.#shared.scratch.release(buffer);
     this.#shared.forget(this);
   }
@@ -253,15 +261,15 @@ export class Gradients {
     const known = this.#recent.find((bound) => sameBindings(bound.given, given) && sameBindings(bound.written, written));
     if (known) return known;
     const bindings = new Map([...this.#parts.bindings, ...given, ...written]);
-    const resolve = (value: Value): Binding => bindings.get(value) ?? bindings.get('zeros')!; // An empty input is never read.
+    const resolve = (value: Value): Resource => bindings.get(value) ?? bindings.get('zeros')!; // An empty input is never read.
     const steps = stepsFor(this.#parts.stages, written.keys(), given);
     this.#checkApart(steps, written, resolve);
     const stages = steps.map((stage) => {
-      const { dispatch: { name, operands }, reads, writes, uniforms } = stage;
+      const { dispatch: { name, bindings: kinds }, reads, writes, uniforms } = stage;
       const resources = [{ buffer: uniforms }, ...[...reads, writes].map(resolve)];
       const group = this.#shared.device.createBindGroup({
         label: `${this.#op} ${name}`,
-        layout: this.#shared.pipelines.layout(operands),
+        layout: this.#shared.pipelines.layout(kinds),
         entries: resources.map((resource, binding) => ({ binding, resource })),
       });
       return { stage, group };
@@ -281,11 +289,12 @@ export class Gradients {
   }
 
   /** WebGPU lets no dispatch read and write one buffer, and what later steps read must not be overwritten. */
-  #checkApart(steps: readonly Step[], written: ReadonlyMap<Value, Binding>, resolve: (value: Value) => Binding): void {
+  #checkApart(steps: readonly Step[], written: ReadonlyMap<Value, Binding>, resolve: (value: Value) => Resource): void {
     for (const { reads, writes } of steps) {
       for (const [target, to] of written) {
         const clash = reads.find((value) => {
           const from = resolve(value);
+          if (!('buffer' in from)) return false;
           const overlap = from.offset < to.offset + to.size && to.offset < from.offset + from.size;
           return from.buffer === to.buffer && (writes === target || overlap);
         });

@@ -1,5 +1,6 @@
 import activationsSource from '../shaders/activations.wgsl?raw';
 import depthwiseSource from '../shaders/depthwise.wgsl?raw';
+import filterTextureSource from '../shaders/filter-texture.wgsl?raw';
 import fusedQuadSource from '../shaders/fused-quad.wgsl?raw';
 import fusedTiledSource from '../shaders/fused-tiled.wgsl?raw';
 import fusedSource from '../shaders/fused.wgsl?raw';
@@ -10,25 +11,38 @@ import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
 import { specialize } from './specialize.js';
 import {
-  areaTile, channelStride, depthwiseTile, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadColumns,
+  areaTile, channelStride, depthwiseTile, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadTile,
   rowsOf, rowTile, rowTiles, storedChannelLanes, type Tile,
 } from './tiles.js';
 
-/** What a kernel reads or writes. `intermediate` is the depthwise result `[N, OH, OW, K_STRIDE]`. */
-export type Operand =
+/** What a kernel reads or writes in a buffer. `intermediate` is the depthwise result `[N, OH, OW, K_STRIDE]`. */
+export type BufferOperand =
   | 'input' | 'depthwiseFilter' | 'depthwiseBias' | 'intermediate' | 'pointwiseFilter' | 'bias' | 'output';
+/** The pointwise filter as a texture `[K, ceil(O / 4)]`, and the sampler that takes single texels of it. */
+export type TextureOperand = 'filterTexture' | 'nearest';
+export type Operand = BufferOperand | TextureOperand;
 
-/** The `-quad` kernels need the feature `subgroups`; the `-tiled` ones go through workgroup memory. */
+/**
+ * The `-quad` kernels need the feature `subgroups`, and before them `filter-texture`; the `-tiled` ones go through workgroup
+ * memory.
+ */
 export type KernelName =
-  | 'depthwise' | 'pointwise' | 'pointwise-quad' | 'pointwise-tiled' | 'fused' | 'fused-quad' | 'fused-tiled';
+  | 'depthwise' | 'filter-texture' | 'pointwise' | 'pointwise-quad' | 'pointwise-tiled' | 'fused' | 'fused-quad' | 'fused-tiled';
+
+/** How a pointwise filter is stored as a texture. */
+export const FILTER_FORMAT = 'rgba32float';
+/** Extents that a texture may have on every device. */
+export const MOST_TEXELS = 8192;
+
+/** What a bind group's entry is. */
+export type BindingKind = 'uniform' | 'read' | 'write' | 'texture' | 'write-texture' | 'sampler';
 
 /** One specialised shader. `name` is its cache key, GPU label, test title and benchmark row. */
 export interface Variant<Name extends string = KernelName> {
   readonly kernel: Name;
   readonly name: string;
   readonly source: string;
-  /** How many buffers it binds after its uniforms. */
-  readonly operands: number;
+  readonly bindings: readonly BindingKind[];
 }
 
 interface Specialization {
@@ -49,7 +63,19 @@ export interface Kernel {
 
 const DEPTHWISE: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'];
 const POINTWISE: readonly Operand[] = ['intermediate', 'pointwiseFilter', 'bias', 'output'];
+const POINTWISE_QUAD: readonly Operand[] = ['intermediate', 'filterTexture', 'nearest', 'bias', 'output'];
 const FUSED: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'];
+const FUSED_QUAD: readonly Operand[] = ['input', 'depthwiseFilter', 'depthwiseBias', 'filterTexture', 'nearest', 'bias', 'output'];
+
+/** The bindings of a kernel: its Params, what it reads, and last what it writes. */
+export function bindingsOf(operands: readonly string[]): readonly BindingKind[] {
+  return ['uniform', ...operands.map((operand, index): BindingKind => {
+    const last = index === operands.length - 1;
+    if (operand === 'filterTexture') return last ? 'write-texture' : 'texture';
+    if (operand === 'nearest') return 'sampler';
+    return last ? 'write' : 'read';
+  })];
+}
 
 /**
  * All kernels. A variant's name is `<dtype>-<kernel>-[<taps>s<strides>-]<lanes>-<activations>__<tile>w<workgroup>`, with lanes
@@ -69,6 +95,19 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
         values: { ...lanes, ...area.values, WORKGROUP, activation: activationExpression(kind, lanes.Lanes) },
         params: { ROWS: area.rows },
         workgroups: Math.ceil(area.tiles * (channelStride(g) / lanes.LANES) / WORKGROUP),
+      };
+    },
+  },
+  'filter-texture': {
+    source: filterTextureSource,
+    operands: ['pointwiseFilter', 'filterTexture'],
+    specialization({ K, O }, { group }) {
+      const WORKGROUP = group[0] * group[1];
+      return {
+        suffix: `w${WORKGROUP}`,
+        values: { WORKGROUP },
+        params: { ROW_STRIDE: O, COLUMN_STRIDE: 1 },
+        workgroups: Math.ceil(K * Math.ceil(O / 4) / WORKGROUP),
       };
     },
   },
@@ -92,17 +131,16 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
   },
   'pointwise-quad': {
     source: pointwiseQuadSource,
-    operands: POINTWISE,
+    operands: POINTWISE_QUAD,
     specialization(g, tile) {
-      const lanes = outputLanes(g);
-      const { LANES } = lanes;
       const pixels = g.N * g.OH * g.OW;
       const ROWS = rowsOf(pixels, tile.rows ?? 1);
-      const quad = quadColumns(g, tile);
+      const STEPS = channelStride(g) % 8 === 0 ? 2 : 1;
+      const quad = quadTile(g, tile);
       const { kind } = g.activation;
       return {
-        suffix: `o${LANES}-${kind}__${ROWS}x${quad.columns}w${QUAD}`,
-        values: { ...lanes, ROWS, ...quad.values, activation: activationExpression(kind, lanes.Lanes) },
+        suffix: `o${quad.values.LANES}-${kind}__${ROWS}x${quad.columns}k${STEPS * QUAD}w${QUAD}`,
+        values: { ...quad.values, ROWS, STEPS, activation: activationExpression(kind, 'vec4f') },
         workgroups: Math.ceil(pixels / ROWS) * quad.tiles,
       };
     },
@@ -140,15 +178,13 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
   },
   'fused-quad': {
     source: fusedQuadSource,
-    operands: FUSED,
+    operands: FUSED_QUAD,
     specialization(g, tile) {
       const area = areaTile('fused-quad', g, tile);
-      const lanes = outputLanes(g);
-      const { LANES } = lanes;
-      const quad = quadColumns(g, tile);
+      const quad = quadTile(g, tile);
       return {
-        suffix: `${area.filter}-o${LANES}-${activationsName(g)}__${area.tile}x${quad.columns}w${QUAD}`,
-        values: { ...lanes, ...area.values, ...quad.values, ...fusedActivations(g, 'f32', lanes.Lanes) },
+        suffix: `${area.filter}-o${quad.values.LANES}-${activationsName(g)}__${area.tile}x${quad.columns}w${QUAD}`,
+        values: { ...area.values, ...quad.values, ...fusedActivations(g, 'f32', 'vec4f') },
         workgroups: area.tiles * quad.tiles,
       };
     },
@@ -177,7 +213,7 @@ export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Var
   const { suffix, values, params = {}, workgroups } = specialization(geometry, tile);
   const { dtype } = geometry;
   return {
-    kernel, name: `${dtype}-${kernel}-${suffix}`, params, workgroups, operands: operands.length, source: specialize(source, { Elem: dtype, ...values }),
+    kernel, name: `${dtype}-${kernel}-${suffix}`, params, workgroups, bindings: bindingsOf(operands), source: specialize(source, { Elem: dtype, ...values }),
   };
 }
 

@@ -1,34 +1,48 @@
 import { checked } from './device.js';
 import { SepconvError } from './errors.js';
-import type { Variant } from './kernels.js';
+import { type BindingKind, FILTER_FORMAT, type Variant } from './kernels.js';
 import { Recent } from './recent.js';
 
 /** Pipelines that a cache keeps. One that goes keeps working for the convolutions that have it. */
 const MOST_PIPELINES = 256;
 
+/** How kernels bind what they read and write. */
+export const ENTRIES: Readonly<Record<BindingKind, Omit<GPUBindGroupLayoutEntry, 'binding' | 'visibility'>>> = {
+  'uniform': { buffer: { type: 'uniform' } },
+  'read': { buffer: { type: 'read-only-storage' } },
+  'write': { buffer: { type: 'storage' } },
+  'texture': { texture: { sampleType: 'unfilterable-float' } },
+  'write-texture': { storageTexture: { format: FILTER_FORMAT } },
+  'sampler': { sampler: { type: 'non-filtering' } },
+};
+
 /** The pipelines of one device that were used last, by variant name. Callers that ask at the same time share one compile. */
 export class PipelineCache {
   readonly #device: GPUDevice;
-  readonly #layouts = new Map<number, GPUBindGroupLayout>();
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #pipelines: Recent<Promise<GPUComputePipeline>>;
+  #nearest: GPUSampler | undefined;
 
   constructor(device: GPUDevice, most = MOST_PIPELINES) {
     this.#device = device;
     this.#pipelines = new Recent(most);
   }
 
-  /** Params at binding 0, then so many operands; the last is written. */
-  layout(operands: number): GPUBindGroupLayout {
-    const known = this.#layouts.get(operands);
+  layout(bindings: readonly BindingKind[]): GPUBindGroupLayout {
+    const key = bindings.join(' ');
+    const known = this.#layouts.get(key);
     if (known) return known;
-    const types = Array.from({ length: operands + 1 }, (_, binding): GPUBufferBindingType =>
-      (binding === 0 ? 'uniform' : binding < operands ? 'read-only-storage' : 'storage'));
     const layout = this.#device.createBindGroupLayout({
-      label: `sepconv-webgpu ${operands} operands`,
-      entries: types.map((type, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
+      label: `sepconv-webgpu ${key}`,
+      entries: bindings.map((kind, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, ...ENTRIES[kind] })),
     });
-    this.#layouts.set(operands, layout);
+    this.#layouts.set(key, layout);
     return layout;
+  }
+
+  /** Takes single texels of textures. */
+  get nearest(): GPUSampler {
+    return this.#nearest ??= this.#device.createSampler({ label: 'sepconv-webgpu nearest' });
   }
 
   pipeline(variant: Variant<string>): Promise<GPUComputePipeline> {
@@ -40,14 +54,14 @@ export class PipelineCache {
     return pipeline;
   }
 
-  async #compile({ kernel, name, source, operands }: Variant<string>): Promise<GPUComputePipeline> {
+  async #compile({ kernel, name, source, bindings }: Variant<string>): Promise<GPUComputePipeline> {
     // An invalid module would make createComputePipelineAsync reject without saying why.
     let module: GPUShaderModule | undefined;
     try {
       const label = `sepconv-webgpu ${name}`;
       const layout = await checked(this.#device, name, () => {
         module = this.#device.createShaderModule({ label, code: source });
-        return this.#device.createPipelineLayout({ label, bindGroupLayouts: [this.layout(operands)] });
+        return this.#device.createPipelineLayout({ label, bindGroupLayouts: [this.layout(bindings)] });
       });
       return await this.#device.createComputePipelineAsync({ label, layout, compute: { module: module! } });
     } catch (error) {

@@ -1,7 +1,7 @@
 import { type Band, bands, outputSpan } from './bands.js';
 import { UnsupportedError } from './errors.js';
 import { elementBytes, elements, type Geometry, operation, outputShape } from './geometry.js';
-import { type KernelName, type Operand, type Variant, uniformData, variant } from './kernels.js';
+import { type BufferOperand, type KernelName, kernels, type Variant, uniformData, variant } from './kernels.js';
 import { chooseStrategy, type DeviceProfile, type PresetName, presetsFor, presetWithin } from './presets.js';
 import { channelStride, type Tile } from './tiles.js';
 
@@ -38,7 +38,7 @@ export interface Choice {
 export interface Plan extends Choice {
   readonly dispatches: readonly BandDispatch[];
   /** Of the whole tensors, in multiples of 4; of the intermediate: what the largest band needs. */
-  readonly byteLengths: Readonly<Record<Operand, number>>;
+  readonly byteLengths: Readonly<Record<BufferOperand, number>>;
 }
 
 /** Offsets into storage buffers must be multiples of this on every device, and need be of no more on any. */
@@ -64,6 +64,7 @@ export function plan(
   checkIndices(geometry, name);
   const parts = bandsWithin(geometry, strategy, profile, whole, name);
   const { depthwise, pointwise, fused } = within;
+  const inTextures = new Set<number>(); // The slices of the filter, by their first channel.
   const dispatches = parts.flatMap(({ geometry: band, inputStart, outputStart, firstChannel }) => {
     const { N, H, W, C, O } = band;
     const [input, inputFrom] = range(inputStart, elements([N, H, W, C]), band);
@@ -71,6 +72,10 @@ export function plan(
     const channels = { offset: firstChannel, size: O };
     // One depthwise result serves all bands of its pixels.
     const passes = strategy === 'fused' ? [fused] : firstChannel === 0 ? [depthwise, pointwise] : [pointwise];
+    if (kernels[passes.at(-1)!.kernel].operands.includes('filterTexture') && !inTextures.has(firstChannel)) {
+      inTextures.add(firstChannel);
+      passes.unshift({ kernel: 'filter-texture', tile: { group: depthwise.tile.group } });
+    }
     return passes.map(({ kernel, tile }): BandDispatch => {
       const { workgroups, params, ...specialized } = variant(kernel, band, tile);
       const uniforms = uniformData(kernel, band, { ...params, inputStart: inputFrom, outputStart: outputFrom });
@@ -90,7 +95,7 @@ function range(start: number, count: number, { dtype }: Geometry): readonly [Ran
 }
 
 function bandsWithin(
-  geometry: Geometry, strategy: 'fused' | 'two-pass', profile: DeviceProfile, whole: Record<Operand, number>, name?: string,
+  geometry: Geometry, strategy: 'fused' | 'two-pass', profile: DeviceProfile, whole: Record<BufferOperand, number>, name?: string,
 ): readonly Band[] {
   const limit = bindingLimit(profile);
   const bytes = elementBytes(geometry.dtype);
@@ -150,7 +155,7 @@ export function grid(workgroups: number, { group }: Pick<Tile, 'group'>, profile
   return [x, y];
 }
 
-function operandByteLengths(geometry: Geometry): Record<Operand, number> {
+function operandByteLengths(geometry: Geometry): Record<BufferOperand, number> {
   const { N, H, W, C, KH, KW, M, K, OH, OW, O, dtype } = geometry;
   const bytes = (...shape: number[]) => Math.ceil(elements(shape) * elementBytes(dtype) / 4) * 4;
   return {

@@ -1,12 +1,12 @@
 import { spatialBands } from './bands.js';
-import { type Binding, Convolution, type Parts, type Portion, type Shared, stored } from './convolution.js';
+import { type Binding, Convolution, type Parts, type Portion, type Shared, type Stage, stored } from './convolution.js';
 import { type ConvolutionDescriptor, resolveDescriptor, type Weight } from './descriptor.js';
 import { checked } from './device.js';
 import { UnsupportedError } from './errors.js';
 import { elements, type Geometry, operation, outputShape } from './geometry.js';
-import { checkIndices, type Choice, type Plan, plan } from './plan.js';
+import { type BandDispatch, checkIndices, type Choice, type Plan, plan } from './plan.js';
 import type { DeviceProfile } from './presets.js';
-import { borrowedWeights, uploader, weightData } from './weights.js';
+import { borrowedWeights, filterTexture, uploader, weightData } from './weights.js';
 
 /** Makes a convolution ready to run: checks, compiles, uploads. Takes what `readOptions` gave. @throws ValueError, UnsupportedError, DeviceLostError */
 export async function prepareConvolution(
@@ -19,13 +19,13 @@ export async function prepareConvolution(
   const [{ plan: { byteLengths } }] = planned;
   const dispatches = planned.flatMap((portion) => portion.plan.dispatches);
   const { device, pipelines } = shared;
-  const { O, dtype } = geometry;
+  const { K, O, dtype } = geometry;
   const borrowed = borrowedWeights(device, op, descriptor, byteLengths);
   if (dispatches.some(({ channels }) => channels.size < O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
     throw new UnsupportedError(`${op}: pointwiseFilter has ${byteLengths.pointwiseFilter} bytes, more than this device can bind as one `
       + 'buffer, so that it and bias must be given as data, which is uploaded in parts');
   }
-  const owned: GPUBuffer[] = [];
+  const owned: (GPUBuffer | GPUTexture)[] = [];
   let scratch: GPUBuffer | undefined;
   try {
     const compiled = new Map(await Promise.all(dispatches.map(async (dispatch) =>
@@ -44,27 +44,53 @@ export async function prepareConvolution(
       };
       const depthwise = { depthwiseFilter: bind('depthwiseFilter'), depthwiseBias: bind('depthwiseBias') };
       const pointwise = new Map(dispatches.map(({ channels }) => [channels.offset, channels]));
-      const weights = new Map([...pointwise].map(([first, channels]) =>
-        [first, { ...depthwise, pointwiseFilter: bind('pointwiseFilter', channels), bias: bind('bias', channels) }] as const));
+      const textured = dispatches.some(({ kernel }) => kernel === 'filter-texture');
+      const weights = new Map([...pointwise].map(([first, channels]) => [first, {
+        ...depthwise, pointwiseFilter: bind('pointwiseFilter', channels), bias: bind('bias', channels),
+        ...(textured && { filterTexture: filterTexture(device, op, owned, K, channels.size), nearest: pipelines.nearest }),
+      }] as const));
       const size = Math.max(...planned.map((portion) => portion.plan.byteLengths.intermediate));
       scratch = dispatches.length > 0 && planned[0].plan.strategy === 'two-pass' ? shared.scratch.acquire(size) : undefined;
       const intermediate = scratch ? { buffer: scratch, offset: 0, size } : depthwise.depthwiseBias; // Unused by a fused kernel.
+      const stageOf = (dispatch: BandDispatch): Stage => ({
+        dispatch, pipeline: compiled.get(dispatch.name)!, operands: { ...weights.get(dispatch.channels.offset)!, intermediate },
+        uniforms: upload(`${dispatch.kernel} uniforms`, dispatch.uniforms.byteLength, dispatch.uniforms, GPUBufferUsage.UNIFORM),
+      });
+      // A filter that is the caller's may change from run to run; one that was uploaded goes into its texture now.
+      const now = ({ kernel }: BandDispatch): boolean => kernel === 'filter-texture' && !borrowed.has('pointwiseFilter');
       const [first, ...others] = planned.map((portion): Portion => ({
-        ...portion,
-        stages: portion.plan.dispatches.map((dispatch) => ({
-          dispatch, pipeline: compiled.get(dispatch.name)!, operands: { ...weights.get(dispatch.channels.offset)!, intermediate },
-          uniforms: upload(`${dispatch.kernel} uniforms`, dispatch.uniforms.byteLength, dispatch.uniforms, GPUBufferUsage.UNIFORM),
-        })),
+        ...portion, stages: portion.plan.dispatches.filter((dispatch) => !now(dispatch)).map(stageOf),
       }));
+      const copies = planned[0].plan.dispatches.filter(now).map(stageOf);
+      if (copies.length > 0) {
+        copyFilters(device, op, pipelines, copies);
+        for (const { operands } of copies) operands.pointwiseFilter.buffer.destroy();
+      }
       return { portions: [first!, ...others], owned, scratch };
     });
     shared.checkUsable(op);
     return new Convolution(shared, descriptor, geometry, parts);
   } catch (error) {
-    for (const buffer of owned) buffer.destroy();
+    for (const resource of owned) resource.destroy();
     if (scratch) shared.scratch.release(scratch, true);
     throw await shared.explain(op, error);
   }
+}
+
+/** Copies uploaded filters into their textures. */
+function copyFilters(device: GPUDevice, op: string, pipelines: Shared['pipelines'], stages: readonly Stage[]): void {
+  const encoder = device.createCommandEncoder({ label: op });
+  const pass = encoder.beginComputePass({ label: op });
+  for (const { dispatch, pipeline, uniforms, operands } of stages) {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, device.createBindGroup({
+      label: `${op} ${dispatch.name}`, layout: pipelines.layout(dispatch.bindings),
+      entries: [{ buffer: uniforms }, operands.pointwiseFilter, operands.filterTexture!].map((resource, binding) => ({ binding, resource })),
+    }));
+    pass.dispatchWorkgroups(...dispatch.grid);
+  }
+  pass.end();
+  device.queue.submit([encoder.finish({ label: op })]);
 }
 
 /** Columns `first` to `first + count` of a matrix of rows of `O`. */

@@ -1,6 +1,6 @@
 import { elements, type Geometry, outputShape } from './geometry.js';
-import type { KernelName } from './kernels.js';
-import { depthwiseLoads, fusedLoads, quadColumns, type Tile } from './tiles.js';
+import { type KernelName, MOST_TEXELS } from './kernels.js';
+import { depthwiseLoads, fusedLoads, QUAD, quadTile, type Tile } from './tiles.js';
 
 /** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
 export type AdapterKind = 'software' | 'gpu';
@@ -103,7 +103,8 @@ export function presetsFor(geometry: Geometry, { kind, subgroups, limits }: Devi
     return Math.ceil(N * OH * OW / 64) * Math.ceil(O / 64) < FEW ? ['gpuFewPixels', 'gpu'] : ['gpu', 'gpuFewPixels'];
   }
   const light = elements(outputShape(geometry)) * geometry.K < LIGHT;
-  if (subgroups && limits.maxComputeInvocationsPerWorkgroup >= 4) return light ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
+  const fits = Math.max(geometry.K, geometry.O) <= MOST_TEXELS; // Quads take the pointwise filter from a texture.
+  if (subgroups && fits && limits.maxComputeInvocationsPerWorkgroup >= QUAD) return light ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
   return light ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
 }
 
@@ -138,7 +139,7 @@ export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, { dep
     return outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';
   }
   if (fused.kernel !== 'fused-quad') return 'two-pass';
-  const { tiles } = quadColumns(geometry, fused.tile);
+  const { tiles } = quadTile(geometry, fused.tile);
   return tiles * fusedLoads(geometry, fused.tile) < depthwiseLoads(geometry, depthwise.tile) + 1 + tiles
     ? 'fused' : 'two-pass';
 }

@@ -61,14 +61,24 @@ export const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: n
 export const rowsOf = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
 
 /**
- * How the output channels fall to the lanes of quads. Scalar tiles are half as wide: they have four times as many stores,
- * each a branch, and would take SwiftShader 4 to 6 s to compile.
+ * How the output channels fall to the lanes of quads, and how they are stored. Tiles with scalar stores are half as wide: they
+ * have four times as many, each a branch, and would take SwiftShader seconds to compile.
  */
-export function quadColumns(g: Geometry, { columns = 1 }: Tile) {
-  const { LANES } = outputLanes(g);
-  const packs = Math.ceil(g.O / LANES / QUAD);
-  const COLUMNS = evenTile(packs, (LANES === 4 ? columns : columns / 2) / LANES / QUAD);
-  return { columns: COLUMNS * LANES * QUAD, tiles: Math.ceil(packs / COLUMNS), values: { COLUMNS, ...productOf(LANES) } };
+export function quadTile(g: Geometry, { columns = 1 }: Tile) {
+  const lanes = outputLanes(g);
+  const packs = Math.ceil(g.O / 4 / QUAD);
+  const COLUMNS = evenTile(packs, (lanes.LANES === 4 ? columns : columns / 2) / 4 / QUAD);
+  return {
+    columns: COLUMNS * 4 * QUAD,
+    tiles: Math.ceil(packs / COLUMNS),
+    values: {
+      ...lanes, PARTS: 4 / lanes.LANES, COLUMNS,
+      ...(lanes.LANES === 1 && {
+        biasOf: `vec4f(${[0, 1, 2, 3].map((i) => `f32(bias[min(pack * 4 + ${i}, last)])`).join(', ')})`,
+        split: 'array<Lanes, PARTS>(x.x, x.y, x.z, x.w)',
+      }),
+    },
+  };
 }
 
 /** How four k of a pack of weights are held and multiplied. */

@@ -1,6 +1,7 @@
 import { type Binding, resolveBinding } from './convolution.js';
 import { type ConvolutionDescriptor, isGpuTensor, type Weight, WEIGHTS } from './descriptor.js';
 import { ValueError } from './errors.js';
+import { FILTER_FORMAT } from './kernels.js';
 import type { Tensor4D } from './geometry.js';
 
 /** How filters and biases get to the GPU, for both passes. */
@@ -26,7 +27,7 @@ export function weightData(op: string, descriptor: ConvolutionDescriptor, weight
 }
 
 /** Makes buffers with contents, or zeros, all of which `owned` gets. */
-export const uploader = (device: GPUDevice, op: string, owned: GPUBuffer[]) =>
+export const uploader = (device: GPUDevice, op: string, owned: (GPUBuffer | GPUTexture)[]) =>
   (what: string, byteLength: number, data: ArrayBuffer | ArrayBufferView | undefined, usage: GPUBufferUsageFlags): GPUBuffer => {
     const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
     const buffer = device.createBuffer({ label: `${op} ${what}`, size, usage: usage | GPUBufferUsage.COPY_DST });
@@ -34,3 +35,13 @@ export const uploader = (device: GPUDevice, op: string, owned: GPUBuffer[]) =>
     if (data?.byteLength) device.queue.writeBuffer(buffer, 0, data as ArrayBufferView<ArrayBuffer>); // Deno panics at none.
     return buffer;
   };
+
+/** Makes the texture that `filter-texture` fills with a pointwise filter of `[K, O]`, which `owned` gets. */
+export function filterTexture(device: GPUDevice, op: string, owned: (GPUBuffer | GPUTexture)[], K: number, O: number): GPUTextureView {
+  const texture = device.createTexture({
+    label: `${op} pointwiseFilter`, size: [Math.ceil(O / 4), K], format: FILTER_FORMAT,
+    usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.TEXTURE_BINDING,
+  });
+  owned.push(texture);
+  return texture.createView();
+}

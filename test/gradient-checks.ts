@@ -3,6 +3,7 @@ import { type Geometry, withoutActivations } from '../src/geometry.js';
 import { type GradientPlan, planGradients, type Value } from '../src/gradient-plan.js';
 import type { PipelineCache } from '../src/pipelines.js';
 import type { DeviceProfile, PresetName } from '../src/presets.js';
+import { filterTexture } from '../src/weights.js';
 import {
   activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient,
 } from '../src/reference.js';
@@ -42,11 +43,11 @@ export async function checkGradientSteps(
   await Promise.all(jobs.flatMap(({ plan: { steps } }) => steps).map(async ({ dispatch }) => {
     compiled.set(dispatch.name, await pipelines.pipeline(dispatch));
   }));
-  const buffers: GPUBuffer[] = [];
+  const made: (GPUBuffer | GPUTexture)[] = [];
   const readback = await checked(device, 'gradient batch', () => {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (const job of jobs) encodeJob(device, pipelines, compiled, job, pass, buffers);
+    for (const job of jobs) encodeJob(device, pipelines, compiled, job, pass, made);
     pass.end();
     const targets = jobs.flatMap(({ written }) => [...written.values()]);
     const readable = device.createBuffer({
@@ -74,23 +75,28 @@ export async function checkGradientSteps(
     }
     return failures.length > 0 ? failures : compareValues(job, values);
   });
-  for (const buffer of [...buffers, readback]) buffer.destroy();
+  for (const resource of [...made, readback]) resource.destroy();
   return reports;
 }
 
 function encodeJob(
   device: GPUDevice, pipelines: PipelineCache, compiled: ReadonlyMap<string, GPUComputePipeline>,
-  { plan: { steps, byteLengths }, given, written }: Job, pass: GPUComputePassEncoder, buffers: GPUBuffer[],
+  { plan: { steps, byteLengths }, problem: { geometry: { K, O } }, given, written }: Job, pass: GPUComputePassEncoder, made: (GPUBuffer | GPUTexture)[],
 ): void {
   const buffer = (content: AllowSharedBufferSource, usage: GPUBufferUsageFlags): GPUBuffer => {
-    const made = device.createBuffer({ size: Math.max(16, content.byteLength), usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
-    device.queue.writeBuffer(made, 0, content as ArrayBuffer);
-    buffers.push(made);
-    return made;
+    const target = device.createBuffer({ size: Math.max(16, content.byteLength), usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
+    device.queue.writeBuffer(target, 0, content as ArrayBuffer);
+    made.push(target);
+    return target;
   };
-  const bindings = new Map<Value, GPUBufferBinding>();
+  const bindings = new Map<Value, GPUBindingResource>([['nearest', pipelines.nearest]]);
   for (const [value, content] of Object.entries(given)) bindings.set(value as Value, { buffer: buffer(content, GPUBufferUsage.STORAGE) });
   for (const { writes } of steps) {
+    if (writes === 'filterTexture' || writes === 'transposedTexture') {
+      const extents = writes === 'filterTexture' ? [K, O] as const : [O, K] as const;
+      bindings.set(writes, filterTexture(device, writes, made, ...extents));
+      continue;
+    }
     const target = buffer(guarded(byteLengths[writes]), GPUBufferUsage.STORAGE);
     written.set(writes, target);
     bindings.set(writes, { buffer: target, offset: GUARD_BYTES, size: byteLengths[writes] });
@@ -99,7 +105,7 @@ function encodeJob(
     const resources = [{ buffer: buffer(dispatch.uniforms, GPUBufferUsage.UNIFORM) }, ...[...reads, writes].map((value) => bindings.get(value)!)];
     pass.setPipeline(compiled.get(dispatch.name)!);
     pass.setBindGroup(0, device.createBindGroup({
-      layout: pipelines.layout(dispatch.operands), entries: resources.map((resource, binding) => ({ binding, resource })),
+      layout: pipelines.layout(dispatch.bindings), entries: resources.map((resource, binding) => ({ binding, resource })),
     }));
     pass.dispatchWorkgroups(...dispatch.grid);
   }

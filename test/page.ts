@@ -1,11 +1,12 @@
 import { adapterName, checked } from '../src/device.js';
 import { toFloat16 } from '../src/float16.js';
 import { type Dtype, elementBytes, elements, outputShape } from '../src/geometry.js';
-import { kernels, type Operand } from '../src/kernels.js';
+import { type BufferOperand, kernels, type Operand } from '../src/kernels.js';
 import { PipelineManager } from '../src/manager.js';
 import { PipelineCache } from '../src/pipelines.js';
 import { type Plan, plan } from '../src/plan.js';
 import type { AdapterKind, DeviceProfile, PresetName } from '../src/presets.js';
+import { filterTexture } from '../src/weights.js';
 import { checkArguments } from './arguments.js';
 import { boundedDepthwise, boundedPointwise, boundedSeparable } from './bounds.js';
 import { type Case, type Problem, problem } from './cases.js';
@@ -77,7 +78,7 @@ export async function checkGradients(
 }
 
 async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
-  const buffers: GPUBuffer[] = [];
+  const made: (GPUBuffer | GPUTexture)[] = [];
   const pipelinesByName = new Map<string, GPUComputePipeline>();
   for (const { plan: { dispatches } } of jobs) {
     for (const dispatch of dispatches) pipelinesByName.set(dispatch.name, await pipelines.pipeline(dispatch));
@@ -85,7 +86,7 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
   const readback = await checked(device, 'test batch', () => {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (const job of jobs) encodeJob(job, pass, pipelinesByName, buffers);
+    for (const job of jobs) encodeJob(job, pass, pipelinesByName, made);
     pass.end();
     const targets = jobs.flatMap(({ written }) => [...written.values()]);
     const size = targets.reduce((sum, { buffer }) => sum + buffer.size, 0);
@@ -112,26 +113,27 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
     }
     return failure ? [{ title: job.title, failure }] : compareStages(job, results);
   });
-  for (const buffer of [...buffers, readback]) buffer.destroy();
+  for (const resource of [...made, readback]) resource.destroy();
   return reports;
 }
 
 function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }: Job, pass: GPUComputePassEncoder,
-  compiled: Map<string, GPUComputePipeline>, buffers: GPUBuffer[]): void {
+  compiled: Map<string, GPUComputePipeline>, made: (GPUBuffer | GPUTexture)[]): void {
   const buffer = (content: AllowSharedBufferSource, usage: GPUBufferUsageFlags, size = content.byteLength): GPUBuffer => {
-    const made = device.createBuffer({ size: Math.max(16, size), usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
-    if (content.byteLength > 0) device.queue.writeBuffer(made, 0, content as ArrayBuffer); // Deno 2.9 panics at empty data.
-    buffers.push(made);
-    return made;
+    const target = device.createBuffer({ size: Math.max(16, size), usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
+    if (content.byteLength > 0) device.queue.writeBuffer(target, 0, content as ArrayBuffer); // Deno 2.9 panics at empty data.
+    made.push(target);
+    return target;
   };
-  const bindings = new Map<Operand, GPUBufferBinding>();
+  const bindings = new Map<BufferOperand, GPUBufferBinding>();
+  const textures = new Map<number, GPUTextureView>(); // By the first channel of what they hold.
   const { K, O, dtype } = data.geometry;
   const contents = {
     input: data.input, depthwiseFilter: data.depthwiseFilter, depthwiseBias: data.depthwiseBias ?? new Float32Array(K),
     pointwiseFilter: data.pointwiseFilter, bias: data.bias ?? new Float32Array(O),
   };
   for (const [operand, content] of Object.entries(contents)) {
-    bindings.set(operand as Operand, { buffer: buffer(dtype === 'f16' ? toFloat16(content) : content, GPUBufferUsage.STORAGE) });
+    bindings.set(operand as BufferOperand, { buffer: buffer(dtype === 'f16' ? toFloat16(content) : content, GPUBufferUsage.STORAGE) });
   }
   for (const operand of ['intermediate', 'output'] as const) {
     const storage = operand === 'output' ? dtype : 'f32';
@@ -141,12 +143,17 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
     written.set(operand, target);
     bindings.set(operand, { buffer: target.buffer, offset: GUARD_BYTES, size: byteLengths[operand] });
   }
-  for (const { kernel, name, operands, uniforms, grid, ...ranges } of dispatches) {
-    const bind = (operand: Operand): GPUBufferBinding => {
+  for (const { kernel, name, bindings: kinds, uniforms, grid, ...ranges } of dispatches) {
+    const bind = (operand: Operand): GPUBindingResource => {
+      const { offset: first, size: count } = ranges.channels;
+      if (operand === 'nearest') return pipelines.nearest;
+      if (operand === 'filterTexture') {
+        if (kernel === 'filter-texture') textures.set(first, filterTexture(device, name, made, K, count));
+        return textures.get(first)!;
+      }
       const whole = bindings.get(operand)!;
-      if ((operand === 'pointwiseFilter' || operand === 'bias') && ranges.channels.size < O) {
-        const { offset, size } = ranges.channels;
-        const part = contents[operand].filter((_, i) => i % O >= offset && i % O < offset + size);
+      if ((operand === 'pointwiseFilter' || operand === 'bias') && count < O) {
+        const part = contents[operand].filter((_, i) => i % O >= first && i % O < first + count);
         return { buffer: buffer(dtype === 'f16' ? toFloat16(part) : part, GPUBufferUsage.STORAGE) };
       }
       const range = operand === 'input' || operand === 'output' ? ranges[operand] : undefined;
@@ -155,7 +162,7 @@ function encodeJob({ problem: data, plan: { dispatches, byteLengths }, written }
     const resources = [{ buffer: buffer(uniforms, GPUBufferUsage.UNIFORM) }, ...kernels[kernel].operands.map(bind)];
     pass.setPipeline(compiled.get(name)!);
     pass.setBindGroup(0, device.createBindGroup({
-      layout: pipelines.layout(operands), entries: resources.map((resource, binding) => ({ binding, resource })),
+      layout: pipelines.layout(kinds), entries: resources.map((resource, binding) => ({ binding, resource })),
     }));
     pass.dispatchWorkgroups(...grid);
   }
@@ -170,7 +177,7 @@ function compareStages({ title, problem: data, plan: { byteLengths, dispatches }
   const intermediate = results.get('intermediate');
   const output = results.get('output') ?? new Float32Array(0);
   const shape = [N, OH, OW, O] as const;
-  if (!intermediate || dispatches.length > 2) {
+  if (!intermediate || dispatches.filter(({ kernel }) => kernels[kernel].operands.includes('output')).length > 1) {
     return [{ title, ...compareWithin(output, boundedSeparable(data), shape, O) }];
   }
   const stride = byteLengths.intermediate / 4 / Math.max(1, N * OH * OW);

@@ -4,7 +4,8 @@ import { create } from 'webgpu';
 import { activations } from '../src/activation.js';
 import { type GradientKernelName, gradientKernels } from '../src/gradient-kernels.js';
 import { planGradients } from '../src/gradient-plan.js';
-import { type KernelName, kernels } from '../src/kernels.js';
+import { bindingsOf, type KernelName, kernels } from '../src/kernels.js';
+import { ENTRIES } from '../src/pipelines.js';
 import { plan } from '../src/plan.js';
 import { type DeviceProfile, type PresetName, presets } from '../src/presets.js';
 import { cases, geometryOf } from './cases.js';
@@ -39,9 +40,7 @@ async function compileErrors(code: string, kernel?: AnyKernelName): Promise<stri
   if (kernel) {
     const { operands } = { ...kernels, ...gradientKernels }[kernel];
     const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({
-      entries: ['uniform' as const, ...operands.map(() => 'read-only-storage' as const)].map((type, binding) => ({
-        binding, visibility: 4, buffer: { type: binding === operands.length ? 'storage' as const : type },
-      })),
+      entries: bindingsOf(operands).map((kind, binding) => ({ binding, visibility: 4, ...ENTRIES[kind] })),
     })] });
     device.createComputePipeline({ layout, compute: { module } });
   }
