@@ -69,6 +69,8 @@ fn main(
   }
   let lane = i32(invocation % QUAD);
   let stores = p.O / LANES;
+  let pixelStores = p.O_STRIDE / LANES; // Division is slow: once.
+  let start = p.outputStart / LANES;
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let tileX = (index / columnTiles) % across;
   let tileY = (index / columnTiles / across) % down;
@@ -150,7 +152,7 @@ fn main(
   for (var t = 0; t < TILE_H; t++) { // unroll
     for (var s = 0; s < TILE_W; s++) { // unroll
       let inside = (oy + t * p.RH < p.OH) & (ox + s * p.RW < p.OW);
-      let at = (p.outputStart + ((n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW) * p.O_STRIDE) / LANES;
+      let at = start + ((n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW) * pixelStores;
       for (var j = 0; j < COLUMNS; j++) { // unroll
         let parts = split(activation(sum[t][s][j], p.alpha));
         for (var i = 0; i < PARTS; i++) { // unroll

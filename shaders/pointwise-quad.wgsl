@@ -57,6 +57,8 @@ fn main(
   let lane = i32(invocation % QUAD);
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let stores = p.O / LANES;
+  let pixelStores = p.O_STRIDE / LANES; // Division is slow: once.
+  let first = p.outputStart / LANES;
 
   var u: array<f32, COLUMNS>; // Texels are taken at their centres; what lies beyond the edge repeats it.
   for (var j = 0; j < COLUMNS; j++) { // unroll
@@ -94,9 +96,9 @@ fn main(
     }
   }
   for (var r = 0; r < ROWS; r++) { // unroll
+    let at = first + (pixel + r) * pixelStores;
     for (var j = 0; j < COLUMNS; j++) { // unroll
       let parts = split(activation(sum[r][j], p.alpha));
-      let at = (p.outputStart + (pixel + r) * p.O_STRIDE) / LANES;
       for (var i = 0; i < PARTS; i++) { // unroll
         let o = (pack + j * QUAD) * PARTS + i;
         if ((pixel + r < p.PIXELS) & (o < stores)) {

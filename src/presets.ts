@@ -34,11 +34,11 @@ const row: Tile['group'] = [16, 1];
 const quad: Tile['group'] = [4, 1];
 
 /**
- * On SwiftShader a load costs as much as 30 multiply-adds and a barrier microseconds, so that large register tiles without
- * workgroup memory win although they spill, and quads that share loads win more: a product of 784x256x256 takes 9.7 ms
- * with 28x64 a quad, 13.9 with 14x32. But the former compiles for 1 s, the latter for 0.2, so that small convolutions get
- * light tiles. On a GPU more than about 64 registers an invocation cost occupancy, and workgroup memory is the way to share
- * a tile; that preset is reasoned, not measured.
+ * On SwiftShader a load of a buffer costs as much as 30 multiply-adds, one of a texture a third of that, and a barrier
+ * microseconds, so that large register tiles without workgroup memory win although they spill, and quads that share loads win
+ * more: a product of 784x256x256 takes 6.4 ms with 28x64 a quad, 8 with 8x32. But the former compiles for 0.9 s, most of it for
+ * its stores, the latter for 0.15, so that small convolutions get light tiles. On a GPU more than about 64 registers an
+ * invocation cost occupancy, and workgroup memory is the way to share a tile; that preset is reasoned, not measured.
  */
 export const presets = {
   quads: {
@@ -48,9 +48,9 @@ export const presets = {
     backward: { group: row, height: 4, width: 7 },
   },
   lightQuads: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 2 } },
-    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 14, columns: 16 } },
-    fused: { kernel: 'fused-quad', tile: { group: quad, height: 2, width: 2, columns: 32 } },
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 4 } },
+    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 8, columns: 32 } },
+    fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 4, columns: 32 } },
     backward: { group: row, height: 2, width: 2 },
   },
   registers: {
@@ -126,10 +126,12 @@ function fitted(tile: Tile, most: number): Tile {
  * Whether one kernel or two take less time. The fused one computes the depthwise pass again for every tile of output
  * channels, but never stores its result or loads it.
  *
- * On SwiftShader what counts is loads: for each depthwise value the passes apart take those of the depthwise kernel, a
- * store, and a load for every tile of output channels. At 3x3 and stride 1 that lets the fused kernel win up to 128 output
- * channels, as measured. Without quads its loads are not shared, and it loses. On a GPU what counts is memory: the fused
- * kernel reads the input for every tile of output channels, two passes write and read the intermediate.
+ * On SwiftShader what counts is loads, in units of one of a buffer. For each depthwise value the passes apart take those of the
+ * depthwise kernel, of whole vectors, which are a little cheaper, a store, and a load for every tile of output channels. The
+ * fused kernel takes more of them, for it shares no rows from tile to tile, carries its sums through twice the turns of the loop, and
+ * begins each tile anew, which shows where K is small. It wins by up to 10 % where one tile has all output channels. Without quads its loads are not shared, and it
+ * loses. On a GPU what counts is memory: the fused kernel reads the input for every tile of output channels, two passes
+ * write and read the intermediate.
  */
 export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, { depthwise, fused }: Preset): 'fused' | 'two-pass' {
   if (profile.kind === 'gpu') {
@@ -139,7 +141,8 @@ export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, { dep
     return outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';
   }
   if (fused.kernel !== 'fused-quad') return 'two-pass';
-  const { tiles } = quadTile(geometry, fused.tile);
-  return tiles * fusedLoads(geometry, fused.tile) < depthwiseLoads(geometry, depthwise.tile) + 1 + tiles
+  const { tiles, columns } = quadTile(geometry, fused.tile);
+  const [vector, store, sums, start] = [0.8, 0.8, columns / 128, 10 / geometry.K];
+  return tiles * (fusedLoads(geometry, fused.tile) + sums + start) < vector * depthwiseLoads(geometry, depthwise.tile) + store + tiles
     ? 'fused' : 'two-pass';
 }
