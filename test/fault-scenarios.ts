@@ -1,6 +1,6 @@
 import { DeviceLostError, PipelineManager, SepconvError, type Tensor4D, UnsupportedError } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
-import { type Call, intercept, LiveBuffers } from './intercept.js';
+import { type Call, intercept, LiveResources } from './intercept.js';
 import { borrowedDevice, check, checkClose, draw, layer, STORAGE, tensor } from './scenarios.js';
 
 /**
@@ -74,7 +74,7 @@ async function sweep(extent: Extent, { concerns, fault, expect, survives }: Swee
     const what = `fault at call ${index}, ${calls[index]}`;
     const device = await largestDevice();
     const manager = await PipelineManager.create({ device });
-    const live = new LiveBuffers();
+    const live = new LiveResources();
     {
       let seen = 0;
       using _ = intercept((call) => {

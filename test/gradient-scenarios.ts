@@ -94,7 +94,7 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
     const { given, targets } = buffersFor(device, one, gradients.byteLengths, NAMES);
     const counts: number[] = [];
     for (const wanted of [['biasGradient'], ['inputGradient'], ['pointwiseFilterGradient', 'depthwiseBiasGradient'], NAMES] as const) {
-      const [submits, allocations] = [counted(device.queue, 'submit'), counted(device, 'createBuffer')];
+      const [submits, allocations] = [counted(device.queue, 'submit'), counted(device, 'createBuffer', 'createTexture')];
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       const dispatches = counted(pass, 'dispatchWorkgroups');
@@ -174,7 +174,7 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
     const device = await borrowedDevice();
     const manager = await PipelineManager.create({ device });
     const one = problem(4, 1, 8, { name: 'block1' });
-    const calls = counted(device, 'createBuffer', 'createShaderModule', 'createComputePipelineAsync');
+    const calls = counted(device, 'createBuffer', 'createTexture', 'createShaderModule', 'createComputePipelineAsync');
     await checkThrows(() => manager.prepareGradients({ ...one.descriptor, strides: 0 }), ValueError, "separableConv2d 'block1': strides must be");
     await checkThrows(() => manager.prepareGradients({ ...one.descriptor, dtype: 'f16' }), UnsupportedError, 'f16');
     const { x, dy, descriptor: { depthwiseFilter, pointwiseFilter } } = one;

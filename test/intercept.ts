@@ -8,7 +8,7 @@ export interface Call {
   readonly proceed: () => unknown;
 }
 
-const interfaces = () => [GPUAdapter, GPUDevice, GPUQueue, GPUBuffer, GPUShaderModule, GPUCommandEncoder, GPUComputePassEncoder];
+const interfaces = () => [GPUAdapter, GPUDevice, GPUQueue, GPUBuffer, GPUTexture, GPUShaderModule, GPUCommandEncoder, GPUComputePassEncoder];
 
 /** Sends every call of a WebGPU method through `hook`, whose result the caller gets, until disposed. */
 export function intercept(hook: (call: Call) => unknown): Disposable {
@@ -29,17 +29,17 @@ export function intercept(hook: (call: Call) => unknown): Disposable {
   return { [Symbol.dispose]: () => restore.forEach((undo) => undo()) };
 }
 
-/** Keeps account of the buffers that are made and not destroyed, by the calls that it is shown. */
-export class LiveBuffers {
+/** Keeps account of the buffers and textures that are made and not destroyed, by the calls that it is shown. */
+export class LiveResources {
   readonly #live = new Set<object>();
   #bytes = 0;
 
   see(method: string, target: object, result: unknown): void {
-    if (method === 'createBuffer' && result instanceof GPUBuffer) {
+    if (isResource(result)) {
       this.#live.add(result);
-      this.#bytes += result.size;
-    } else if (method === 'destroy' && target instanceof GPUBuffer && this.#live.delete(target)) {
-      this.#bytes -= target.size;
+      this.#bytes += byteLength(result);
+    } else if (method === 'destroy' && isResource(target) && this.#live.delete(target)) {
+      this.#bytes -= byteLength(target);
     }
   }
 
@@ -52,6 +52,12 @@ export class LiveBuffers {
   }
 
   labels(): string {
-    return [...this.#live].map((buffer) => (buffer as GPUBuffer).label).join(', ');
+    return [...this.#live].map((resource) => (resource as GPUBuffer | GPUTexture).label).join(', ');
   }
 }
+
+const isResource = (object: unknown): object is GPUBuffer | GPUTexture => object instanceof GPUBuffer || object instanceof GPUTexture;
+
+/** The library's textures have texels of 16 bytes. */
+const byteLength = (resource: GPUBuffer | GPUTexture): number =>
+  (resource instanceof GPUBuffer ? resource.size : resource.width * resource.height * 16);

@@ -1,6 +1,6 @@
 import { DeviceLostError, PipelineManager, SepconvError, separableConv2d } from 'sepconv-webgpu';
 import { BOUND, loss, outcomeOf, prepareAndRun, problem, rightOr } from './fault-scenarios.js';
-import { intercept, LiveBuffers } from './intercept.js';
+import { intercept, LiveResources } from './intercept.js';
 import { borrowedDevice, check, checkClose, checkThrows, STORAGE } from './scenarios.js';
 
 /** The ends of devices, managers and convolutions, with work in flight or none. */
@@ -98,7 +98,7 @@ export const lifetimes: Readonly<Record<string, () => Promise<unknown>>> = {
   async '`using` destroys convolutions and managers'() {
     const work = problem();
     const device = await borrowedDevice();
-    const live = new LiveBuffers();
+    const live = new LiveResources();
     using _ = intercept(({ method, target, proceed }) => {
       const result = proceed();
       live.see(method, target, result);

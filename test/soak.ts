@@ -3,7 +3,7 @@ import { BufferPool } from '../src/buffers.js';
 import { PipelineCache } from '../src/pipelines.js';
 import { plan } from '../src/plan.js';
 import { type Case, expectedSeparable, geometryOf, isTranscendental, type Problem, problem, tolerance } from './cases.js';
-import { intercept, LiveBuffers } from './intercept.js';
+import { intercept, LiveResources } from './intercept.js';
 import { random } from './random.js';
 import { borrowedDevice, check } from './scenarios.js';
 
@@ -92,7 +92,7 @@ async function encoded(manager: PipelineManager, conv: Convolution, { x }: Layer
 /** A soak under way: call `step` until it has run often enough. */
 export async function startSoak(seed: number): Promise<{ step(runs: number): Promise<SoakState>; end(): SoakState }> {
   const next = random(seed);
-  const live = new LiveBuffers();
+  const live = new LiveResources();
   const pipelines = new Set<WeakRef<object>>();
   let [runs, checked, compiled, mostBuffers, worst] = [0, 0, 0, 0, 0];
   const watch = intercept(({ method, target, proceed }) => {
@@ -170,7 +170,7 @@ export async function startSoak(seed: number): Promise<{ step(runs: number): Pro
 export const caps: Readonly<Record<string, () => Promise<unknown>>> = {
   async 'the pool keeps 256 buffers of 256 MiB at most, the last used'() {
     const device = await borrowedDevice();
-    const live = new LiveBuffers();
+    const live = new LiveResources();
     using _ = intercept(({ method, target, proceed }) => {
       const result = proceed();
       live.see(method, target, result);
