@@ -13,7 +13,7 @@ const bareShaders: Plugin = {
   load(id) {
     if (!id.endsWith('.wgsl?raw')) return null;
     const source = readFileSync(id.slice(0, -'?raw'.length), 'utf8');
-    const bare = source.replaceAll(/ *\/\/ ?(?:(spec|unroll)\b)?.*$/gm, (_, mark: string | undefined) => (mark ? ` // ${mark}` : ''));
+    const bare = source.replaceAll(/ *\/\/ ?(?:(spec|unroll(?: once)?)\b)?.*$/gm, (_, mark: string | undefined) => (mark ? ` // ${mark}` : ''));
     return { code: `export default ${JSON.stringify(bare)}`, map: { mappings: '' } };
   },
 };

@@ -16,6 +16,9 @@ export const ENTRIES: Readonly<Record<BindingKind, Omit<GPUBindGroupLayoutEntry,
   'sampler': { sampler: { type: 'non-filtering' } },
 };
 
+/** Own members, lest one of `Object.prototype` count. */
+const ABSENT: object = { buffer: undefined, sampler: undefined, texture: undefined, storageTexture: undefined };
+
 /** The pipelines of one device that were used last, by variant name. Callers that ask at the same time share one compile. */
 export class PipelineCache {
   readonly #device: GPUDevice;
@@ -34,7 +37,7 @@ export class PipelineCache {
     if (known) return known;
     const layout = this.#device.createBindGroupLayout({
       label: `sepconv-webgpu ${key}`,
-      entries: bindings.map((kind, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, ...ENTRIES[kind] })),
+      entries: bindings.map((kind, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, ...ABSENT, ...ENTRIES[kind] })),
     });
     this.#layouts.set(key, layout);
     return layout;

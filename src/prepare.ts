@@ -85,7 +85,7 @@ function copyFilters(device: GPUDevice, op: string, pipelines: Shared['pipelines
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, device.createBindGroup({
       label: `${op} ${dispatch.name}`, layout: pipelines.layout(dispatch.bindings),
-      entries: [{ buffer: uniforms }, operands.pointwiseFilter, operands.filterTexture!].map((resource, binding) => ({ binding, resource })),
+      entries: [{ buffer: uniforms, offset: 0, size: uniforms.size }, operands.pointwiseFilter, operands.filterTexture!].map((resource, binding) => ({ binding, resource })),
     }));
     pass.dispatchWorkgroups(...dispatch.grid);
   }

@@ -191,7 +191,7 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
       checkClose(await conv.run(x), expected, 30, 'with a name');
     });
     const [named, unnamed] = [await compile({ name: EVIL }), await compile({})];
-    check(named.length === 2 && named.join() === unnamed.join(), 'the name changes a shader');
+    check(named.length >= 2 && named.join() === unnamed.join(), 'the name changes a shader');
     using manager = await PipelineManager.create({ device });
     await checkThrows(() => manager.prepare({ ...description, name: EVIL, strides: 0 }), ValueError, `separableConv2d '${EVIL}': strides`);
     const smuggled = await shadersOf(async () => {
