@@ -54,3 +54,17 @@ test('what cannot be done is an error', () => {
   expect(() => specialize('for (var i = 0; i < N; i++) { // unroll\n}', {})).toThrow('line 1 cannot be unrolled');
   expect(() => specialize('while (true) { // unroll\n}', {})).toThrow('line 1 cannot be unrolled');
 });
+
+test('a loop marked once is written out for one turn, and stays for more', () => {
+  const once = `const N = 1;  // spec: turns
+for (var i = 0; i < N; i++) { // unroll once
+  for (var j = 0; j < N; j++) { // unroll
+    s[i][j] = 0;
+  }
+}`;
+  expect(specialize(once, {})).not.toContain('for');
+  const lines = specialize(once, { N: 2 }).split('\n');
+  expect(lines).toHaveLength(once.split('\n').length);
+  expect(lines.filter((line) => line.includes('for'))).toEqual(['for (var i = 0; i < N; i++) { // unroll once']);
+  expect(lines.join()).toContain('s[i][1] = 0;');
+});
