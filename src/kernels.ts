@@ -31,8 +31,6 @@ export type KernelName =
 
 /** How a pointwise filter is stored as a texture. */
 export const FILTER_FORMAT = 'rgba32float';
-/** Extents that a texture may have on every device. */
-export const MOST_TEXELS = 8192;
 
 /** What a bind group's entry is. */
 export type BindingKind = 'uniform' | 'read' | 'write' | 'texture' | 'write-texture' | 'sampler';

@@ -1,6 +1,6 @@
 import { elements, type Geometry, outputShape } from './geometry.js';
-import { type KernelName, MOST_TEXELS } from './kernels.js';
-import { depthwiseLoads, fusedLoads, QUAD, quadTile, type Tile } from './tiles.js';
+import type { KernelName } from './kernels.js';
+import { depthwiseLoads, fusedLoads, MOST_TEXELS, QUAD, quadTile, type Tile } from './tiles.js';
 
 /** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
 export type AdapterKind = 'software' | 'gpu';

@@ -24,6 +24,8 @@ const MAX_TAPS = 8;
 const MAX_TILE_TAPS = 25;
 /** Lanes of a quad, which is a workgroup of the `-quad` kernels. */
 export const QUAD = 4;
+/** Extents that a texture may have on every device. */
+export const MOST_TEXELS = 8192;
 
 /** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
 export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;

@@ -51,7 +51,7 @@ export const mutants: readonly Mutant[] = [
   { defect: 'pointwise-quad: two lanes swapped', file: 'shaders/pointwise-quad.wgsl', text: 'quadSwapY(own)', instead: 'quadSwapX(own)', tests: kernels, names: each },
   { defect: 'pointwise-quad: weights not in the order of the lanes', file: 'shaders/pointwise-quad.wgsl', text: '(lane ^ i)) + 0.5)', instead: 'i) + 0.5)', tests: kernels, names: each },
   { defect: 'pointwise-quad: the same 4 k in both steps', file: 'shaders/pointwise-quad.wgsl', text: 'input[row[r] + k + s * QUAD]', instead: 'input[row[r] + k]', tests: kernels, names: each },
-  { defect: 'filter-texture: never transposed', file: 'shaders/filter-texture.wgsl', text: '* p.COLUMN_STRIDE)', instead: '* 1)', tests: ['test/gradients.test.ts'] },
+  { defect: 'filter-texture: never transposed', file: 'shaders/filter-texture.wgsl', text: '* p.COLUMN_STRIDE]', instead: '* 1]', tests: ['test/gradients.test.ts'] },
   { defect: "a caller's filter copied once only", file: 'src/prepare.ts', text: " && !borrowed.has('pointwiseFilter');", instead: ';', tests: api, names: 'read at every run' },
   { defect: 'pointwise-tiled: k beyond the last not zero', file: 'shaders/pointwise-tiled.wgsl', text: 'step < steps);', instead: 'true);', tests: kernels, names: each },
   { defect: 'fused: one column of weights for all', file: 'shaders/fused.wgsl', text: 'column[j] = min(pack + j, packs - 1)', instead: 'column[j] = pack', tests: kernels, names: each },
