@@ -18,7 +18,7 @@ const LANES = 4;           // spec: 4 or 1, as Lanes
 const PARTS = 1;           // spec: stores of a pack: 4 / LANES
 const ROWS = 4;            // spec: pixels of a quad
 const COLUMNS = 2;         // spec: packs of output channels of a lane
-const STEPS = 2;           // spec: 2, or 1 where K_STRIDE is no multiple of 8
+const STEPS = 2;           // spec: steps of 4 k in a turn of the loop, a divisor of K_STRIDE / 4
 const QUAD = 4;            // invocations of a workgroup, and k of one step
 
 struct Params {

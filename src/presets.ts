@@ -43,7 +43,7 @@ const quad: Tile['group'] = [4, 1];
 export const presets = {
   quads: {
     depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 7 } },
-    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 28, columns: 64 } },
+    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 28, columns: 64, chunk: 16 } },
     fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 7, columns: 64 } },
     backward: { group: row, height: 4, width: 7 },
   },

@@ -14,7 +14,7 @@ export interface Tile {
   readonly rows?: number;
   /** Output channels. */
   readonly columns?: number;
-  /** K of one round through workgroup memory. */
+  /** K of one round: at most, or through workgroup memory. */
   readonly chunk?: number;
 }
 
@@ -179,7 +179,7 @@ export function fusedLoads(geometry: Geometry, tile: Tile): number {
 }
 
 /** The largest divisor of `count` that is at most `most`. */
-function divisor(count: number, most: number): number {
+export function divisor(count: number, most: number): number {
   let candidate = Math.min(count, most);
   while (count % candidate !== 0) candidate--;
   return candidate;

@@ -169,6 +169,7 @@ export const cases: readonly Case[] = [
     exponents: { input: [-149, -100], depthwiseFilter: [-20, 20], pointwiseFilter: [-20, 20], biases: [-149, -100] } },
   // Large enough for the largest tiles of the software preset.
   { name: 'large', input: [1, 30, 29, 64], filter: [3, 3, 1], O: 160, padding: 'SAME' },
+  { name: 'large_c_272', input: [1, 9, 31, 272], filter: [3, 3, 1], O: 96, padding: 'SAME', biases: true },
   { name: 'large_c_63_o_161', input: [1, 29, 31, 63], filter: [3, 3, 1], O: 161, padding: 'SAME', biases: true, activation: 'relu' },
   { name: 'large_multiplier_2_stride_2', input: [2, 31, 33, 40], filter: [5, 3, 2], O: 200, padding: 'SAME', strides: 2 },
   // Regressions of other implementations.
