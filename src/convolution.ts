@@ -145,19 +145,14 @@ export class Convolution {
       throw new ValueError(`${this.#op}: output must be another buffer than input for strategy 'fused', because WebGPU lets no `
         + "dispatch read and write one buffer, got the same (strategy 'two-pass' can share it)");
     }
-    const banded = stages.filter(({ dispatch: { kernel } }) => kernels[kernel].operands.includes('output')).length > 1;
-    if (intermediate && (this.strategy === 'fused' || banded)) {
+    if (intermediate && (this.strategy === 'fused' || isBanded(stages))) {
       throw new ValueError(`${this.#op}: intermediate must be absent ${this.strategy === 'fused'
         ? "for strategy 'fused', which never stores it" : 'where tensors are computed in bands, which share it'}, got a buffer`);
     }
     const between = intermediate && resolveBinding(device, `${this.#op}: intermediate`, intermediate, byteLengths.intermediate);
     const groups = this.#bind(stages, between ? [from, to, between] : [from, to]);
     pass.pushDebugGroup(this.label);
-    for (const [index, { pipeline, dispatch }] of stages.entries()) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, groups[index]!);
-      pass.dispatchWorkgroups(...dispatch.grid);
-    }
+    record(pass, stages, groups);
     pass.popDebugGroup();
   }
 
@@ -253,21 +248,37 @@ export class Convolution {
       return known.groups;
     }
     const [input, output, intermediate] = targets;
-    const groups = stages.map(({ dispatch, uniforms, operands: prepared }) => {
-      const operands: Operands = {
-        ...prepared, ...(intermediate && { intermediate }), input: within(input, dispatch.input), output: within(output, dispatch.output),
-      };
-      const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand]!)];
-      return this.#shared.device.createBindGroup({
-        label: `${this.#op} ${dispatch.name}`,
-        layout: this.#shared.pipelines.layout(dispatch.bindings),
-        entries: resources.map((resource, binding) => ({ binding, resource })),
-      });
-    });
+    const groups = stages.map((stage) => bindGroup(this.#shared, this.#op, stage, {
+      ...stage.operands, ...(intermediate && { intermediate }),
+      input: within(input, stage.dispatch.input), output: within(output, stage.dispatch.output),
+    }));
     this.#recent = [{ stages, targets, groups }, ...this.#recent].slice(0, MOST_BOUND);
     return groups;
   }
 }
+
+/** What a stage binds, where `operands` has all that its kernel takes. */
+export function bindGroup(
+  { device, pipelines }: Pick<Shared, 'device' | 'pipelines'>, op: string, { dispatch, uniforms }: Stage, operands: Partial<Operands>,
+): GPUBindGroup {
+  const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand]!)];
+  return device.createBindGroup({
+    label: `${op} ${dispatch.name}`,
+    layout: pipelines.layout(dispatch.bindings),
+    entries: resources.map((resource, binding) => ({ binding, resource })),
+  });
+}
+
+export function record(pass: GPUComputePassEncoder, stages: readonly Stage[], groups: readonly GPUBindGroup[]): void {
+  for (const [index, { pipeline, dispatch }] of stages.entries()) {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, groups[index]!);
+    pass.dispatchWorkgroups(...dispatch.grid);
+  }
+}
+
+const isBanded = (stages: readonly Stage[]): boolean =>
+  stages.filter(({ dispatch: { kernel } }) => kernels[kernel].operands.includes('output')).length > 1;
 
 /** Numbers as the GPU stores them. */
 export const stored = (data: Float32Array, dtype: Dtype): ArrayBufferView => (dtype === 'f16' ? toFloat16(data) : data);

@@ -6,7 +6,7 @@ import {
   activationGradient, depthwiseFilterGradient, depthwiseInputGradient, filterTile, type GradientKernelName, outputStride,
   pointwiseFilterGradient, productTile, type Split, sum, type Terms, transpose, type Work,
 } from './gradient-kernels.js';
-import { type KernelName, kernels, uniformData, variant } from './kernels.js';
+import { type KernelName, takesTexture, uniformData, variant } from './kernels.js';
 import { bindingLimit, type Dispatch, grid } from './plan.js';
 import { type AdapterKind, type DeviceProfile, presetsFor, presetWithin } from './presets.js';
 import { channelStride, type Tile } from './tiles.js';
@@ -141,9 +141,9 @@ function addForward(draft: Draft): readonly [between: Value, after: Value] {
     addPass(draft, pass, withoutActivations(draft.geometry), reads, sums);
     return sums;
   };
-  const { depthwiseActivation, activation, O } = draft.geometry;
-  const textured = takesTexture(draft);
-  if (textured) addTexture(draft, draft.geometry, { ROW_STRIDE: O, COLUMN_STRIDE: 1 }, 'filterTexture');
+  const { depthwiseActivation, activation } = draft.geometry;
+  const textured = takesTexture(draft.preset.pointwise.kernel);
+  if (textured) addTexture(draft, draft.geometry, 'filterTexture');
   return [
     add('depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'),
     add('pointwise', activation, ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'], 'output', 'outputSum'),
@@ -171,8 +171,8 @@ function addPointwise(draft: Draft, after: Value): Value {
     ['intermediate', scaled], 'pointwiseParts', 'pointwiseFilterGradient');
 
   const back: Geometry = { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K };
-  const textured = takesTexture(draft);
-  if (textured) addTexture(draft, back, { ROW_STRIDE: 1, COLUMN_STRIDE: O }, 'transposedTexture');
+  const textured = takesTexture(preset.pointwise.kernel);
+  if (textured) addTexture(draft, back, 'transposedTexture', { ROW_STRIDE: 1, COLUMN_STRIDE: O });
   else addWork(draft, transpose(geometry, groupOf(draft)), ['pointwiseFilter'], 'transposedFilter');
   addPass(draft, 'pointwise', back, [scaled, textured ? 'transposedTexture' : 'transposedFilter', 'zeros'], 'product');
   return 'product';
@@ -224,19 +224,17 @@ function addParts(
 function addPass(draft: Draft, pass: 'depthwise' | 'pointwise', geometry: Geometry, reads: readonly Value[], writes: Value): void {
   const { kernel, tile } = draft.preset[pass];
   const [first, filter, bias] = reads as [Value, Value, Value];
-  addForwardKernel(draft, kernel, geometry, tile, kernels[kernel].operands.includes('nearest') ? [first, filter, 'nearest', bias] : reads, writes);
+  addForwardKernel(draft, kernel, geometry, tile, takesTexture(kernel) ? [first, filter, 'nearest', bias] : reads, writes);
 }
 
 /** The pointwise filter for kernels that take it from a texture. */
-function addTexture(draft: Draft, geometry: Geometry, strides: Readonly<Record<string, number>>, writes: Value): void {
+function addTexture(draft: Draft, geometry: Geometry, writes: Value, strides?: Readonly<Record<string, number>>): void {
   addForwardKernel(draft, 'filter-texture', geometry, groupOf(draft), ['pointwiseFilter'], writes, strides);
 }
 
-const takesTexture = ({ preset }: Draft): boolean => kernels[preset.pointwise.kernel].operands.includes('filterTexture');
-
 function addForwardKernel(
   { steps, profile, name }: Draft, kernel: KernelName, geometry: Geometry, tile: Tile, reads: readonly Value[], writes: Value,
-  other: Readonly<Record<string, number>> = {},
+  other?: Readonly<Record<string, number>>,
 ): void {
   const { workgroups, params, ...specialized } = variant(kernel, geometry, tile);
   const uniforms = uniformData(kernel, geometry, { ...params, ...other });

@@ -208,6 +208,9 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
   },
 };
 
+/** Whether a kernel takes the pointwise filter from a texture, which `filter-texture` must fill before. */
+export const takesTexture = (kernel: KernelName): boolean => kernel !== 'filter-texture' && kernels[kernel].operands.includes('filterTexture');
+
 /** The variant of a kernel for one geometry, and how many workgroups it takes. */
 export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Variant & Pick<Specialization, 'workgroups' | 'params'> {
   const { source, operands, specialization } = kernels[kernel];

@@ -1,7 +1,7 @@
 import { type Band, bands, outputSpan } from './bands.js';
 import { UnsupportedError } from './errors.js';
 import { elementBytes, elements, type Geometry, operation, outputShape } from './geometry.js';
-import { type BufferOperand, type KernelName, kernels, type Variant, uniformData, variant } from './kernels.js';
+import { type BufferOperand, type KernelName, takesTexture, type Variant, uniformData, variant } from './kernels.js';
 import { chooseStrategy, type DeviceProfile, type PresetName, presetsFor, presetWithin } from './presets.js';
 import { channelStride, type Tile } from './tiles.js';
 
@@ -72,7 +72,7 @@ export function plan(
     const channels = { offset: firstChannel, size: O };
     // One depthwise result serves all bands of its pixels.
     const passes = strategy === 'fused' ? [fused] : firstChannel === 0 ? [depthwise, pointwise] : [pointwise];
-    if (kernels[passes.at(-1)!.kernel].operands.includes('filterTexture') && !inTextures.has(firstChannel)) {
+    if (takesTexture(passes.at(-1)!.kernel) && !inTextures.has(firstChannel)) {
       inTextures.add(firstChannel);
       passes.unshift({ kernel: 'filter-texture', tile: { group: depthwise.tile.group } });
     }

@@ -1,5 +1,5 @@
 import { spatialBands } from './bands.js';
-import { type Binding, Convolution, type Parts, type Portion, type Shared, type Stage, stored } from './convolution.js';
+import { type Binding, bindGroup, Convolution, type Parts, type Portion, record, type Shared, type Stage, stored } from './convolution.js';
 import { type ConvolutionDescriptor, resolveDescriptor, type Weight } from './descriptor.js';
 import { checked } from './device.js';
 import { UnsupportedError } from './errors.js';
@@ -63,7 +63,7 @@ export async function prepareConvolution(
       }));
       const copies = planned[0].plan.dispatches.filter(now).map(stageOf);
       if (copies.length > 0) {
-        copyFilters(device, op, pipelines, copies);
+        copyFilters(shared, op, copies);
         for (const { operands } of copies) operands.pointwiseFilter.buffer.destroy();
       }
       return { portions: [first!, ...others], owned, scratch };
@@ -78,19 +78,12 @@ export async function prepareConvolution(
 }
 
 /** Copies uploaded filters into their textures. */
-function copyFilters(device: GPUDevice, op: string, pipelines: Shared['pipelines'], stages: readonly Stage[]): void {
-  const encoder = device.createCommandEncoder({ label: op });
+function copyFilters(shared: Shared, op: string, copies: readonly Stage[]): void {
+  const encoder = shared.device.createCommandEncoder({ label: op });
   const pass = encoder.beginComputePass({ label: op });
-  for (const { dispatch, pipeline, uniforms, operands } of stages) {
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, device.createBindGroup({
-      label: `${op} ${dispatch.name}`, layout: pipelines.layout(dispatch.bindings),
-      entries: [{ buffer: uniforms, offset: 0, size: uniforms.size }, operands.pointwiseFilter, operands.filterTexture!].map((resource, binding) => ({ binding, resource })),
-    }));
-    pass.dispatchWorkgroups(...dispatch.grid);
-  }
+  record(pass, copies, copies.map((copy) => bindGroup(shared, op, copy, copy.operands)));
   pass.end();
-  device.queue.submit([encoder.finish({ label: op })]);
+  shared.device.queue.submit([encoder.finish({ label: op })]);
 }
 
 /** Columns `first` to `first + count` of a matrix of rows of `O`. */
