@@ -98,7 +98,7 @@ export function depthwiseTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, {
   const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
   const ROWS = evenTile(Math.ceil(OH / RH), height);
   const held = KH * KW <= MAX_HELD_TAPS && KH * ((TILE_W - 1) * SW + KW) <= MAX_WINDOW;
-  const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TAPS)];
+  const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const KEPT = held ? TAPS_H : 0;
   const CARRIED = held && ROWS > 1 ? Math.max(0, KH - SH) : 0;
   const FRESH = TAPS_H - CARRIED;
