@@ -1,13 +1,14 @@
 enable subgroups;
-// Pointwise pass by quads: as pointwise.wgsl, with the four lanes of a quad sharing what they load of the input, and weights
-// from a texture.
+// Pointwise pass by quads: as pointwise.wgsl, with weights kept from pixel to pixel, and what is loaded of the input shared by the
+// four lanes of a quad.
 //
 //   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
 //
-// One workgroup is one quad and computes ROWS pixels by 4 * COLUMNS packs of 4 output channels; each lane has COLUMNS of the
-// packs. For 4 k at a time each lane loads one k of each pixel and swaps it with the others: what a lane takes as its i-th is
-// k + (lane ^ i), so that it loads its weights in that order, and no lane is ever selected by a variable. A turn of the loop
-// takes STEPS times 4 k, because on SwiftShader each costs a dozen instructions for each number that it changes.
+// One workgroup is one quad and computes ROWS pixels, one after the other, by 4 * COLUMNS packs of 4 output channels; each lane
+// has COLUMNS of the packs, and holds their weights for a block of 4 * STEPS k, which come from a texture. Between blocks the
+// output holds the sums so far, so that with more than one block it must be f32. Of 4 k each lane loads one and swaps it with the
+// others: what a lane takes as its i-th is k + (lane ^ i), so that it holds its weights in that order, and no lane is ever
+// selected by a variable.
 // Grid: ceil(PIXELS / ROWS) * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` in src/reference.ts.
 
@@ -16,13 +17,14 @@ alias Lanes = vec4f;       // spec: what one store writes: vec4f if O and O_STRI
 alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const PARTS = 1;           // spec: stores of a pack: 4 / LANES
-const ROWS = 4;            // spec: pixels of a quad
 const COLUMNS = 2;         // spec: packs of output channels of a lane
-const STEPS = 2;           // spec: steps of 4 k in a turn of the loop, a divisor of K_STRIDE / 4
-const QUAD = 4;            // invocations of a workgroup, and k of one step
+const STEPS = 2;           // spec: steps of 4 k in a block
+const BLOCKS = 2;          // spec: 1 if one block holds all k, else 2
+const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 
 struct Params {
   PIXELS: i32,             // N * OH * OW
+  ROWS: i32,               // pixels of a quad
   K: i32, O: i32,
   K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
   O_STRIDE: i32,           // channels from one output pixel to the next, at least O
@@ -37,9 +39,11 @@ struct Params {
 @group(0) @binding(4) var<storage, read> bias: array<Stored>;           // [O]
 @group(0) @binding(5) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
-fn biasOf(pack: i32, last: i32) -> vec4f { return vec4f(bias[min(pack, last)]); }   // spec: the 4 of a pack, in one load or four
-fn split(x: vec4f) -> array<Lanes, PARTS> { return array<Lanes, PARTS>(x); }        // spec: x, or its 4 components
-fn activation(x: vec4f, alpha: f32) -> vec4f { return x; }                          // spec: an expression of activations.wgsl
+fn biasOf(pack: i32, last: i32) -> vec4f { return vec4f(bias[min(pack, last)]); }      // spec: the 4 of a pack, in one load or four
+fn sumsAt(start: i32, pack: i32, last: i32) -> vec4f { return vec4f(output[start + min(pack, last)]); } // spec: the same of the output
+fn inside(o: i32, stores: i32) -> bool { return o < stores; }                          // spec: true where every tile is full
+fn split(x: vec4f) -> array<Lanes, PARTS> { return array<Lanes, PARTS>(x); }           // spec: x, or its 4 components
+fn activation(x: vec4f, alpha: f32) -> vec4f { return x; }                             // spec: an expression of activations.wgsl
 
 @compute @workgroup_size(QUAD)
 fn main(
@@ -50,59 +54,74 @@ fn main(
   let index = i32(group.y * groups.x + group.x);
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
-  let pixel = index / columnTiles * ROWS;
+  let pixel = index / columnTiles * p.ROWS;
   if (pixel >= p.PIXELS) {
     return;
   }
+  let end = min(pixel + p.ROWS, p.PIXELS);
   let lane = i32(invocation % QUAD);
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let stores = p.O / LANES;
   let pixelStores = p.O_STRIDE / LANES; // Division is slow: once.
-  let first = p.outputStart / LANES;
+  let start = p.outputStart / LANES;
+  let k = 1.0 / f32(p.K);               // Of the texture's height.
 
   var u: array<f32, COLUMNS>; // Texels are taken at their centres; what lies beyond the edge repeats it.
+  var first: array<vec4f, COLUMNS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
     u[j] = (f32(pack + j * QUAD) + 0.5) / f32(packs);
+    first[j] = biasOf(pack + j * QUAD, stores - 1);
   }
-  var row: array<i32, ROWS>;
-  var sum: array<array<vec4f, COLUMNS>, ROWS>;
-  for (var r = 0; r < ROWS; r++) { // unroll
-    row[r] = min(pixel + r, p.PIXELS - 1) * p.K_STRIDE + lane;
-    for (var j = 0; j < COLUMNS; j++) { // unroll
-      sum[r][j] = biasOf(pack + j * QUAD, stores - 1);
-    }
-  }
-  for (var k = 0; k < p.K_STRIDE; k += QUAD * STEPS) {
-    var b: array<array<mat4x4f, COLUMNS>, STEPS>;
-    for (var s = 0; s < STEPS; s++) { // unroll
-      for (var i = 0; i < QUAD; i++) { // unroll
-        let v = (f32(k + s * QUAD + (lane ^ i)) + 0.5) / f32(p.K);
+  for (var block = 0; block < p.K_STRIDE; block += QUAD * STEPS) {
+    var b: array<array<mat4x4f, COLUMNS>, STEPS>; // The weights of 4 k, for each of 4 output channels.
+    for (var i = 0; i < QUAD; i++) { // unroll
+      let v = (f32(block + (lane ^ i)) + 0.5) * k;
+      for (var s = 0; s < STEPS; s++) { // unroll
         for (var j = 0; j < COLUMNS; j++) { // unroll
-          b[s][j][i] = textureSampleLevel(weights, nearest, vec2f(u[j], v), 0.0);
+          b[s][j][i] = textureSampleLevel(weights, nearest, vec2f(u[j], v + f32(s * QUAD) * k), 0.0);
         }
       }
     }
-    for (var r = 0; r < ROWS; r++) { // unroll
+    for (var s = 0; s < STEPS; s++) { // unroll
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        b[s][j] = transpose(b[s][j]);
+      }
+    }
+    for (var row = pixel; row < end; row++) {
+      let own = row * p.K_STRIDE + block + lane;
       var a: array<vec4f, STEPS>;
       for (var s = 0; s < STEPS; s++) { // unroll
-        let own = input[row[r] + k + s * QUAD];
-        a[s] = vec4f(own, quadSwapX(own), quadSwapY(own), quadSwapDiagonal(own));
+        var x = input[own + s * QUAD];
+        if (BLOCKS > 1) {
+          x = select(0.0, x, block + s * QUAD < p.K_STRIDE);
+        }
+        a[s] = vec4f(x, quadSwapX(x), quadSwapY(x), quadSwapDiagonal(x));
       }
-      for (var j = 0; j < COLUMNS; j++) { // unroll
-        for (var s = 0; s < STEPS; s++) { // unroll
-          sum[r][j] += b[s][j] * a[s]; // A third faster on SwiftShader than four products and their sums.
+      let at = start + row * pixelStores;
+      var sum = first;
+      if (BLOCKS > 1) {
+        for (var j = 0; j < COLUMNS; j++) { // unroll
+          sum[j] = select(sum[j], sumsAt(at, pack + j * QUAD, stores - 1), block > 0);
         }
       }
-    }
-  }
-  for (var r = 0; r < ROWS; r++) { // unroll
-    let at = first + (pixel + r) * pixelStores;
-    for (var j = 0; j < COLUMNS; j++) { // unroll
-      let parts = split(activation(sum[r][j], p.alpha));
-      for (var i = 0; i < PARTS; i++) { // unroll
-        let o = (pack + j * QUAD) * PARTS + i;
-        if ((pixel + r < p.PIXELS) & (o < stores)) {
-          output[at + o] = Stored(parts[i]);
+      for (var s = 0; s < STEPS; s++) { // unroll
+        for (var j = 0; j < COLUMNS; j++) { // unroll
+          for (var o = 0; o < QUAD; o++) { // unroll
+            sum[j][o] += dot(b[s][j][o], a[s]);
+          }
+        }
+      }
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        var result = activation(sum[j], p.alpha);
+        if (BLOCKS > 1) {
+          result = select(sum[j], result, block + QUAD * STEPS >= p.K_STRIDE);
+        }
+        let parts = split(result);
+        for (var i = 0; i < PARTS; i++) { // unroll
+          let o = (pack + j * QUAD) * PARTS + i;
+          if (inside(o, stores)) {
+            output[at + o] = Stored(parts[i]);
+          }
         }
       }
     }

@@ -11,7 +11,7 @@ import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
 import { specialize } from './specialize.js';
 import {
-  areaTile, channelStride, depthwiseTile, divisor, evenTile, fusedOutputLanes, lanesName, outputLanes, productOf, QUAD, quadTile,
+  areaTile, channelStride, depthwiseTile, evenTile, fusedOutputLanes, heldTile, lanesName, outputLanes, productOf, QUAD, quadTile,
   rowsOf, rowTile, rowTiles, storedChannelLanes, type Tile,
 } from './tiles.js';
 
@@ -31,9 +31,6 @@ export type KernelName =
 
 /** How a pointwise filter is stored as a texture. */
 export const FILTER_FORMAT = 'rgba32float';
-
-/** K from which longer turns of a loop over it pay on SwiftShader, by 8 %. */
-const LARGE_K = 256;
 
 /** What a bind group's entry is. */
 export type BindingKind = 'uniform' | 'read' | 'write' | 'texture' | 'write-texture' | 'sampler';
@@ -134,15 +131,13 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     source: pointwiseQuadSource,
     operands: POINTWISE_QUAD,
     specialization(g, tile) {
-      const pixels = g.N * g.OH * g.OW;
-      const ROWS = rowsOf(pixels, tile.rows ?? 1);
-      const STEPS = divisor(channelStride(g) / QUAD, (g.K < LARGE_K ? 8 : tile.chunk ?? 8) / QUAD);
-      const quad = quadTile(g, tile);
+      const held = heldTile(g, tile);
       const { kind } = g.activation;
       return {
-        suffix: `o${quad.values.LANES}-${kind}__${ROWS}x${quad.columns}k${STEPS * QUAD}w${QUAD}`,
-        values: { ...quad.values, ROWS, STEPS, activation: activationExpression(kind, 'vec4f') },
-        workgroups: Math.ceil(pixels / ROWS) * quad.tiles,
+        suffix: `o${held.values.LANES}-${kind}__${held.name}w${QUAD}`,
+        values: { ...held.values, activation: activationExpression(kind, 'vec4f') },
+        params: { ROWS: held.rows },
+        workgroups: held.tiles,
       };
     },
   },

@@ -1,6 +1,6 @@
 import { elements, type Geometry, outputShape } from './geometry.js';
 import type { KernelName } from './kernels.js';
-import { depthwiseLoads, fusedLoads, MOST_TEXELS, QUAD, quadTile, type Tile } from './tiles.js';
+import { depthwiseLoads, fusedLoads, MOST_HELD, MOST_TEXELS, QUAD, quadTile, type Tile } from './tiles.js';
 
 /** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
 export type AdapterKind = 'software' | 'gpu';
@@ -43,13 +43,13 @@ const quad: Tile['group'] = [4, 1];
 export const presets = {
   quads: {
     depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 7 } },
-    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 28, columns: 64, chunk: 16 } },
+    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 512 } },
     fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 7, columns: 64 } },
     backward: { group: row, height: 4, width: 7 },
   },
   lightQuads: {
     depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 4 } },
-    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 8, columns: 32 } },
+    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 128 } },
     fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 4, columns: 32 } },
     backward: { group: row, height: 2, width: 2 },
   },
@@ -103,7 +103,8 @@ export function presetsFor(geometry: Geometry, { kind, subgroups, limits }: Devi
     return Math.ceil(N * OH * OW / 64) * Math.ceil(O / 64) < FEW ? ['gpuFewPixels', 'gpu'] : ['gpu', 'gpuFewPixels'];
   }
   const light = elements(outputShape(geometry)) * geometry.K < LIGHT;
-  const fits = Math.max(geometry.K, geometry.O) <= MOST_TEXELS; // Quads take the pointwise filter from a texture.
+  const fits = Math.max(geometry.K, geometry.O) <= MOST_TEXELS // Quads take the pointwise filter from a texture.
+    && (geometry.dtype === 'f32' || geometry.K <= MOST_HELD);
   if (subgroups && fits && limits.maxComputeInvocationsPerWorkgroup >= QUAD) return light ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
   return light ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
 }

@@ -14,8 +14,10 @@ export interface Tile {
   readonly rows?: number;
   /** Output channels. */
   readonly columns?: number;
-  /** K of one round: at most, or through workgroup memory. */
+  /** K that go through workgroup memory in one round. */
   readonly chunk?: number;
+  /** Vectors of 4 pointwise weights that an invocation holds. */
+  readonly weights?: number;
 }
 
 /** Filter columns that a row of outputs takes at once: wider filters go in several rounds, to bound the code. */
@@ -62,9 +64,18 @@ export const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: n
 /** Tiles of few pixels are powers of two, so that there are few variants. */
 export const rowsOf = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
 
+/** How a quad loads 4 channels one by one. */
+const four = (element: (at: string) => string): string => `vec4f(${[0, 1, 2, 3].map((i) => `f32(${element(`min(pack * 4 + ${i}, last)`)})`).join(', ')})`;
+
+/** How quads load and store packs of 4 output channels. */
+const quadLanes = (lanes: number) => ({
+  PARTS: 4 / lanes,
+  ...(lanes === 1 && { biasOf: four((at) => `bias[${at}]`), split: 'array<Lanes, PARTS>(x.x, x.y, x.z, x.w)' }),
+});
+
 /**
- * How the output channels fall to the lanes of quads, and how they are stored. Tiles with scalar stores are half as wide: they
- * have four times as many, each a branch, and would take SwiftShader seconds to compile.
+ * How the output channels fall to the lanes of quads. Tiles with scalar stores are half as wide: they have four times as many,
+ * each a branch, and would take SwiftShader seconds to compile.
  */
 export function quadTile(g: Geometry, { columns = 1 }: Tile) {
   const lanes = outputLanes(g);
@@ -73,12 +84,49 @@ export function quadTile(g: Geometry, { columns = 1 }: Tile) {
   return {
     columns: COLUMNS * 4 * QUAD,
     tiles: Math.ceil(packs / COLUMNS),
+    values: { ...lanes, ...quadLanes(lanes.LANES), COLUMNS },
+  };
+}
+
+/** On SwiftShader, nanoseconds of a thread for a scalar load by four lanes, for a vector's, and for a vector's store. */
+const [LOAD, LOAD_4, STORE_4] = [11, 40, 45];
+/** Workgroups that SwiftShader runs at the same time, however many threads it has. */
+const BATCHES = 16;
+/** Steps of 4 k of a block: its compiler takes no array of more than 100 apart. */
+const MOST_STEPS = 64;
+
+/** K up to which a tile of held weights keeps all sums in registers, whatever its size. */
+export const MOST_HELD = MOST_STEPS * 4;
+
+/**
+ * The tile of the pointwise kernel that holds weights: few columns load the input more often, short blocks load and store sums more
+ * often. f16 could not hold the sums, so that there all of K is one block.
+ */
+export function heldTile(g: Geometry, { rows = 1, weights = 4 }: Tile) {
+  const lanes = outputLanes(g);
+  const [packs, steps, pixels] = [Math.ceil(g.O / 4 / QUAD), channelStride(g) / 4, g.N * g.OH * g.OW];
+  const tile = (columns: number) => {
+    const COLUMNS = evenTile(packs, columns);
+    const tiles = Math.ceil(packs / COLUMNS);
+    const most = Math.min(Math.floor(weights / 4 / COLUMNS), MOST_STEPS);
+    const blocks = g.dtype === 'f16' && COLUMNS === 1 ? 1 : Math.ceil(steps / most);
+    const STEPS = Math.ceil(steps / blocks);
+    const full = g.O % (COLUMNS * 4 * QUAD) === 0;
+    const cost = tiles * blocks * (STEPS * LOAD + COLUMNS * (STORE_4 + (blocks > 1 ? LOAD_4 : 0)));
+    return { COLUMNS, STEPS, BLOCKS: Math.min(blocks, 2), tiles, full, cost };
+  };
+  const { COLUMNS, STEPS, BLOCKS, tiles, full } = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map(tile)
+    .filter(({ BLOCKS }) => BLOCKS === 1 || g.dtype === 'f32')
+    .reduce((best, next) => (next.cost < best.cost ? next : best));
+  const ROWS = evenTile(pixels, Math.min(rows, Math.ceil(pixels * tiles / BATCHES)));
+  return {
+    name: `${full ? '' : '<'}${COLUMNS * 4 * QUAD}k${STEPS * 4}${BLOCKS > 1 ? '+' : ''}`,
+    tiles: Math.ceil(pixels / ROWS) * tiles,
+    rows: ROWS,
     values: {
-      ...lanes, PARTS: 4 / lanes.LANES, COLUMNS,
-      ...(lanes.LANES === 1 && {
-        biasOf: `vec4f(${[0, 1, 2, 3].map((i) => `f32(bias[min(pack * 4 + ${i}, last)])`).join(', ')})`,
-        split: 'array<Lanes, PARTS>(x.x, x.y, x.z, x.w)',
-      }),
+      ...lanes, ...quadLanes(lanes.LANES), COLUMNS, STEPS, BLOCKS,
+      ...(lanes.LANES === 1 && { sumsAt: four((at) => `output[start + ${at}]`) }),
+      ...(full && { inside: 'true' }),
     },
   };
 }
