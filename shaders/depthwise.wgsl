@@ -51,6 +51,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [K]
 @group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, K_STRIDE], always f32
 
+fn inside(x: i32, OW: i32) -> bool { return x < OW; }         // spec: true where every tile is full
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }    // spec: an expression of activations.wgsl
 
 @compute @workgroup_size(WORKGROUP)
@@ -112,21 +113,21 @@ fn main(
             tap[i][j] = Lanes(weights[((a * TAPS_H + i) * p.KW + b * TAPS_W + j) * filterPacks + k]);
           }
         }
-        if (t >= 0) {
+        for (var s = 0; s < TILE_W; s++) { // unroll
           for (var i = 0; i < TAPS_H; i++) { // unroll
             for (var j = 0; j < TAPS_W; j++) { // unroll
-              for (var s = 0; s < TILE_W; s++) { // unroll
-                sum[s] += window[i][s * SW + j] * tap[i][j];
-              }
+              sum[s] += window[i][s * SW + j] * tap[i][j];
             }
           }
         }
       }
     }
-    for (var s = 0; s < TILE_W; s++) { // unroll
-      if ((t >= 0) & (ox + s * p.RW < p.OW)) {
-        let pixel = (n * p.OH + oy + t * p.RH) * p.OW + ox + s * p.RW;
-        output[pixel * packs + pack] = select(Lanes(0.0), activation(sum[s], p.depthwiseAlpha), pack < filterPacks);
+    if (t >= 0) {
+      let to = ((n * p.OH + oy + t * p.RH) * p.OW + ox) * packs + pack;
+      for (var s = 0; s < TILE_W; s++) { // unroll
+        if (inside(ox + s * p.RW, p.OW)) {
+          output[to + s * p.RW * packs] = select(Lanes(0.0), activation(sum[s], p.depthwiseAlpha), pack < filterPacks);
+        }
       }
     }
   }

@@ -42,13 +42,13 @@ const quad: Tile['group'] = [4, 1];
  */
 export const presets = {
   quads: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 7 } },
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 28, width: 7 } },
     pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 512 } },
     fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 7, columns: 64 } },
     backward: { group: row, height: 4, width: 7 },
   },
   lightQuads: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 4 } },
+    depthwise: { kernel: 'depthwise', tile: { group: row, height: 28, width: 4 } },
     pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 128 } },
     fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 4, columns: 32 } },
     backward: { group: row, height: 2, width: 2 },

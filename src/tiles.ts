@@ -137,14 +137,20 @@ export const productOf = (lanes: number) =>
 
 /** Taps, and vectors of a window of input, that an invocation holds at once: a 7x7 filter over 7 outputs. */
 const [MAX_HELD_TAPS, MAX_WINDOW] = [49, 96];
+/** Rows that are worth loading those before them that they share. */
+const LEAST_ROWS = 7;
 
 /**
  * The tile of the depthwise kernel, which goes down `height` rows, its parts of a name, and how many there are. Strides make it
  * narrower, to bound the code.
  */
-export function depthwiseTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile) {
+export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Tile) {
+  const { N, KH, KW, SH, SW, OH, OW, RH, RW } = g;
   const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
-  const ROWS = evenTile(Math.ceil(OH / RH), height);
+  const across = rowTiles(g, TILE_W);
+  const workgroups = N * RH * across * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]); // Of whole columns.
+  const ROWS = evenTile(Math.ceil(OH / RH), Math.min(height, Math.max(LEAST_ROWS, Math.ceil(OH / RH * workgroups / BATCHES))));
+  const full = OW % (TILE_W * RW) === 0;
   const held = KH * KW <= MAX_HELD_TAPS && KH * ((TILE_W - 1) * SW + KW) <= MAX_WINDOW;
   const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const KEPT = held ? TAPS_H : 0;
@@ -152,12 +158,12 @@ export function depthwiseTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, {
   const FRESH = TAPS_H - CARRIED;
   return {
     filter: `${KH}x${KW}s${SH}x${SW}`,
-    tile: `${CARRIED}+${FRESH}x${TILE_W}`,
-    tiles: N * RH * Math.ceil(OH / (ROWS * RH)) * rowTiles({ OW, RW }, TILE_W),
+    tile: `${CARRIED}+${FRESH}x${full ? '' : '<'}${TILE_W}`,
+    tiles: N * RH * Math.ceil(OH / (ROWS * RH)) * across,
     rows: ROWS,
     values: {
       SH, SW, TAPS_H, TAPS_W, ROUNDS_H: KH / TAPS_H, ROUNDS_W: KW / TAPS_W, KEPT, LOADED: TAPS_H - KEPT, CARRIED, FRESH,
-      LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
+      LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W: (TILE_W - 1) * SW + TAPS_W, ...(full && { inside: 'true' }),
     },
   };
 }
