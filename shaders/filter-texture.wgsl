@@ -5,7 +5,6 @@
 //
 // One invocation writes one texel. A workgroup is WORKGROUP neighbours along a row. Grid: K * ceil(O / 4) invocations.
 
-alias Elem = f32;          // spec: what weights are stored as: f32 or f16
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 const TEXEL = 4;           // weights of a texel
 
@@ -16,7 +15,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> weights: array<Elem>;
+@group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var output: texture_storage_2d<rgba32float, write>;  // [K, ceil(O / 4)]
 
 @compute @workgroup_size(WORKGROUP)
@@ -35,7 +34,7 @@ fn main(
   var texel: vec4f;
   for (var i = 0; i < TEXEL; i++) { // unroll
     let o = pack * TEXEL + i;
-    let weight = f32(weights[k * p.ROW_STRIDE + min(o, p.O - 1) * p.COLUMN_STRIDE]);
+    let weight = weights[k * p.ROW_STRIDE + min(o, p.O - 1) * p.COLUMN_STRIDE];
     texel[i] = select(0.0, weight, o < p.O);
   }
   textureStore(output, vec2i(pack, k), texel);

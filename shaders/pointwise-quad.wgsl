@@ -6,15 +6,13 @@ enable subgroups;
 //
 // One workgroup is one quad and computes ROWS pixels, one after the other, by 4 * COLUMNS packs of 4 output channels; each lane
 // has COLUMNS of the packs, and holds their weights for a block of 4 * STEPS k, which come from a texture. Between blocks the
-// output holds the sums so far, so that with more than one block it must be f32. Of 4 k each lane loads one and swaps it with the
+// output holds the sums so far. Of 4 k each lane loads one and swaps it with the
 // others: what a lane takes as its i-th is k + (lane ^ i), so that it holds its weights in that order, and no lane is ever
 // selected by a variable.
 // Grid: ceil(PIXELS / ROWS) * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` in src/reference.ts.
 
-alias Elem = f32;          // spec: what bias and output are stored as: f32 or f16
 alias Lanes = vec4f;       // spec: what one store writes: vec4f if O and O_STRIDE are multiples of 4, else f32
-alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const PARTS = 1;           // spec: stores of a pack: 4 / LANES
 const COLUMNS = 2;         // spec: packs of output channels of a lane
@@ -36,12 +34,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<f32>;             // [N, OH, OW, K_STRIDE], always f32
 @group(0) @binding(2) var weights: texture_2d<f32>;                     // [K, ceil(O / 4)] of filter-texture.wgsl
 @group(0) @binding(3) var nearest: sampler;
-@group(0) @binding(4) var<storage, read> bias: array<Stored>;           // [O]
-@group(0) @binding(5) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
+@group(0) @binding(4) var<storage, read> bias: array<Lanes>;           // [O]
+@group(0) @binding(5) var<storage, read_write> output: array<Lanes>;   // [N, OH, OW, O]
 
-fn biasOf(pack: i32, last: i32) -> vec4f { return vec4f(bias[min(pack, last)]); }      // spec: the 4 of a pack, in one load or four
-fn sumsAt(start: i32, pack: i32, last: i32) -> vec4f { return vec4f(output[start + min(pack, last)]); } // spec: the same of the output
-fn inside(o: i32, stores: i32) -> bool { return o < stores; }                          // spec: true where every tile is full
+fn biasOf(pack: i32, last: i32) -> vec4f { return bias[min(pack, last)]; }      // spec: the 4 of a pack, in one load or four
+fn sumsAt(start: i32, pack: i32, last: i32) -> vec4f { return output[start + min(pack, last)]; } // spec: the same of the output
+fn insideO(o: i32, stores: i32) -> bool { return o < stores; }                          // spec: true where every tile is full
 fn split(x: vec4f) -> array<Lanes, PARTS> { return array<Lanes, PARTS>(x); }           // spec: x, or its 4 components
 fn activation(x: vec4f, alpha: f32) -> vec4f { return x; }                             // spec: an expression of activations.wgsl
 
@@ -119,8 +117,8 @@ fn main(
         let parts = split(result);
         for (var i = 0; i < PARTS; i++) { // unroll
           let o = (pack + j * QUAD) * PARTS + i;
-          if (inside(o, stores)) {
-            output[at + o] = Stored(parts[i]);
+          if (insideO(o, stores)) {
+            output[at + o] = parts[i];
           }
         }
       }

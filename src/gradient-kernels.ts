@@ -130,7 +130,7 @@ export const outputStride = ({ O }: Geometry): number => Math.ceil(O / 4) * 4;
 
 /** The tile of `depthwiseFilterGradient`, and how many invocations one part of the sum takes. */
 export function filterTile(g: Geometry, tile: Tile) {
-  const area = areaTile('depthwise-filter-gradient', g, tile);
+  const area = areaTile(g, tile);
   const lanes = channelLanes(g);
   const { TAPS_H, TAPS_W } = area.values;
   return { ...area, lanes, invocations: (g.K / lanes.LANES) * (g.KH / TAPS_H) * (g.KW / TAPS_W) };

@@ -91,7 +91,7 @@ interface Draft {
 export function planGradients(
   geometry: Geometry, profile: DeviceProfile, name?: string, preset = presetsFor(geometry, profile)[0],
 ): GradientPlan {
-  const draft: Draft = { geometry, profile, name, preset: presetWithin(preset, profile), steps: [], counts: countsOf(geometry) };
+  const draft: Draft = { geometry, profile, name, preset: presetWithin(preset, geometry, profile), steps: [], counts: countsOf(geometry) };
   if (draft.counts.output === 0) {
     addZeros(draft);
   } else {

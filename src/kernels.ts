@@ -11,7 +11,7 @@ import type { ActivationKind } from './activation.js';
 import type { Geometry } from './geometry.js';
 import { specialize } from './specialize.js';
 import {
-  areaTile, channelStride, depthwiseTile, evenTile, fusedOutputLanes, heldTile, lanesName, outputLanes, productOf, QUAD, quadTile,
+  channelStride, depthwiseTile, evenTile, fusedOutputLanes, fusedQuadTile, lanesName, outputLanes, pointwiseQuadTile, productOf, QUAD,
   rowsOf, rowTile, rowTiles, storedChannelLanes, type Tile,
 } from './tiles.js';
 
@@ -131,13 +131,13 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     source: pointwiseQuadSource,
     operands: POINTWISE_QUAD,
     specialization(g, tile) {
-      const held = heldTile(g, tile);
+      const quad = pointwiseQuadTile(g, tile);
       const { kind } = g.activation;
       return {
-        suffix: `o${held.values.LANES}-${kind}__${held.name}w${QUAD}`,
-        values: { ...held.values, activation: activationExpression(kind, 'vec4f') },
-        params: { ROWS: held.rows },
-        workgroups: held.tiles,
+        suffix: `o${quad.values.LANES}-${kind}__${quad.name}w${QUAD}`,
+        values: { ...quad.values, activation: activationExpression(kind, 'vec4f') },
+        params: { ROWS: quad.rows },
+        workgroups: quad.tiles,
       };
     },
   },
@@ -176,12 +176,12 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
     source: fusedQuadSource,
     operands: FUSED_QUAD,
     specialization(g, tile) {
-      const area = areaTile('fused-quad', g, tile);
-      const quad = quadTile(g, tile);
+      const quad = fusedQuadTile(g, tile);
       return {
-        suffix: `${area.filter}-o${quad.values.LANES}-${activationsName(g)}__${area.tile}x${quad.columns}w${QUAD}`,
-        values: { ...area.values, ...quad.values, ...fusedActivations(g, 'f32', 'vec4f') },
-        workgroups: area.tiles * quad.tiles,
+        suffix: `${quad.filter}-o${quad.values.LANES}-${activationsName(g)}__${quad.tile}w${QUAD}`,
+        values: { ...quad.values, ...fusedActivations(g, 'f32', 'vec4f') },
+        params: { ROWS: quad.rows },
+        workgroups: quad.tiles,
       };
     },
   },
@@ -212,7 +212,8 @@ export function variant(kernel: KernelName, geometry: Geometry, tile: Tile): Var
   const { suffix, values, params = {}, workgroups } = specialization(geometry, tile);
   const { dtype } = geometry;
   return {
-    kernel, name: `${dtype}-${kernel}-${suffix}`, params, workgroups, bindings: bindingsOf(operands), source: specialize(source, { Elem: dtype, ...values }),
+    kernel, name: `${dtype}-${kernel}-${suffix}`, params, workgroups, bindings: bindingsOf(operands), 
+    source: specialize(source, { ...(source.includes('alias Elem') && { Elem: dtype }), ...values }),
   };
 }
 

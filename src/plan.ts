@@ -56,7 +56,7 @@ export function plan(
   if (geometry.dtype === 'f16' && !profile.shaderF16) {
     throw new UnsupportedError(`${operation(name)}: dtype 'f16' needs a device with the feature shader-f16, which this one lacks`);
   }
-  const within = presetWithin(preset, profile);
+  const within = presetWithin(preset, geometry, profile);
   const strategy = wanted === 'auto' ? chooseStrategy(geometry, profile, within) : wanted;
   const whole = operandByteLengths(geometry);
   if (elements(outputShape(geometry)) === 0) return { strategy, preset, dispatches: [], byteLengths: whole };

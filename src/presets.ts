@@ -1,6 +1,6 @@
 import { elements, type Geometry, outputShape } from './geometry.js';
 import type { KernelName } from './kernels.js';
-import { depthwiseLoads, fusedLoads, MOST_HELD, MOST_TEXELS, QUAD, quadTile, type Tile } from './tiles.js';
+import { fusedQuadsTake, QUAD, quadsTake, type Tile } from './tiles.js';
 
 /** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
 export type AdapterKind = 'software' | 'gpu';
@@ -44,13 +44,13 @@ export const presets = {
   quads: {
     depthwise: { kernel: 'depthwise', tile: { group: row, height: 28, width: 7 } },
     pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 512 } },
-    fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 7, columns: 64 } },
+    fused: { kernel: 'fused-quad', tile: { group: quad, height: 112, width: 2, weights: 512 } },
     backward: { group: row, height: 4, width: 7 },
   },
   lightQuads: {
     depthwise: { kernel: 'depthwise', tile: { group: row, height: 28, width: 4 } },
     pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 128 } },
-    fused: { kernel: 'fused-quad', tile: { group: quad, height: 4, width: 4, columns: 32 } },
+    fused: { kernel: 'fused-quad', tile: { group: quad, height: 112, width: 1, weights: 128 } },
     backward: { group: row, height: 2, width: 2 },
   },
   registers: {
@@ -103,17 +103,20 @@ export function presetsFor(geometry: Geometry, { kind, subgroups, limits }: Devi
     return Math.ceil(N * OH * OW / 64) * Math.ceil(O / 64) < FEW ? ['gpuFewPixels', 'gpu'] : ['gpu', 'gpuFewPixels'];
   }
   const light = elements(outputShape(geometry)) * geometry.K < LIGHT;
-  const fits = Math.max(geometry.K, geometry.O) <= MOST_TEXELS // Quads take the pointwise filter from a texture.
-    && (geometry.dtype === 'f32' || geometry.K <= MOST_HELD);
-  if (subgroups && fits && limits.maxComputeInvocationsPerWorkgroup >= QUAD) return light ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
+  if (subgroups && limits.maxComputeInvocationsPerWorkgroup >= QUAD) return light ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
   return light ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
 }
 
-/** A preset with its workgroups within the device's limits. */
-export function presetWithin(name: PresetName, { limits: { maxComputeInvocationsPerWorkgroup: most } }: DeviceProfile): Preset {
+/** A preset with kernels that take the geometry, and with its workgroups within the device's limits. */
+export function presetWithin(name: PresetName, geometry: Geometry, { limits: { maxComputeInvocationsPerWorkgroup: most } }: DeviceProfile): Preset {
   const { depthwise, pointwise, fused, backward } = presets[name];
   const fit = ({ kernel, tile }: Choice): Choice => ({ kernel, tile: fitted(tile, most) });
-  return { depthwise: fit(depthwise), pointwise: fit(pointwise), fused: fit(fused), backward: fitted(backward, most) };
+  return {
+    depthwise: fit(depthwise),
+    pointwise: fit(pointwise.kernel === 'pointwise-quad' && !quadsTake(geometry) ? presets.registers.pointwise : pointwise),
+    fused: fit(fused.kernel === 'fused-quad' && !fusedQuadsTake(geometry) ? presets.registers.fused : fused),
+    backward: fitted(backward, most),
+  };
 }
 
 /** Halves the longer side of a workgroup until the device allows it. */
@@ -127,23 +130,13 @@ function fitted(tile: Tile, most: number): Tile {
  * Whether one kernel or two take less time. The fused one computes the depthwise pass again for every tile of output
  * channels, but never stores its result or loads it.
  *
- * On SwiftShader what counts is loads, in units of one of a buffer. For each depthwise value the passes apart take those of the
- * depthwise kernel, of whole vectors, which are a little cheaper, a store, and a load for every tile of output channels. The
- * fused kernel takes more of them, for it shares no rows from tile to tile, carries its sums through twice the turns of the loop, and
- * begins each tile anew, which shows where K is small. It wins by up to 10 % where one tile has all output channels. Without quads its loads are not shared, and it
- * loses. On a GPU what counts is memory: the fused kernel reads the input for every tile of output channels, two passes
- * write and read the intermediate.
+ * On a GPU what counts is memory: the fused kernel reads the input for every tile of output channels, two passes write and read
+ * the intermediate. On software adapters two passes are faster by up to a third, or as fast, and compile in a third of the time:
+ * what the fused kernel saves, it loses because the depthwise kernel loads whole vectors and shares more of them.
  */
-export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, { depthwise, fused }: Preset): 'fused' | 'two-pass' {
-  if (profile.kind === 'gpu') {
-    const { N, H, W, C, K, O, OH, OW } = geometry;
-    const outputTiles = Math.ceil(O / ((fused.tile.columns ?? 1) * (fused.kernel === 'fused-tiled' ? fused.tile.group[0] : 1)));
-    const [input, intermediate] = [N * H * W * C, N * OH * OW * K];
-    return outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';
-  }
-  if (fused.kernel !== 'fused-quad') return 'two-pass';
-  const { tiles, columns } = quadTile(geometry, fused.tile);
-  const [vector, store, sums, start] = [0.8, 0.8, columns / 128, 10 / geometry.K];
-  return tiles * (fusedLoads(geometry, fused.tile) + sums + start) < vector * depthwiseLoads(geometry, depthwise.tile) + store + tiles
-    ? 'fused' : 'two-pass';
+export function chooseStrategy({ N, H, W, C, K, O, OH, OW }: Geometry, { kind }: DeviceProfile, { fused }: Preset): 'fused' | 'two-pass' {
+  if (kind === 'software') return 'two-pass';
+  const outputTiles = Math.ceil(O / ((fused.tile.columns ?? 1) * (fused.kernel === 'fused-tiled' ? fused.tile.group[0] : 1)));
+  const [input, intermediate] = [N * H * W * C, N * OH * OW * K];
+  return outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';
 }

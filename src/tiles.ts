@@ -27,7 +27,7 @@ const MAX_TILE_TAPS = 25;
 /** Lanes of a quad, which is a workgroup of the `-quad` kernels. */
 export const QUAD = 4;
 /** Extents that a texture may have on every device. */
-export const MOST_TEXELS = 8192;
+const MOST_TEXELS = 8192;
 
 /** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
 export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;
@@ -64,72 +64,79 @@ export const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: n
 /** Tiles of few pixels are powers of two, so that there are few variants. */
 export const rowsOf = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
 
-/** How a quad loads 4 channels one by one. */
-const four = (element: (at: string) => string): string => `vec4f(${[0, 1, 2, 3].map((i) => `f32(${element(`min(pack * 4 + ${i}, last)`)})`).join(', ')})`;
-
-/** How quads load and store packs of 4 output channels. */
-const quadLanes = (lanes: number) => ({
-  PARTS: 4 / lanes,
-  ...(lanes === 1 && { biasOf: four((at) => `bias[${at}]`), split: 'array<Lanes, PARTS>(x.x, x.y, x.z, x.w)' }),
-});
-
-/**
- * How the output channels fall to the lanes of quads. Tiles with scalar stores are half as wide: they have four times as many,
- * each a branch, and would take SwiftShader seconds to compile.
- */
-export function quadTile(g: Geometry, { columns = 1 }: Tile) {
-  const lanes = outputLanes(g);
-  const packs = Math.ceil(g.O / 4 / QUAD);
-  const COLUMNS = evenTile(packs, (lanes.LANES === 4 ? columns : columns / 2) / 4 / QUAD);
-  return {
-    columns: COLUMNS * 4 * QUAD,
-    tiles: Math.ceil(packs / COLUMNS),
-    values: { ...lanes, ...quadLanes(lanes.LANES), COLUMNS },
-  };
-}
-
 /** On SwiftShader, nanoseconds of a thread for a scalar load by four lanes, for a vector's, and for a vector's store. */
 const [LOAD, LOAD_4, STORE_4] = [11, 40, 45];
 /** Workgroups that SwiftShader runs at the same time, however many threads it has. */
 const BATCHES = 16;
-/** Steps of 4 k of a block: its compiler takes no array of more than 100 apart. */
+/** Steps of 4 k of a block: SwiftShader takes no array of more than 100 apart. */
 const MOST_STEPS = 64;
-
-/** K up to which a tile of held weights keeps all sums in registers, whatever its size. */
-export const MOST_HELD = MOST_STEPS * 4;
+/** Loads of scalars in one turn of the fused kernel, and of its taps before: each takes a millisecond to compile. */
+const MOST_LOADS = 160;
 
 /**
- * The tile of the pointwise kernel that holds weights: few columns load the input more often, short blocks load and store sums more
- * often. f16 could not hold the sums, so that there all of K is one block.
+ * The weights that a quad holds, of so many columns as make loads and stores the fewest: few columns load the input more often,
+ * short blocks load and store sums more often. `loads` says what a step of 4 k takes, for a pixel and altogether.
  */
-export function heldTile(g: Geometry, { rows = 1, weights = 4 }: Tile) {
+function heldTile(g: Geometry, weights: number, loads: { readonly ofPixel: number; readonly ofStep: number }) {
   const lanes = outputLanes(g);
-  const [packs, steps, pixels] = [Math.ceil(g.O / 4 / QUAD), channelStride(g) / 4, g.N * g.OH * g.OW];
-  const tile = (columns: number) => {
+  const [packs, steps] = [Math.ceil(g.O / 4 / QUAD), channelStride(g) / 4];
+  const { COLUMNS, STEPS, blocks, tiles } = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map((columns) => {
     const COLUMNS = evenTile(packs, columns);
     const tiles = Math.ceil(packs / COLUMNS);
-    const most = Math.min(Math.floor(weights / 4 / COLUMNS), MOST_STEPS);
-    const blocks = g.dtype === 'f16' && COLUMNS === 1 ? 1 : Math.ceil(steps / most);
+    const most = Math.max(1, Math.floor(Math.min(weights / 4 / COLUMNS, MOST_LOADS / loads.ofStep, MOST_STEPS)));
+    const blocks = Math.ceil(steps / most);
     const STEPS = Math.ceil(steps / blocks);
-    const full = g.O % (COLUMNS * 4 * QUAD) === 0;
-    const cost = tiles * blocks * (STEPS * LOAD + COLUMNS * (STORE_4 + (blocks > 1 ? LOAD_4 : 0)));
-    return { COLUMNS, STEPS, BLOCKS: Math.min(blocks, 2), tiles, full, cost };
-  };
-  const { COLUMNS, STEPS, BLOCKS, tiles, full } = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map(tile)
-    .filter(({ BLOCKS }) => BLOCKS === 1 || g.dtype === 'f32')
-    .reduce((best, next) => (next.cost < best.cost ? next : best));
-  const ROWS = evenTile(pixels, Math.min(rows, Math.ceil(pixels * tiles / BATCHES)));
+    const cost = tiles * blocks * (STEPS * loads.ofPixel * LOAD + COLUMNS * (STORE_4 + (blocks > 1 ? LOAD_4 : 0)));
+    return { COLUMNS, STEPS, blocks, tiles, cost };
+  }).reduce((best, next) => (next.cost < best.cost ? next : best));
+  const full = g.O % (COLUMNS * 4 * QUAD) === 0;
   return {
-    name: `${full ? '' : '<'}${COLUMNS * 4 * QUAD}k${STEPS * 4}${BLOCKS > 1 ? '+' : ''}`,
-    tiles: Math.ceil(pixels / ROWS) * tiles,
-    rows: ROWS,
+    name: `${full ? '' : '<'}${COLUMNS * 4 * QUAD}k${STEPS * 4}${blocks > 1 ? '+' : ''}`,
+    tiles,
     values: {
-      ...lanes, ...quadLanes(lanes.LANES), COLUMNS, STEPS, BLOCKS,
-      ...(lanes.LANES === 1 && { sumsAt: four((at) => `output[start + ${at}]`) }),
-      ...(full && { inside: 'true' }),
+      Lanes: lanes.Lanes, LANES: lanes.LANES, PARTS: 4 / lanes.LANES, COLUMNS, STEPS, BLOCKS: Math.min(blocks, 2),
+      ...(full && { insideO: 'true' }),
+      ...(lanes.LANES === 1 && {
+        biasOf: four('bias', ''), sumsAt: four('output', 'start + '), split: 'array<Lanes, PARTS>(x.x, x.y, x.z, x.w)',
+      }),
     },
   };
 }
+
+/** The 4 channels of a pack, loaded one by one. */
+const four = (array: string, start: string): string => `vec4f(${[0, 1, 2, 3].map((i) => `${array}[${start}min(pack * 4 + ${i}, last)]`).join(', ')})`;
+
+/** The tile of the pointwise kernel that holds weights, its part of a name, its pixels, and how many there are. */
+export function pointwiseQuadTile(g: Geometry, { rows = 1, weights = 4 }: Tile) {
+  const pixels = g.N * g.OH * g.OW;
+  const { name, tiles, values } = heldTile(g, weights, { ofPixel: 1, ofStep: 1 });
+  const ROWS = evenTile(pixels, Math.min(rows, Math.ceil(pixels * tiles / BATCHES)));
+  return { name, rows: ROWS, tiles: Math.ceil(pixels / ROWS) * tiles, values };
+}
+
+/** The tile of the fused kernel that holds weights, its parts of a name, its rows, and how many there are. */
+export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 }: Tile) {
+  const { KH, KW, SH, SW } = g;
+  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, width);
+  const [CARRIED, FRESH] = carriedRows(g);
+  const loads = FRESH * SPAN_W;
+  const { name, tiles, values } = heldTile(g, weights, { ofPixel: loads / TILE_W, ofStep: loads + KH * KW });
+  const { rows, down } = rowsDown(g, height, across * tiles);
+  return {
+    filter: `${KH}x${KW}s${SH}x${SW}`,
+    tile: `${CARRIED}+${FRESH}x${fullW ? '' : '<'}${TILE_W}x${name}`,
+    rows,
+    tiles: down * across * tiles,
+    values: {
+      ...values, SH, SW, TAPS_H: KH, TAPS_W: KW, CARRIED, FRESH, LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W,
+      ...(fullW && { insideW: 'true' }),
+    },
+  };
+}
+
+/** Whether the pointwise kernel by quads takes a geometry, and the fused one: their weights come from a texture, as f32. */
+export const quadsTake = ({ dtype, K, O }: Geometry): boolean => dtype === 'f32' && Math.max(K, O) <= MOST_TEXELS;
+export const fusedQuadsTake = (g: Geometry): boolean => quadsTake(g) && g.KH * g.KW <= MOST_LOADS;
 
 /** How four k of a pack of weights are held and multiplied. */
 export const productOf = (lanes: number) =>
@@ -140,49 +147,54 @@ const [MAX_HELD_TAPS, MAX_WINDOW] = [49, 96];
 /** Rows that are worth loading those before them that they share. */
 const LEAST_ROWS = 7;
 
-/**
- * The tile of the depthwise kernel, which goes down `height` rows, its parts of a name, and how many there are. Strides make it
- * narrower, to bound the code.
- */
+/** Input rows that a row of outputs shares with the next, and those that it loads. */
+const carriedRows = ({ KH, SH, OH, RH }: Geometry): readonly [carried: number, fresh: number] =>
+  (OH > RH ? [Math.max(0, KH - SH), Math.min(KH, SH)] : [0, KH]);
+
+/** Outputs along W at a time; strides make them fewer, to bound the code. */
+function rowOfTiles(g: Geometry, width: number, TAPS_W = g.KW) {
+  const TILE_W = evenTile(Math.ceil(g.OW / g.RW), Math.ceil(width / g.SW));
+  return { TILE_W, SPAN_W: (TILE_W - 1) * g.SW + TAPS_W, across: rowTiles(g, TILE_W), fullW: g.OW % (TILE_W * g.RW) === 0 };
+}
+
+/** The rows that a tile goes down: at most `height`, and few enough that no batch of workgroups stays empty. */
+function rowsDown({ N, OH, RH }: Geometry, height: number, workgroupsAcross: number) {
+  const count = Math.ceil(OH / RH);
+  const most = Math.max(LEAST_ROWS, Math.ceil(count * N * RH * workgroupsAcross / BATCHES));
+  const rows = evenTile(count, Math.min(height, most));
+  return { rows, down: N * RH * Math.ceil(OH / (rows * RH)) };
+}
+
+/** The tile of the depthwise kernel, its parts of a name, its rows, and how many there are. */
 export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Tile) {
-  const { N, KH, KW, SH, SW, OH, OW, RH, RW } = g;
-  const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
-  const across = rowTiles(g, TILE_W);
-  const workgroups = N * RH * across * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]); // Of whole columns.
-  const ROWS = evenTile(Math.ceil(OH / RH), Math.min(height, Math.max(LEAST_ROWS, Math.ceil(OH / RH * workgroups / BATCHES))));
-  const full = OW % (TILE_W * RW) === 0;
-  const held = KH * KW <= MAX_HELD_TAPS && KH * ((TILE_W - 1) * SW + KW) <= MAX_WINDOW;
+  const { KH, KW, SH, SW } = g;
+  const held = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, width).SPAN_W <= MAX_WINDOW;
   const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const KEPT = held ? TAPS_H : 0;
-  const CARRIED = held && ROWS > 1 ? Math.max(0, KH - SH) : 0;
-  const FRESH = TAPS_H - CARRIED;
+  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, width, TAPS_W);
+  const { rows, down } = rowsDown(g, height, across * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]));
+  const [CARRIED, FRESH] = held && rows > 1 ? carriedRows(g) : [0, TAPS_H];
   return {
     filter: `${KH}x${KW}s${SH}x${SW}`,
-    tile: `${CARRIED}+${FRESH}x${full ? '' : '<'}${TILE_W}`,
-    tiles: N * RH * Math.ceil(OH / (ROWS * RH)) * across,
-    rows: ROWS,
+    tile: `${CARRIED}+${FRESH}x${fullW ? '' : '<'}${TILE_W}`,
+    rows,
+    tiles: down * across,
     values: {
       SH, SW, TAPS_H, TAPS_W, ROUNDS_H: KH / TAPS_H, ROUNDS_W: KW / TAPS_W, KEPT, LOADED: TAPS_H - KEPT, CARRIED, FRESH,
-      LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W: (TILE_W - 1) * SW + TAPS_W, ...(full && { inside: 'true' }),
+      LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W, ...(fullW && { inside: 'true' }),
     },
   };
 }
 
 /**
  * A tile along H and W, its part of a name, and how many there are. Tiles of strides and large filters are smaller, to
- * bound the code (4x7 outputs at 5x5 would compile for 2 s on SwiftShader); up to stride 2 the fused kernel's stays whole,
- * for the product's sake.
+ * bound the code (4x7 outputs at 5x5 would compile for 2 s on SwiftShader).
  */
-export function areaTile(
-  kernel: 'depthwise-filter-gradient' | 'fused-quad', { N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile,
-) {
+export function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile) {
   const TAPS_W = divisor(KW, MAX_TILE_TAPS);
   const TAPS_H = divisor(KH, Math.floor(MAX_TILE_TAPS / TAPS_W));
-  const [down, across] = kernel === 'fused-quad'
-    ? [Math.ceil(SH / 2), Math.ceil(SW / 2)]
-    : [SH * (TAPS_H * TAPS_W > 9 ? 2 : 1), SW];
-  const TILE_H = evenTile(Math.ceil(OH / RH), Math.ceil(height / down));
-  const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / across));
+  const TILE_H = evenTile(Math.ceil(OH / RH), Math.ceil(height / SH / (TAPS_H * TAPS_W > 9 ? 2 : 1)));
+  const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
   return {
     filter: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
     tile: `${TILE_H}x${TILE_W}`,
@@ -216,20 +228,6 @@ export function transposedTile(
       SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W + TAPS_W - 1,
     },
   };
-}
-
-/** What one depthwise value costs the depthwise kernel on a software adapter, in loads; 30 multiply-adds are worth one. */
-export function depthwiseLoads(geometry: Geometry, tile: Tile): number {
-  const { rows, values: { FRESH, SPAN_W, TILE_W, LEAD, ROUNDS_H, ROUNDS_W } } = depthwiseTile(geometry, tile);
-  return ROUNDS_H * ROUNDS_W * FRESH * SPAN_W * (rows + LEAD) / (rows * TILE_W) + geometry.KH * geometry.KW / 30;
-}
-
-/** The same of the fused one. */
-export function fusedLoads(geometry: Geometry, tile: Tile): number {
-  const { TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H, SPAN_W } = areaTile('fused-quad', geometry, tile).values;
-  const taps = TAPS_H * TAPS_W;
-  const rounds = (geometry.KH * geometry.KW) / taps;
-  return rounds * ((SPAN_H * SPAN_W + taps) / (TILE_H * TILE_W) + taps / 30);
 }
 
 /** The largest divisor of `count` that is at most `most`. */
