@@ -71,7 +71,7 @@ const BATCHES = 16;
 /** Steps of 4 k of a block: SwiftShader takes no array of more than 100 apart. */
 const MOST_STEPS = 64;
 /** Loads of scalars in one turn of the fused kernel, and of its taps before: each takes a millisecond to compile. */
-const MOST_LOADS = 160;
+const MOST_LOADS = 256;
 
 /**
  * The weights that a quad holds, of so many columns as make loads and stores the fewest: few columns load the input more often,
