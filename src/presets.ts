@@ -36,8 +36,8 @@ const quad: Tile['group'] = [4, 1];
 /**
  * On SwiftShader a load of a buffer costs as much as 30 multiply-adds, what a loop carries from turn to turn a dozen instructions,
  * and a barrier microseconds. So quads hold as many weights as they can compile and go over pixels, sharing what they load: a product
- * of 3136x128x128 takes 4.8 ms with 512 vectors of weights a lane, compiled in 0.9 s. Small convolutions hold 128, compiled in
- * 0.2 s. Without subgroups large register tiles win, although they spill. On a GPU more than about 64 registers an invocation
+ * of 3136x128x128 takes 4.8 ms with 512 vectors of weights a lane, compiled in 0.9 s. Small convolutions hold 64, compiled in
+ * 0.1 s. Without subgroups large register tiles win, although they spill. On a GPU more than about 64 registers an invocation
  * cost occupancy, and workgroup memory is the way to share a tile; that preset is reasoned, not measured.
  */
 export const presets = {
@@ -49,7 +49,7 @@ export const presets = {
   },
   lightQuads: {
     depthwise: { kernel: 'depthwise', tile: { group: row, height: 28, width: 4 } },
-    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 128 } },
+    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 64 } },
     fused: { kernel: 'fused-quad', tile: { group: quad, height: 112, width: 1, weights: 128 } },
     backward: { group: row, height: 2, width: 2 },
   },
