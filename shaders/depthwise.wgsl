@@ -42,6 +42,8 @@ struct Params {
   K_STRIDE: i32,           // channels from one output pixel to the next: K rounded up to a multiple of 4
   inputStart: i32,         // the input's first element in its binding
   ROWS: i32,               // rows of outputs of one invocation
+  FIRST_TAP: i32,          // the filter's first tap, and from one to the next: 0 and 1, or the last and -1 for a filter turned by 180°
+  TAP_STEP: i32,
   depthwiseAlpha: f32,
 }
 
@@ -84,7 +86,7 @@ fn main(
   var tap: array<array<Lanes, TAPS_W>, TAPS_H>;
   for (var i = 0; i < KEPT; i++) { // unroll
     for (var j = 0; j < TAPS_W; j++) { // unroll
-      tap[i][j] = Lanes(weights[(i * p.KW + j) * filterPacks + k]);
+      tap[i][j] = Lanes(weights[(p.FIRST_TAP + (i * p.KW + j) * p.TAP_STEP) * filterPacks + k]);
     }
   }
   var window: array<array<Lanes, SPAN_W>, TAPS_H>;
@@ -110,7 +112,7 @@ fn main(
         }
         for (var i = 0; i < LOADED; i++) { // unroll
           for (var j = 0; j < TAPS_W; j++) { // unroll
-            tap[i][j] = Lanes(weights[((a * TAPS_H + i) * p.KW + b * TAPS_W + j) * filterPacks + k]);
+            tap[i][j] = Lanes(weights[(p.FIRST_TAP + ((a * TAPS_H + i) * p.KW + b * TAPS_W + j) * p.TAP_STEP) * filterPacks + k]);
           }
         }
         for (var s = 0; s < TILE_W; s++) { // unroll

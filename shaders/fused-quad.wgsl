@@ -25,7 +25,6 @@ const TILE_W = 2;          // spec: pixels of a quad along W
 const SPAN_W = 4;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
 const COLUMNS = 2;         // spec: packs of output channels of a lane
 const STEPS = 2;           // spec: steps of 4 k in a block
-const BLOCKS = 2;          // spec: 1 if one block holds all k, else 2
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 
 const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && FRESH == TAPS_H - CARRIED && (CARRIED == 0 || FRESH == SH);
@@ -45,13 +44,15 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<f32>;                 // [N, H, W, C]
 @group(0) @binding(2) var<storage, read> depthwiseFilter: array<f32>;       // [KH, KW, C, M]
 @group(0) @binding(3) var<storage, read> depthwiseBias: array<f32>;         // [K]
-@group(0) @binding(4) var pointwiseFilter: texture_2d<f32>;                 // [K, ceil(O / 4)] of filter-texture.wgsl
+@group(0) @binding(4) var weights: texture_2d<f32>;                         // [K, ceil(O / 4)] of filter-texture.wgsl
 @group(0) @binding(5) var nearest: sampler;
 @group(0) @binding(6) var<storage, read> bias: array<Lanes>;                // [O]
 @group(0) @binding(7) var<storage, read_write> output: array<Lanes>;        // [N, OH, OW, O]
 
 fn biasOf(pack: i32, last: i32) -> vec4f { return bias[min(pack, last)]; }                          // spec: the 4 of a pack, in one load or four
-fn sumsAt(start: i32, pack: i32, last: i32) -> vec4f { return output[start + min(pack, last)]; }    // spec: the same of the output
+fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f { return select(start, output[at + min(pack, last)], block > 0); }   // spec: start, or in later blocks the sums so far
+fn within(x: f32, inside: bool) -> f32 { return select(0.0, x, inside); }                           // spec: x where no step goes beyond K
+fn finished(sum: vec4f, alpha: f32, last: bool) -> vec4f { return select(sum, activation(sum, alpha), last); }    // spec: activation(sum, alpha) where there is one block
 fn insideO(o: i32, stores: i32) -> bool { return o < stores; }                                      // spec: true where every tile is full
 fn insideW(x: i32, OW: i32) -> bool { return x < OW; }                                              // spec: the same along W
 fn split(x: vec4f) -> array<Lanes, PARTS> { return array<Lanes, PARTS>(x); }                        // spec: x, or its 4 components
@@ -96,7 +97,7 @@ fn main(
       let v = (f32(block + (lane ^ i)) + 0.5) * texel;
       for (var s = 0; s < STEPS; s++) { // unroll
         for (var j = 0; j < COLUMNS; j++) { // unroll
-          b[s][j][i] = textureSampleLevel(pointwiseFilter, nearest, vec2f(u[j], v + f32(s * QUAD) * texel), 0.0);
+          b[s][j][i] = textureSampleLevel(weights, nearest, vec2f(u[j], v + f32(s * QUAD) * texel), 0.0);
         }
       }
     }
@@ -121,11 +122,8 @@ fn main(
       let at = p.outputStart / LANES + ((n * p.OH + oy + t * p.RH) * p.OW + ox) * pixelStores;
       var sum: array<array<vec4f, COLUMNS>, TILE_W>;
       for (var w = 0; w < TILE_W; w++) { // unroll
-        sum[w] = start;
-        if (BLOCKS > 1) {
-          for (var j = 0; j < COLUMNS; j++) { // unroll
-            sum[w][j] = select(start[j], sumsAt(max(at, 0) + w * p.RW * pixelStores, pack + j * QUAD, stores - 1), block > 0);
-          }
+        for (var j = 0; j < COLUMNS; j++) { // unroll
+          sum[w][j] = begun(start[j], max(at, 0) + w * p.RW * pixelStores, pack + j * QUAD, stores - 1, block);
         }
       }
       for (var s = 0; s < STEPS; s++) { // unroll
@@ -154,7 +152,7 @@ fn main(
               d += window[s][i][w * SW + j] * tap[s][i][j];
             }
           }
-          let x = select(0.0, depthwiseActivation(d, p.depthwiseAlpha), block + s * QUAD + lane < p.K);
+          let x = within(depthwiseActivation(d, p.depthwiseAlpha), block + s * QUAD + lane < p.K);
           let a = vec4f(x, quadSwapX(x), quadSwapY(x), quadSwapDiagonal(x));
           for (var j = 0; j < COLUMNS; j++) { // unroll
             for (var o = 0; o < QUAD; o++) { // unroll
@@ -166,11 +164,7 @@ fn main(
       if (t >= 0) {
         for (var w = 0; w < TILE_W; w++) { // unroll
           for (var j = 0; j < COLUMNS; j++) { // unroll
-            var result = activation(sum[w][j], p.alpha);
-            if (BLOCKS > 1) {
-              result = select(sum[w][j], result, block + QUAD * STEPS >= p.K);
-            }
-            let parts = split(result);
+            let parts = split(finished(sum[w][j], p.alpha, block + QUAD * STEPS >= p.K));
             for (var i = 0; i < PARTS; i++) { // unroll
               let o = (pack + j * QUAD) * PARTS + i;
               if (insideO(o, stores) & insideW(ox + w * p.RW, p.OW)) {

@@ -17,7 +17,6 @@ const LANES = 4;           // spec: 4 or 1, as Lanes
 const PARTS = 1;           // spec: stores of a pack: 4 / LANES
 const COLUMNS = 2;         // spec: packs of output channels of a lane
 const STEPS = 2;           // spec: steps of 4 k in a block
-const BLOCKS = 2;          // spec: 1 if one block holds all k, else 2
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 
 struct Params {
@@ -37,11 +36,13 @@ struct Params {
 @group(0) @binding(4) var<storage, read> bias: array<Lanes>;           // [O]
 @group(0) @binding(5) var<storage, read_write> output: array<Lanes>;   // [N, OH, OW, O]
 
-fn biasOf(pack: i32, last: i32) -> vec4f { return bias[min(pack, last)]; }      // spec: the 4 of a pack, in one load or four
-fn sumsAt(start: i32, pack: i32, last: i32) -> vec4f { return output[start + min(pack, last)]; } // spec: the same of the output
-fn insideO(o: i32, stores: i32) -> bool { return o < stores; }                          // spec: true where every tile is full
-fn split(x: vec4f) -> array<Lanes, PARTS> { return array<Lanes, PARTS>(x); }           // spec: x, or its 4 components
-fn activation(x: vec4f, alpha: f32) -> vec4f { return x; }                             // spec: an expression of activations.wgsl
+fn biasOf(pack: i32, last: i32) -> vec4f { return bias[min(pack, last)]; }                          // spec: the 4 of a pack, in one load or four
+fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f { return select(start, output[at + min(pack, last)], block > 0); }   // spec: start, or in later blocks the sums so far
+fn within(x: f32, inside: bool) -> f32 { return select(0.0, x, inside); }                           // spec: x where no step goes beyond K
+fn finished(sum: vec4f, alpha: f32, last: bool) -> vec4f { return select(sum, activation(sum, alpha), last); }    // spec: activation(sum, alpha) where there is one block
+fn insideO(o: i32, stores: i32) -> bool { return o < stores; }                                      // spec: true where every tile is full
+fn split(x: vec4f) -> array<Lanes, PARTS> { return array<Lanes, PARTS>(x); }                        // spec: x, or its 4 components
+fn activation(x: vec4f, alpha: f32) -> vec4f { return x; }                                          // spec: an expression of activations.wgsl
 
 @compute @workgroup_size(QUAD)
 fn main(
@@ -61,22 +62,21 @@ fn main(
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let stores = p.O / LANES;
   let pixelStores = p.O_STRIDE / LANES; // Division is slow: once.
-  let start = p.outputStart / LANES;
-  let k = 1.0 / f32(p.K);               // Of the texture's height.
+  let texel = 1.0 / f32(p.K);
 
   var u: array<f32, COLUMNS>; // Texels are taken at their centres; what lies beyond the edge repeats it.
-  var first: array<vec4f, COLUMNS>;
+  var start: array<vec4f, COLUMNS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
     u[j] = (f32(pack + j * QUAD) + 0.5) / f32(packs);
-    first[j] = biasOf(pack + j * QUAD, stores - 1);
+    start[j] = biasOf(pack + j * QUAD, stores - 1);
   }
   for (var block = 0; block < p.K_STRIDE; block += QUAD * STEPS) {
     var b: array<array<mat4x4f, COLUMNS>, STEPS>; // The weights of 4 k, for each of 4 output channels.
     for (var i = 0; i < QUAD; i++) { // unroll
-      let v = (f32(block + (lane ^ i)) + 0.5) * k;
+      let v = (f32(block + (lane ^ i)) + 0.5) * texel;
       for (var s = 0; s < STEPS; s++) { // unroll
         for (var j = 0; j < COLUMNS; j++) { // unroll
-          b[s][j][i] = textureSampleLevel(weights, nearest, vec2f(u[j], v + f32(s * QUAD) * k), 0.0);
+          b[s][j][i] = textureSampleLevel(weights, nearest, vec2f(u[j], v + f32(s * QUAD) * texel), 0.0);
         }
       }
     }
@@ -89,18 +89,13 @@ fn main(
       let own = row * p.K_STRIDE + block + lane;
       var a: array<vec4f, STEPS>;
       for (var s = 0; s < STEPS; s++) { // unroll
-        var x = input[own + s * QUAD];
-        if (BLOCKS > 1) {
-          x = select(0.0, x, block + s * QUAD < p.K_STRIDE);
-        }
+        let x = within(input[own + s * QUAD], block + s * QUAD < p.K_STRIDE);
         a[s] = vec4f(x, quadSwapX(x), quadSwapY(x), quadSwapDiagonal(x));
       }
-      let at = start + row * pixelStores;
-      var sum = first;
-      if (BLOCKS > 1) {
-        for (var j = 0; j < COLUMNS; j++) { // unroll
-          sum[j] = select(sum[j], sumsAt(at, pack + j * QUAD, stores - 1), block > 0);
-        }
+      let at = p.outputStart / LANES + row * pixelStores;
+      var sum: array<vec4f, COLUMNS>;
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        sum[j] = begun(start[j], at, pack + j * QUAD, stores - 1, block);
       }
       for (var s = 0; s < STEPS; s++) { // unroll
         for (var j = 0; j < COLUMNS; j++) { // unroll
@@ -110,11 +105,7 @@ fn main(
         }
       }
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        var result = activation(sum[j], p.alpha);
-        if (BLOCKS > 1) {
-          result = select(sum[j], result, block + QUAD * STEPS >= p.K_STRIDE);
-        }
-        let parts = split(result);
+        let parts = split(finished(sum[j], p.alpha, block + QUAD * STEPS >= p.K_STRIDE));
         for (var i = 0; i < PARTS; i++) { // unroll
           let o = (pack + j * QUAD) * PARTS + i;
           if (insideO(o, stores)) {

@@ -8,9 +8,10 @@ import sumSource from '../shaders/sum.wgsl?raw';
 import transposeSource from '../shaders/transpose.wgsl?raw';
 import type { ResolvedActivation } from './activation.js';
 import type { Geometry } from './geometry.js';
+import { areaTile, transposedTile } from './gradient-tiles.js';
 import { activationExpression, bindingsOf, paramsData, type Variant } from './kernels.js';
 import { specialize } from './specialize.js';
-import { areaTile, channelLanes, channelStride, evenTile, lanesName, QUAD, type Tile, transposedTile } from './tiles.js';
+import { channelLanes, channelStride, evenTile, lanesName, QUAD, type Tile } from './tiles.js';
 
 /** The kernels of the backward pass that are not the forward pass's. */
 export type GradientKernelName =

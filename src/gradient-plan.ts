@@ -197,7 +197,19 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
   addParts(draft, split, depthwiseFilterGradient(geometry, split, tile), { ROWS: KH * KW, CHANNELS: K, STRIDE: K },
     ['input', gradient], 'depthwiseParts', 'depthwiseFilterGradient');
 
-  if (draft.counts.inputGradient > 0) addWork(draft, depthwiseInputGradient(geometry, tile), [gradient, 'depthwiseFilter'], 'inputGradient');
+  if (draft.counts.inputGradient === 0) return;
+  const { C, SH, SW } = geometry;
+  if (geometry.M > 1 || SH > 1 || SW > 1 || C % 4 !== 0) {
+    addWork(draft, depthwiseInputGradient(geometry, tile), [gradient, 'depthwiseFilter'], 'inputGradient');
+    return;
+  }
+  // Back through a pass of stride 1 is a pass with the filter turned, and the padding that is left of its reach.
+  const { H, W, RH, RW, padTop, padLeft } = geometry;
+  const back: Geometry = {
+    ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W, padTop: (KH - 1) * RH - padTop, padLeft: (KW - 1) * RW - padLeft,
+  };
+  const { kernel, tile: rows } = draft.preset.depthwise;
+  addForwardKernel(draft, kernel, back, rows, [gradient, 'depthwiseFilter', 'zeros'], 'inputGradient', { FIRST_TAP: KH * KW - 1, TAP_STEP: -1 });
 }
 
 /** Sums over all pixels. */

@@ -91,7 +91,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
       return {
         suffix: `${area.filter}-${lanesName(lanes)}-${kind}__${area.tile}w${WORKGROUP}`,
         values: { ...lanes, ...area.values, WORKGROUP, activation: activationExpression(kind, lanes.Lanes) },
-        params: { ROWS: area.rows },
+        params: { ROWS: area.rows, FIRST_TAP: 0, TAP_STEP: 1 },
         workgroups: Math.ceil(area.tiles * (channelStride(g) / lanes.LANES) / WORKGROUP),
       };
     },

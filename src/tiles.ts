@@ -23,7 +23,7 @@ export interface Tile {
 /** Filter columns that a row of outputs takes at once: wider filters go in several rounds, to bound the code. */
 const MAX_TAPS = 8;
 /** Taps that a two-dimensional tile takes at once, for the same reason: a 5x5 filter. */
-const MAX_TILE_TAPS = 25;
+export const MAX_TILE_TAPS = 25;
 /** Lanes of a quad, which is a workgroup of the `-quad` kernels. */
 export const QUAD = 4;
 /** Extents that a texture may have on every device. */
@@ -89,16 +89,17 @@ function heldTile(g: Geometry, weights: number, loads: { readonly ofPixel: numbe
     const cost = tiles * blocks * (STEPS * loads.ofPixel * LOAD + COLUMNS * (STORE_4 + (blocks > 1 ? LOAD_4 : 0)));
     return { COLUMNS, STEPS, blocks, tiles, cost };
   }).reduce((best, next) => (next.cost < best.cost ? next : best));
-  const full = g.O % (COLUMNS * 4 * QUAD) === 0;
+  const [full, exact] = [g.O % (COLUMNS * 4 * QUAD) === 0, g.K === blocks * STEPS * 4];
   return {
-    name: `${full ? '' : '<'}${COLUMNS * 4 * QUAD}k${STEPS * 4}${blocks > 1 ? '+' : ''}`,
+    name: `${full ? '' : '<'}${COLUMNS * 4 * QUAD}k${exact ? '' : '<'}${STEPS * 4}${blocks > 1 ? '+' : ''}`,
     tiles,
     values: {
-      Lanes: lanes.Lanes, LANES: lanes.LANES, PARTS: 4 / lanes.LANES, COLUMNS, STEPS, BLOCKS: Math.min(blocks, 2),
+      Lanes: lanes.Lanes, LANES: lanes.LANES, PARTS: 4 / lanes.LANES, COLUMNS, STEPS,
       ...(full && { insideO: 'true' }),
-      ...(lanes.LANES === 1 && {
-        biasOf: four('bias', ''), sumsAt: four('output', 'start + '), split: 'array<Lanes, PARTS>(x.x, x.y, x.z, x.w)',
-      }),
+      ...(lanes.LANES === 1 && { biasOf: four('bias', ''), split: 'array<Lanes, PARTS>(x.x, x.y, x.z, x.w)' }),
+      ...(blocks === 1 ? { begun: 'start', finished: 'activation(sum, alpha)' }
+        : lanes.LANES === 1 && { begun: `select(start, ${four('output', 'at + ')}, block > 0)` }),
+      ...(exact && { within: 'x' }),
     },
   };
 }
@@ -117,7 +118,7 @@ export function pointwiseQuadTile(g: Geometry, { rows = 1, weights = 4 }: Tile) 
 /** The tile of the fused kernel that holds weights, its parts of a name, its rows, and how many there are. */
 export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 }: Tile) {
   const { KH, KW, SH, SW } = g;
-  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, width);
+  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, Math.ceil(width / SW));
   const [CARRIED, FRESH] = carriedRows(g);
   const loads = FRESH * SPAN_W;
   const { name, tiles, values } = heldTile(g, weights, { ofPixel: loads / TILE_W, ofStep: loads + KH * KW });
@@ -144,6 +145,8 @@ export const productOf = (lanes: number) =>
 
 /** Taps, and vectors of a window of input, that an invocation holds at once: a 7x7 filter over 7 outputs. */
 const [MAX_HELD_TAPS, MAX_WINDOW] = [49, 96];
+/** Vectors that an invocation which goes down rows loads for each. */
+const MAX_FRESH = 32;
 /** Rows that are worth loading those before them that they share. */
 const LEAST_ROWS = 7;
 
@@ -151,9 +154,9 @@ const LEAST_ROWS = 7;
 const carriedRows = ({ KH, SH, OH, RH }: Geometry): readonly [carried: number, fresh: number] =>
   (OH > RH ? [Math.max(0, KH - SH), Math.min(KH, SH)] : [0, KH]);
 
-/** Outputs along W at a time; strides make them fewer, to bound the code. */
-function rowOfTiles(g: Geometry, width: number, TAPS_W = g.KW) {
-  const TILE_W = evenTile(Math.ceil(g.OW / g.RW), Math.ceil(width / g.SW));
+/** Outputs along W at a time, as few as even tiles allow. */
+function rowOfTiles(g: Geometry, most: number, TAPS_W = g.KW) {
+  const TILE_W = evenTile(Math.ceil(g.OW / g.RW), most);
   return { TILE_W, SPAN_W: (TILE_W - 1) * g.SW + TAPS_W, across: rowTiles(g, TILE_W), fullW: g.OW % (TILE_W * g.RW) === 0 };
 }
 
@@ -168,10 +171,12 @@ function rowsDown({ N, OH, RH }: Geometry, height: number, workgroupsAcross: num
 /** The tile of the depthwise kernel, its parts of a name, its rows, and how many there are. */
 export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Tile) {
   const { KH, KW, SH, SW } = g;
-  const held = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, width).SPAN_W <= MAX_WINDOW;
+  const [, loaded] = carriedRows(g);
+  const most = height > 1 ? Math.min(width, Math.floor((MAX_FRESH / loaded - KW) / SW) + 1) : Math.ceil(width / SW);
+  const held = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, most).SPAN_W <= MAX_WINDOW;
   const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const KEPT = held ? TAPS_H : 0;
-  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, width, TAPS_W);
+  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, most, TAPS_W);
   const { rows, down } = rowsDown(g, height, across * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]));
   const [CARRIED, FRESH] = held && rows > 1 ? carriedRows(g) : [0, TAPS_H];
   return {
@@ -182,50 +187,6 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
     values: {
       SH, SW, TAPS_H, TAPS_W, ROUNDS_H: KH / TAPS_H, ROUNDS_W: KW / TAPS_W, KEPT, LOADED: TAPS_H - KEPT, CARRIED, FRESH,
       LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W, ...(fullW && { inside: 'true' }),
-    },
-  };
-}
-
-/**
- * A tile along H and W, its part of a name, and how many there are. Tiles of strides and large filters are smaller, to
- * bound the code (4x7 outputs at 5x5 would compile for 2 s on SwiftShader).
- */
-export function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile) {
-  const TAPS_W = divisor(KW, MAX_TILE_TAPS);
-  const TAPS_H = divisor(KH, Math.floor(MAX_TILE_TAPS / TAPS_W));
-  const TILE_H = evenTile(Math.ceil(OH / RH), Math.ceil(height / SH / (TAPS_H * TAPS_W > 9 ? 2 : 1)));
-  const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
-  return {
-    filter: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
-    tile: `${TILE_H}x${TILE_W}`,
-    tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * rowTiles({ OW, RW }, TILE_W),
-    values: {
-      SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
-    },
-  };
-}
-
-/** Phases of a stride that an invocation takes at once, along one axis. */
-const MAX_PHASES = 3;
-
-/** The tile of the transposed depthwise pass, its part of a name, and how many there are; bounded as `areaTile` is. */
-export function transposedTile(
-  { N, H, W, KH, KW, SH, SW, RH, RW, padTop, padLeft }: Geometry, { height = 1, width = 1 }: Tile,
-) {
-  const [PHASES_H, PHASES_W] = [divisor(SH, MAX_PHASES), divisor(SW, MAX_PHASES)];
-  const TAPS_W = divisor(Math.ceil(KW / SW), Math.floor(MAX_TILE_TAPS / PHASES_W));
-  const TAPS_H = divisor(Math.ceil(KH / SH), Math.max(1, Math.floor(MAX_TILE_TAPS / (TAPS_W * PHASES_W * PHASES_H))));
-  const cells = (extent: number, pad: number, stride: number) => Math.floor((pad + extent - 1) / stride) - Math.floor(pad / stride) + 1;
-  const [down, across] = [cells(H, padTop, SH), cells(W, padLeft, SW)];
-  const large = TAPS_H * PHASES_H * TAPS_W * PHASES_W > 16;
-  const TILE_H = evenTile(Math.ceil(down / RH), height / PHASES_H / (large ? 2 : 1));
-  const TILE_W = evenTile(Math.ceil(across / RW), width / PHASES_W);
-  return {
-    filter: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
-    tile: `${TILE_H}x${TILE_W}`,
-    tiles: N * RH * Math.ceil(down / (TILE_H * RH)) * RW * Math.ceil(across / (TILE_W * RW)) * (SH / PHASES_H) * (SW / PHASES_W),
-    values: {
-      SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W + TAPS_W - 1,
     },
   };
 }

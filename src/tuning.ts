@@ -21,9 +21,6 @@ export interface SavedTuning {
 
 /** Geometries whose choices are kept. */
 const MOST_CHOICES = 4096;
-const SAMPLES = 3;
-/** Milliseconds that a sample should last, for the clock's sake, and runs that it takes at most. */
-const [SAMPLE_TIME, MOST_RUNS] = [10, 20];
 
 /** Measured choices of one device. */
 export class Tuning {
@@ -54,9 +51,10 @@ export class Tuning {
     const choose = async (): Promise<Choice | undefined> => {
       const known = this.#choices.get(key);
       if (known || !this.#measures) return known;
-      const fastest = await this.#fastest(candidates(geometry, this.#profile, strategy), prepare);
-      if (fastest) this.#choices.set(key, fastest);
-      return fastest;
+      const { fastest } = await import('./measure.js'); // For those alone who measure.
+      const choice = await fastest(this.#device, candidates(geometry, this.#profile, strategy), prepare);
+      if (choice) this.#choices.set(key, choice);
+      return choice;
     };
     if (!this.#measures) return choose();
     const choice = this.#last.then(choose);
@@ -66,51 +64,6 @@ export class Tuning {
 
   export(): SavedTuning {
     return { version: VERSION, adapter: adapterName(this.#device), choices: Object.fromEntries(this.#choices.entries()) };
-  }
-
-  async #fastest(choices: readonly Choice[], prepare: (choice: Choice) => Promise<Convolution>): Promise<Choice | undefined> {
-    let fastest: { choice: Choice; time: number } | undefined;
-    for (const choice of choices) {
-      const convolution = await prepare(choice).catch(() => undefined); // A candidate that cannot run is no candidate.
-      if (!convolution) continue;
-      const { inputByteLength, outputByteLength } = convolution;
-      if (Math.max(inputByteLength, outputByteLength) > this.#device.limits.maxBufferSize) {
-        convolution.destroy(); // Only `run` can compute it, in portions.
-        return undefined;
-      }
-      const time = await this.#time(convolution);
-      if (!fastest || time < fastest.time) fastest = { choice, time };
-    }
-    return fastest?.choice;
-  }
-
-  /** Milliseconds of one run by the wall clock, the least of some samples; destroys the convolution. */
-  async #time(convolution: Convolution): Promise<number> {
-    const device = this.#device;
-    const buffer = (byteLength: number): GPUBuffer =>
-      device.createBuffer({ label: 'sepconv-webgpu tuning', size: Math.max(16, byteLength), usage: GPUBufferUsage.STORAGE });
-    const [input, output] = [buffer(convolution.inputByteLength), buffer(convolution.outputByteLength)];
-    const sample = async (runs: number): Promise<number> => {
-      const encoder = device.createCommandEncoder({ label: 'sepconv-webgpu tuning' });
-      const pass = encoder.beginComputePass({ label: 'sepconv-webgpu tuning' });
-      for (let run = 0; run < runs; run++) convolution.encode(pass, { input, output });
-      pass.end();
-      const start = performance.now();
-      device.queue.submit([encoder.finish()]);
-      await device.queue.onSubmittedWorkDone();
-      return (performance.now() - start) / runs;
-    };
-    try {
-      const first = await sample(1);
-      const runs = Math.max(1, Math.min(MOST_RUNS, Math.floor(SAMPLE_TIME / first)));
-      let least = Infinity;
-      for (let i = 0; i < SAMPLES; i++) least = Math.min(least, await sample(runs));
-      return least;
-    } finally {
-      input.destroy();
-      output.destroy();
-      convolution.destroy();
-    }
   }
 }
 

@@ -1,0 +1,46 @@
+import type { Geometry } from './geometry.js';
+import { divisor, evenTile, MAX_TILE_TAPS, rowTiles, type Tile } from './tiles.js';
+
+/**
+ * A tile along H and W, its part of a name, and how many there are. Tiles of strides and large filters are smaller, to
+ * bound the code (4x7 outputs at 5x5 would compile for 2 s on SwiftShader).
+ */
+export function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile) {
+  const TAPS_W = divisor(KW, MAX_TILE_TAPS);
+  const TAPS_H = divisor(KH, Math.floor(MAX_TILE_TAPS / TAPS_W));
+  const TILE_H = evenTile(Math.ceil(OH / RH), Math.ceil(height / SH / (TAPS_H * TAPS_W > 9 ? 2 : 1)));
+  const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
+  return {
+    filter: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
+    tile: `${TILE_H}x${TILE_W}`,
+    tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * rowTiles({ OW, RW }, TILE_W),
+    values: {
+      SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
+    },
+  };
+}
+
+/** Phases of a stride that an invocation takes at once, along one axis. */
+const MAX_PHASES = 3;
+
+/** The tile of the transposed depthwise pass, its part of a name, and how many there are; bounded as `areaTile` is. */
+export function transposedTile(
+  { N, H, W, KH, KW, SH, SW, RH, RW, padTop, padLeft }: Geometry, { height = 1, width = 1 }: Tile,
+) {
+  const [PHASES_H, PHASES_W] = [divisor(SH, MAX_PHASES), divisor(SW, MAX_PHASES)];
+  const TAPS_W = divisor(Math.ceil(KW / SW), Math.floor(MAX_TILE_TAPS / PHASES_W));
+  const TAPS_H = divisor(Math.ceil(KH / SH), Math.max(1, Math.floor(MAX_TILE_TAPS / (TAPS_W * PHASES_W * PHASES_H))));
+  const cells = (extent: number, pad: number, stride: number) => Math.floor((pad + extent - 1) / stride) - Math.floor(pad / stride) + 1;
+  const [down, across] = [cells(H, padTop, SH), cells(W, padLeft, SW)];
+  const large = TAPS_H * PHASES_H * TAPS_W * PHASES_W > 16;
+  const TILE_H = evenTile(Math.ceil(down / RH), height / PHASES_H / (large ? 2 : 1));
+  const TILE_W = evenTile(Math.ceil(across / RW), width / PHASES_W);
+  return {
+    filter: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
+    tile: `${TILE_H}x${TILE_W}`,
+    tiles: N * RH * Math.ceil(down / (TILE_H * RH)) * RW * Math.ceil(across / (TILE_W * RW)) * (SH / PHASES_H) * (SW / PHASES_W),
+    values: {
+      SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W + TAPS_W - 1,
+    },
+  };
+}
