@@ -23,14 +23,15 @@ struct Params {
   PIXELS: i32,             // N * OH * OW
   ROWS: i32,               // pixels of a quad
   K: i32, O: i32,
-  K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  PIXEL_STRIDE: i32,       // from one input pixel to the next, and from one k to the next: of a transposed input 1 and so many
+  K_STEP: i32,
   O_STRIDE: i32,           // channels from one output pixel to the next, at least O
   outputStart: i32,        // the output's first element in its binding
   alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;             // [N, OH, OW, K_STRIDE], always f32
+@group(0) @binding(1) var<storage, read> input: array<f32>;             // [PIXELS, K], or transposed
 @group(0) @binding(2) var weights: texture_2d<f32>;                     // [K, ceil(O / 4)] of filter-texture.wgsl
 @group(0) @binding(3) var nearest: sampler;
 @group(0) @binding(4) var<storage, read> bias: array<Lanes>;           // [O]
@@ -70,7 +71,7 @@ fn main(
     u[j] = (f32(pack + j * QUAD) + 0.5) / f32(packs);
     start[j] = biasOf(pack + j * QUAD, stores - 1);
   }
-  for (var block = 0; block < p.K_STRIDE; block += QUAD * STEPS) {
+  for (var block = 0; block < p.K; block += QUAD * STEPS) {
     var b: array<array<mat4x4f, COLUMNS>, STEPS>; // The weights of 4 k, for each of 4 output channels.
     for (var i = 0; i < QUAD; i++) { // unroll
       let v = (f32(block + (lane ^ i)) + 0.5) * texel;
@@ -86,10 +87,10 @@ fn main(
       }
     }
     for (var row = pixel; row < end; row++) {
-      let own = row * p.K_STRIDE + block + lane;
+      let own = row * p.PIXEL_STRIDE + (block + lane) * p.K_STEP;
       var a: array<vec4f, STEPS>;
       for (var s = 0; s < STEPS; s++) { // unroll
-        let x = within(input[own + s * QUAD], block + s * QUAD < p.K_STRIDE);
+        let x = within(input[own + s * QUAD * p.K_STEP], block + s * QUAD + lane < p.K);
         a[s] = vec4f(x, quadSwapX(x), quadSwapY(x), quadSwapDiagonal(x));
       }
       let at = p.outputStart / LANES + row * pixelStores;
@@ -105,7 +106,7 @@ fn main(
         }
       }
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        let parts = split(finished(sum[j], p.alpha, block + QUAD * STEPS >= p.K_STRIDE));
+        let parts = split(finished(sum[j], p.alpha, block + QUAD * STEPS >= p.K));
         for (var i = 0; i < PARTS; i++) { // unroll
           let o = (pack + j * QUAD) * PARTS + i;
           if (insideO(o, stores)) {

@@ -9,7 +9,7 @@ import {
 import { type KernelName, takesTexture, uniformData, variant } from './kernels.js';
 import { bindingLimit, type Dispatch, grid } from './plan.js';
 import { type AdapterKind, type DeviceProfile, presetsFor, presetWithin } from './presets.js';
-import { channelStride, type Tile } from './tiles.js';
+import { channelStride, quadsTake, type Tile } from './tiles.js';
 
 /** A gradient's name among the targets of `Gradients.encode`. */
 export type GradientName =
@@ -28,11 +28,11 @@ export const TEMPORARIES = [
   'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts',
 ] as const;
 
-/** The pointwise filter, and its transpose, as textures, where the kernels take them so. */
-export const TEXTURES = ['filterTexture', 'transposedTexture'] as const;
+/** The pointwise filter, its transpose, and the output's gradient as textures, where the kernels take them so. */
+export type TextureName = 'filterTexture' | 'transposedTexture' | 'gradientTexture';
 
 /** Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements. */
-export type Value = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | (typeof TEXTURES)[number] | 'nearest' | 'zeros';
+export type Value = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | TextureName | 'nearest' | 'zeros';
 
 /** One dispatch, and what it binds after its uniforms: what it reads, then what it writes. */
 export interface Step {
@@ -45,6 +45,8 @@ export interface GradientPlan {
   /** All that could be needed, in an order in which they can run. */
   readonly steps: readonly Step[];
   readonly byteLengths: Readonly<Record<Value, number>>;
+  /** What textures hold: rows, and values of each. */
+  readonly textures: ReadonlyMap<TextureName, readonly [rows: number, columns: number]>;
 }
 
 /** The steps that compute what is wanted, but not what is given. */
@@ -72,6 +74,9 @@ const PRODUCTS = {
   gpu: { kernel: 'pointwise-filter-gradient', rows: 8, columns: 8 },
 } as const;
 
+/** Elements of a pointwise filter from which quads take its gradient for a pass. */
+const LEAST_PRODUCT = 8192;
+
 /** A plan in the making. */
 interface Draft {
   readonly geometry: Geometry;
@@ -81,6 +86,7 @@ interface Draft {
   readonly steps: Step[];
   /** Elements of each value. */
   readonly counts: Record<Value, number>;
+  readonly textures: Map<TextureName, readonly [rows: number, columns: number]>;
 }
 
 /**
@@ -91,7 +97,7 @@ interface Draft {
 export function planGradients(
   geometry: Geometry, profile: DeviceProfile, name?: string, preset = presetsFor(geometry, profile)[0],
 ): GradientPlan {
-  const draft: Draft = { geometry, profile, name, preset: presetWithin(preset, geometry, profile), steps: [], counts: countsOf(geometry) };
+  const draft: Draft = { geometry, profile, name, preset: presetWithin(preset, geometry, profile), steps: [], counts: countsOf(geometry), textures: new Map() };
   if (draft.counts.output === 0) {
     addZeros(draft);
   } else {
@@ -99,7 +105,7 @@ export function planGradients(
     const gradient = addPointwise(draft, after);
     addDepthwise(draft, gradient, between);
   }
-  const { steps, counts } = draft;
+  const { steps, counts, textures } = draft;
   const byteLengths = Object.fromEntries(Object.entries(counts).map(([value, count]) => [value, count * 4])) as Record<Value, number>;
   const limit = bindingLimit(profile);
   const tooLarge = (Object.keys(byteLengths) as Value[]).find((value) => byteLengths[value] > limit);
@@ -107,7 +113,7 @@ export function planGradients(
     throw new UnsupportedError(`${operation(name)}: ${tooLarge} has ${byteLengths[tooLarge]} bytes, more than the ${limit} that `
       + 'this device can bind as one buffer');
   }
-  return { steps, byteLengths };
+  return { steps, byteLengths, textures };
 }
 
 function countsOf(geometry: Geometry): Record<Value, number> {
@@ -117,11 +123,11 @@ function countsOf(geometry: Geometry): Record<Value, number> {
   return {
     input: N * H * W * C, depthwiseFilter: KH * KW * K, depthwiseBias: K, pointwiseFilter: K * O, bias: O,
     inputGradient: N * H * W * C, depthwiseFilterGradient: KH * KW * K, depthwiseBiasGradient: K, pointwiseFilterGradient: K * O,
-    biasGradient: O, zeros: Math.ceil(K / 4) * 4,
+    biasGradient: O, zeros: Math.ceil(Math.max(K, O) / 4) * 4,
     intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
     scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O, product: pixels * K, intermediateGradient: pixels * K,
     biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // As far as sums are cut up.
-    filterTexture: 0, transposedTexture: 0, nearest: 0, // No buffers.
+    filterTexture: 0, transposedTexture: 0, gradientTexture: 0, nearest: 0, // No buffers.
   };
 }
 
@@ -143,7 +149,7 @@ function addForward(draft: Draft): readonly [between: Value, after: Value] {
   };
   const { depthwiseActivation, activation } = draft.geometry;
   const textured = takesTexture(draft.preset.pointwise.kernel);
-  if (textured) addTexture(draft, draft.geometry, 'filterTexture');
+  if (textured) addTexture(draft, draft.geometry, 'filterTexture', 'pointwiseFilter');
   return [
     add('depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'),
     add('pointwise', activation, ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'], 'output', 'outputSum'),
@@ -152,7 +158,7 @@ function addForward(draft: Draft): readonly [between: Value, after: Value] {
 
 /** Back through the pointwise pass; says where the gradient behind the depthwise activation is. */
 function addPointwise(draft: Draft, after: Value): Value {
-  const { geometry, profile, preset } = draft;
+  const { geometry, preset } = draft;
   const { N, OH, OW, K, O, activation } = geometry;
   const PIXELS = N * OH * OW;
   const STRIDE = outputStride(geometry); // Pointwise kernels read whole packs of 4 channels.
@@ -164,18 +170,36 @@ function addPointwise(draft: Draft, after: Value): Value {
   }
   addChannelSums(draft, { CHANNELS: O, STRIDE }, scaled, 'biasParts', 'biasGradient');
 
+  addPointwiseFilterGradient(draft, scaled);
+
+  const back: Geometry = { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K };
+  const textured = takesTexture(preset.pointwise.kernel);
+  if (textured) addTexture(draft, back, 'transposedTexture', 'pointwiseFilter', { ROW_STRIDE: 1, COLUMN_STRIDE: O });
+  else addWork(draft, transpose(geometry, groupOf(draft)), ['pointwiseFilter'], 'transposedFilter');
+  addPass(draft, 'pointwise', back, [scaled, textured ? 'transposedTexture' : 'transposedFilter', 'zeros'], 'product');
+  return 'product';
+}
+
+/**
+ * The intermediate, transposed, times the gradient. Quads take that for a pointwise pass whose filter is the gradient, where a
+ * texture holds it and there are enough of its rows: half the time on SwiftShader. Else sums are cut into parts.
+ */
+function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
+  const { geometry, profile, preset } = draft;
+  const { N, OH, OW, K, O } = geometry;
+  const [PIXELS, STRIDE] = [N * OH * OW, outputStride(geometry)];
+  const whole: Geometry = { ...withoutActivations(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
+  if (preset.pointwise.kernel === 'pointwise-quad' && quadsTake(whole) && K * O >= LEAST_PRODUCT) {
+    addTexture(draft, whole, 'gradientTexture', scaled, { ROW_STRIDE: STRIDE });
+    addForwardKernel(draft, 'pointwise-quad', whole, preset.pointwise.tile, ['intermediate', 'gradientTexture', 'nearest', 'zeros'],
+      'pointwiseFilterGradient', { PIXEL_STRIDE: 1, K_STEP: channelStride(geometry) });
+    return;
+  }
   const { kernel, ...product } = PRODUCTS[profile.kind === 'gpu' ? 'gpu' : preset.pointwise.kernel === 'pointwise-quad' ? 'quads' : 'registers'];
   const tile = { ...product, ...groupOf(draft) };
   const split = splitOf(PIXELS, productTile(kernel, geometry, tile).invocations, LEAST_PIXELS, profile.kind);
   addParts(draft, split, pointwiseFilterGradient(kernel, geometry, split, tile), { ROWS: K, CHANNELS: O, STRIDE },
     ['intermediate', scaled], 'pointwiseParts', 'pointwiseFilterGradient');
-
-  const back: Geometry = { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K };
-  const textured = takesTexture(preset.pointwise.kernel);
-  if (textured) addTexture(draft, back, 'transposedTexture', { ROW_STRIDE: 1, COLUMN_STRIDE: O });
-  else addWork(draft, transpose(geometry, groupOf(draft)), ['pointwiseFilter'], 'transposedFilter');
-  addPass(draft, 'pointwise', back, [scaled, textured ? 'transposedTexture' : 'transposedFilter', 'zeros'], 'product');
-  return 'product';
 }
 
 /**
@@ -239,9 +263,10 @@ function addPass(draft: Draft, pass: 'depthwise' | 'pointwise', geometry: Geomet
   addForwardKernel(draft, kernel, geometry, tile, takesTexture(kernel) ? [first, filter, 'nearest', bias] : reads, writes);
 }
 
-/** The pointwise filter for kernels that take it from a texture. */
-function addTexture(draft: Draft, geometry: Geometry, writes: Value, strides?: Readonly<Record<string, number>>): void {
-  addForwardKernel(draft, 'filter-texture', geometry, groupOf(draft), ['pointwiseFilter'], writes, strides);
+/** A matrix `[K, O]` for kernels that take it from a texture. */
+function addTexture(draft: Draft, geometry: Geometry, writes: TextureName, reads: Value, strides?: Readonly<Record<string, number>>): void {
+  draft.textures.set(writes, [geometry.K, geometry.O]);
+  addForwardKernel(draft, 'filter-texture', geometry, groupOf(draft), [reads], writes, strides);
 }
 
 function addForwardKernel(

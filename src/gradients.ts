@@ -5,7 +5,7 @@ import { checked } from './device.js';
 import { SepconvError, UnsupportedError, ValueError } from './errors.js';
 import { checkTensorOf, operation, outputShape, type SeparableConv2dGradients, type Shape4D, type Tensor4D } from './geometry.js';
 import {
-  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, planGradients, type Step, stepsFor, TEMPORARIES, TEXTURES, type Value,
+  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, planGradients, type Step, stepsFor, TEMPORARIES, type Value,
 } from './gradient-plan.js';
 import { readTensor } from './options.js';
 import { borrowedWeights, filterTexture, uploader, weightData } from './weights.js';
@@ -68,7 +68,7 @@ export async function prepareGradients(shared: Shared, descriptor: ConvolutionDe
   shared.checkUsable(op);
   if (descriptor.dtype === 'f16') throw new UnsupportedError(`${op}: gradients need dtype 'f32', got 'f16'`);
   const plan = planGradients(geometry, shared.profile, descriptor.name);
-  const { steps, byteLengths } = plan;
+  const { steps, byteLengths, textures } = plan;
   const { device, pipelines } = shared;
   const bindings = new Map<Value, Resource>(borrowedWeights(device, op, descriptor, byteLengths));
   const owned: (GPUBuffer | GPUTexture)[] = [];
@@ -89,10 +89,8 @@ export async function prepareGradients(shared: Shared, descriptor: ConvolutionDe
         scratch.push(buffer);
         bindings.set(value, { buffer, offset: 0, size: byteLengths[value] });
       }
-      const { K, O } = geometry;
-      for (const value of TEXTURES) {
-        if (!steps.some(({ writes }) => writes === value)) continue;
-        bindings.set(value, value === 'filterTexture' ? filterTexture(device, op, owned, K, O) : filterTexture(device, op, owned, O, K));
+      for (const [value, [rows, columns]] of textures) {
+        bindings.set(value, filterTexture(device, op, owned, rows, columns));
         bindings.set('nearest', pipelines.nearest);
       }
       return steps.map((step, index): Stage => ({

@@ -136,7 +136,7 @@ export const kernels: Readonly<Record<KernelName, Kernel>> = {
       return {
         suffix: `o${quad.values.LANES}-${kind}__${quad.name}w${QUAD}`,
         values: { ...quad.values, activation: activationExpression(kind, 'vec4f') },
-        params: { ROWS: quad.rows },
+        params: { ROWS: quad.rows, PIXEL_STRIDE: channelStride(g), K_STEP: 1 },
         workgroups: quad.tiles,
       };
     },

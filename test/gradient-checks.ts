@@ -1,6 +1,6 @@
 import { checked } from '../src/device.js';
 import { type Geometry, withoutActivations } from '../src/geometry.js';
-import { type GradientPlan, planGradients, type Value } from '../src/gradient-plan.js';
+import { type GradientPlan, planGradients, type TextureName, type Value } from '../src/gradient-plan.js';
 import type { PipelineCache } from '../src/pipelines.js';
 import type { DeviceProfile, PresetName } from '../src/presets.js';
 import { filterTexture } from '../src/weights.js';
@@ -81,7 +81,7 @@ export async function checkGradientSteps(
 
 function encodeJob(
   device: GPUDevice, pipelines: PipelineCache, compiled: ReadonlyMap<string, GPUComputePipeline>,
-  { plan: { steps, byteLengths }, problem: { geometry: { K, O } }, given, written }: Job, pass: GPUComputePassEncoder, made: (GPUBuffer | GPUTexture)[],
+  { plan: { steps, byteLengths, textures }, given, written }: Job, pass: GPUComputePassEncoder, made: (GPUBuffer | GPUTexture)[],
 ): void {
   const buffer = (content: AllowSharedBufferSource, usage: GPUBufferUsageFlags): GPUBuffer => {
     const target = device.createBuffer({ size: Math.max(16, content.byteLength), usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
@@ -92,9 +92,9 @@ function encodeJob(
   const bindings = new Map<Value, GPUBindingResource>([['nearest', pipelines.nearest]]);
   for (const [value, content] of Object.entries(given)) bindings.set(value as Value, { buffer: buffer(content, GPUBufferUsage.STORAGE) });
   for (const { writes } of steps) {
-    if (writes === 'filterTexture' || writes === 'transposedTexture') {
-      const extents = writes === 'filterTexture' ? [K, O] as const : [O, K] as const;
-      bindings.set(writes, filterTexture(device, writes, made, ...extents));
+    const texture = textures.get(writes as TextureName);
+    if (texture) {
+      bindings.set(writes, filterTexture(device, writes, made, ...texture));
       continue;
     }
     const target = buffer(guarded(byteLengths[writes]), GPUBufferUsage.STORAGE);
