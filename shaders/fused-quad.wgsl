@@ -75,7 +75,8 @@ fn main(
   }
   let lane = i32(invocation % QUAD);
   let stores = p.O / LANES;
-  let pixelStores = p.O_STRIDE / LANES; // Division is slow: once.
+  let pixelStores = p.O_STRIDE / LANES; // Divisions and uniforms are slow: none in the loop.
+  let origin = p.outputStart / LANES;
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let tileX = (index / columnTiles) % across;
   let tileY = (index / columnTiles / across) % down;
@@ -104,12 +105,15 @@ fn main(
     var tap: array<array<array<f32, TAPS_W>, TAPS_H>, STEPS>;
     var first: array<f32, STEPS>;
     var c: array<i32, STEPS>;
+    var insideK: array<bool, STEPS>;
+    let last = block + QUAD * STEPS >= p.K;
     for (var s = 0; s < STEPS; s++) { // unroll
       for (var j = 0; j < COLUMNS; j++) { // unroll
         b[s][j] = transpose(b[s][j]);
       }
       let k = min(block + s * QUAD + lane, p.K - 1);
       c[s] = p.inputStart + k / p.M;
+      insideK[s] = block + s * QUAD + lane < p.K;
       first[s] = depthwiseBias[k];
       for (var i = 0; i < TAPS_H; i++) { // unroll
         for (var j = 0; j < TAPS_W; j++) { // unroll
@@ -119,7 +123,7 @@ fn main(
     }
     var window: array<array<array<f32, SPAN_W>, TAPS_H>, STEPS>;
     for (var t = -LEAD; t < rows; t++) {
-      let at = p.outputStart / LANES + ((n * p.OH + oy + t * p.RH) * p.OW + ox) * pixelStores;
+      let at = origin + ((n * p.OH + oy + t * p.RH) * p.OW + ox) * pixelStores;
       var sum: array<array<vec4f, COLUMNS>, TILE_W>;
       for (var w = 0; w < TILE_W; w++) { // unroll
         for (var j = 0; j < COLUMNS; j++) { // unroll
@@ -152,7 +156,7 @@ fn main(
               d += window[s][i][w * SW + j] * tap[s][i][j];
             }
           }
-          let x = within(depthwiseActivation(d, p.depthwiseAlpha), block + s * QUAD + lane < p.K);
+          let x = within(depthwiseActivation(d, p.depthwiseAlpha), insideK[s]);
           let a = vec4f(x, quadSwapX(x), quadSwapY(x), quadSwapDiagonal(x));
           for (var j = 0; j < COLUMNS; j++) { // unroll
             for (var o = 0; o < QUAD; o++) { // unroll
@@ -164,7 +168,7 @@ fn main(
       if (t >= 0) {
         for (var w = 0; w < TILE_W; w++) { // unroll
           for (var j = 0; j < COLUMNS; j++) { // unroll
-            let parts = split(finished(sum[w][j], p.alpha, block + QUAD * STEPS >= p.K));
+            let parts = split(finished(sum[w][j], p.alpha, last));
             for (var i = 0; i < PARTS; i++) { // unroll
               let o = (pack + j * QUAD) * PARTS + i;
               if (insideO(o, stores) & insideW(ox + w * p.RW, p.OW)) {

@@ -62,7 +62,10 @@ fn main(
   let lane = i32(invocation % QUAD);
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let stores = p.O / LANES;
-  let pixelStores = p.O_STRIDE / LANES; // Division is slow: once.
+  let pixelStores = p.O_STRIDE / LANES; // Divisions and uniforms are slow: none in the loop.
+  let origin = p.outputStart / LANES;
+  let pixelStride = p.PIXEL_STRIDE;
+  let alpha = p.alpha;
   let texel = 1.0 / f32(p.K);
 
   var u: array<f32, COLUMNS>; // Texels are taken at their centres; what lies beyond the edge repeats it.
@@ -81,19 +84,25 @@ fn main(
         }
       }
     }
+    let last = block + QUAD * STEPS >= p.K;
+    var own: array<i32, STEPS>; // The lane's k of a step, in the first pixel.
+    var inside: array<bool, STEPS>;
     for (var s = 0; s < STEPS; s++) { // unroll
+      let k = block + s * QUAD + lane;
+      own[s] = k * p.K_STEP;
+      inside[s] = k < p.K;
       for (var j = 0; j < COLUMNS; j++) { // unroll
         b[s][j] = transpose(b[s][j]);
       }
     }
     for (var row = pixel; row < end; row++) {
-      let own = row * p.PIXEL_STRIDE + (block + lane) * p.K_STEP;
+      let pixelStart = row * pixelStride;
       var a: array<vec4f, STEPS>;
       for (var s = 0; s < STEPS; s++) { // unroll
-        let x = within(input[own + s * QUAD * p.K_STEP], block + s * QUAD + lane < p.K);
+        let x = within(input[pixelStart + own[s]], inside[s]);
         a[s] = vec4f(x, quadSwapX(x), quadSwapY(x), quadSwapDiagonal(x));
       }
-      let at = p.outputStart / LANES + row * pixelStores;
+      let at = origin + row * pixelStores;
       var sum: array<vec4f, COLUMNS>;
       for (var j = 0; j < COLUMNS; j++) { // unroll
         sum[j] = begun(start[j], at, pack + j * QUAD, stores - 1, block);
@@ -106,7 +115,7 @@ fn main(
         }
       }
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        let parts = split(finished(sum[j], p.alpha, block + QUAD * STEPS >= p.K));
+        let parts = split(finished(sum[j], alpha, last));
         for (var i = 0; i < PARTS; i++) { // unroll
           let o = (pack + j * QUAD) * PARTS + i;
           if (insideO(o, stores)) {
