@@ -117,6 +117,7 @@ export const cases: readonly Case[] = [
   { name: 'o_div_4_k_not', input: [1, 5, 7, 5], filter: [3, 3, 1], O: 64, padding: 'SAME' },
   { name: 'k_div_4_o_not', input: [1, 5, 7, 8], filter: [3, 3, 1], O: 13, padding: 'VALID' },
   { name: 'o_gt_tile', input: [1, 4, 4, 8], filter: [3, 3, 1], O: 132, padding: 'SAME' },
+  { name: 'k_gt_blocks', input: [1, 3, 5, 68], filter: [3, 3, 1], O: 20, padding: 'SAME', biases: true, activation: 'relu' },
   { name: 'pixels_lt_tile', input: [1, 2, 1, 8], filter: [3, 3, 1], O: 8, padding: 'SAME' },
   { name: 'pixels_prime', input: [1, 1, 61, 8], filter: [1, 3, 1], O: 8, padding: 'SAME' },
   { name: 'pixel_one', input: [1, 1, 1, 16], filter: [1, 1, 1], O: 16, padding: 'VALID' },
