@@ -77,7 +77,8 @@ export function bindingsOf(operands: readonly string[]): readonly BindingKind[] 
 
 /**
  * All kernels. A variant's name is `<dtype>-<kernel>-[<taps>s<strides>-]<lanes>-<activations>__<tile>w<workgroup>`, with lanes
- * `c` of an input load, `k` between the passes, `o` of an output.
+ * `c` of an input load, `k` between the passes, `o` of an output; in a tile `<` precedes what the last one may not fill, and `+`
+ * follows one of several blocks of K.
  */
 export const kernels: Readonly<Record<KernelName, Kernel>> = {
   depthwise: {
