@@ -143,8 +143,9 @@ export const fusedQuadsTake = (g: Geometry): boolean => quadsTake(g) && g.KH * g
 export const productOf = (lanes: number) =>
   (lanes === 4 ? { Weights: 'mat4x4f', product: 'b * a' } : { Weights: 'vec4f', product: 'dot(b, a)' });
 
-/** Taps, and vectors of a window of input, that an invocation holds at once: a 7x7 filter over 7 outputs. */
-const [MAX_HELD_TAPS, MAX_WINDOW] = [49, 96];
+/** Taps that an invocation of the depthwise kernel holds at once, and vectors of its window: a 7x7 filter over 7 outputs. */
+export const MAX_HELD_TAPS = 49;
+const MAX_WINDOW = 96;
 /** Vectors that an invocation which goes down rows loads for each. */
 const MAX_FRESH = 32;
 /** Rows that are worth loading those before them that they share. */
