@@ -78,7 +78,7 @@ export function bindingsOf(operands: readonly string[]): readonly BindingKind[] 
 /**
  * All kernels. A variant's name is `<dtype>-<kernel>-[<taps>s<strides>-]<lanes>-<activations>__<tile>w<workgroup>`, with lanes
  * `c` of an input load, `k` between the passes, `o` of an output; in a tile `<` precedes what the last one may not fill, and `+`
- * follows one of several blocks of K.
+ * follows a block of K that others may follow.
  */
 export const kernels: Readonly<Record<KernelName, Kernel>> = {
   depthwise: {

@@ -70,6 +70,8 @@ const [LOAD, LOAD_4, STORE_4] = [11, 40, 45];
 const BATCHES = 16;
 /** Steps of 4 k of a block: SwiftShader takes no array of more than 100 apart. */
 const MOST_STEPS = 64;
+/** Steps of a block from which it shares the kernel of several, 2 % slower: one less to compile for networks like MobileNet. */
+const SHARED_STEPS = 32;
 /** Loads of scalars in one turn of the fused kernel, and of its taps before: each takes a millisecond to compile. */
 const MOST_LOADS = 256;
 
@@ -90,14 +92,15 @@ function heldTile(g: Geometry, weights: number, loads: { readonly ofPixel: numbe
     return { COLUMNS, STEPS, blocks, tiles, cost };
   }).reduce((best, next) => (next.cost < best.cost ? next : best));
   const [full, exact] = [g.O % (COLUMNS * 4 * QUAD) === 0, g.K === blocks * STEPS * 4];
+  const alone = blocks === 1 && STEPS < SHARED_STEPS;
   return {
-    name: `${full ? '' : '<'}${COLUMNS * 4 * QUAD}k${exact ? '' : '<'}${STEPS * 4}${blocks > 1 ? '+' : ''}`,
+    name: `${full ? '' : '<'}${COLUMNS * 4 * QUAD}k${exact ? '' : '<'}${STEPS * 4}${alone ? '' : '+'}`,
     tiles,
     values: {
       Lanes: lanes.Lanes, LANES: lanes.LANES, PARTS: 4 / lanes.LANES, COLUMNS, STEPS,
       ...(full && { insideO: 'true' }),
       ...(lanes.LANES === 1 && { biasOf: four('bias', ''), split: 'array<Lanes, PARTS>(x.x, x.y, x.z, x.w)' }),
-      ...(blocks === 1 ? { begun: 'start', finished: 'activation(sum, alpha)' }
+      ...(alone ? { begun: 'start', finished: 'activation(sum, alpha)' }
         : lanes.LANES === 1 && { begun: `select(start, ${four('output', 'at + ')}, block > 0)` }),
       ...(exact && { within: 'x' }),
     },
