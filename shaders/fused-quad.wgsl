@@ -5,9 +5,11 @@ enable subgroups;
 //   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
-// One workgroup is one quad and goes down ROWS rows of TILE_W pixels, RH and RW apart and keeping input rows that outputs share as
-// in depthwise.wgsl, by 4 * COLUMNS packs of 4 output channels, in blocks of 4 * STEPS k as in pointwise-quad.wgsl: of 4 k each lane
-// computes d of one for the pixels of a row and swaps it with the others. d is computed again for every tile of channels.
+// One workgroup is one quad and goes down ROWS rows of TILE_W pixels, RH and RW apart, by 4 * COLUMNS packs of 4 output channels, in
+// blocks of 4 * STEPS k as in pointwise-quad.wgsl: of 4 k each lane computes d of one for the pixels of a row and swaps it with the
+// others. What an input row adds to the outputs that share it is added when it is loaded, so that OPEN rows of d are begun at any
+// time and no input row is kept. The pixels of a finished row are multiplied one after the other by the same code, which picks
+// their d, for code that is written out for each is more than a processor keeps at hand. d is computed again for every tile of channels.
 // Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
@@ -18,20 +20,21 @@ const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
 const TAPS_H = 3;          // spec: rows of the filter, KH
 const TAPS_W = 3;          // spec: columns of the filter, KW
-const CARRIED = 2;         // spec: input rows kept from one row of outputs to the next
-const FRESH = 1;           // spec: input rows loaded for each row of outputs: TAPS_H - CARRIED
-const LEAD = 2;            // spec: steps before the first row of outputs, to load what it shares: CARRIED / SH, rounded up
+const TAPS = 18;           // spec: of all steps: TAPS_H * TAPS_W * STEPS
+const FRESH = 1;           // spec: input rows loaded for each row of outputs: SH, or TAPS_H where outputs share none
+const OPEN = 3;            // spec: rows of outputs that an input row is part of: TAPS_H / FRESH, rounded up
+const LEAD = 2;            // spec: those begun before the first is finished: OPEN - 1
 const TILE_W = 2;          // spec: pixels of a quad along W
 const SPAN_W = 4;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
 const COLUMNS = 2;         // spec: packs of output channels of a lane
 const STEPS = 2;           // spec: steps of 4 k in a block
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 
-const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && FRESH == TAPS_H - CARRIED && (CARRIED == 0 || FRESH == SH);
+const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && OPEN * FRESH >= TAPS_H && LEAD == OPEN - 1 && (OPEN == 1 || FRESH == SH);
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32,
-  KW: i32, M: i32, K: i32,
+  M: i32, K: i32,
   OH: i32, OW: i32, O: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
@@ -75,8 +78,9 @@ fn main(
   }
   let lane = i32(invocation % QUAD);
   let stores = p.O / LANES;
-  let pixelStores = p.O_STRIDE / LANES; // Divisions and uniforms are slow: none in the loop.
+  let pixelStores = p.O_STRIDE / LANES;
   let origin = p.outputStart / LANES;
+  let columnStores = p.RW * pixelStores;
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let tileX = (index / columnTiles) % across;
   let tileY = (index / columnTiles / across) % down;
@@ -102,7 +106,10 @@ fn main(
         }
       }
     }
-    var tap: array<array<array<f32, TAPS_W>, TAPS_H>, STEPS>;
+    var tap: array<f32, TAPS>; // A loop that is not unrolled, so that each tap need not be compiled.
+    for (var i = 0; i < TAPS; i++) {
+      tap[i] = depthwiseFilter[i / STEPS * p.K + min(block + i % STEPS * QUAD + lane, p.K - 1)];
+    }
     var first: array<f32, STEPS>;
     var c: array<i32, STEPS>;
     var insideK: array<bool, STEPS>;
@@ -115,28 +122,20 @@ fn main(
       c[s] = p.inputStart + k / p.M;
       insideK[s] = block + s * QUAD + lane < p.K;
       first[s] = depthwiseBias[k];
-      for (var i = 0; i < TAPS_H; i++) { // unroll
-        for (var j = 0; j < TAPS_W; j++) { // unroll
-          tap[s][i][j] = depthwiseFilter[(i * p.KW + j) * p.K + k];
-        }
-      }
     }
-    var window: array<array<array<f32, SPAN_W>, TAPS_H>, STEPS>;
+    var d: array<array<array<f32, TILE_W>, OPEN>, STEPS>;
     for (var t = -LEAD; t < rows; t++) {
-      let at = origin + ((n * p.OH + oy + t * p.RH) * p.OW + ox) * pixelStores;
-      var sum: array<array<vec4f, COLUMNS>, TILE_W>;
-      for (var w = 0; w < TILE_W; w++) { // unroll
-        for (var j = 0; j < COLUMNS; j++) { // unroll
-          sum[w][j] = begun(start[j], max(at, 0) + w * p.RW * pixelStores, pack + j * QUAD, stores - 1, block);
-        }
-      }
       for (var s = 0; s < STEPS; s++) { // unroll
-        for (var v = 0; v < CARRIED; v++) { // unroll
-          window[s][v] = window[s][v + FRESH];
+        for (var r = 0; r < LEAD; r++) { // unroll
+          d[s][r] = d[s][r + 1];
+        }
+        for (var w = 0; w < TILE_W; w++) { // unroll
+          d[s][LEAD][w] = first[s];
         }
       }
+      var fresh: array<array<array<f32, SPAN_W>, FRESH>, STEPS>;
       for (var v = 0; v < FRESH; v++) { // unroll
-        let y = oy * SH - p.padTop + (t * SH + CARRIED + v) * p.RH;
+        let y = oy * SH - p.padTop + ((t + LEAD) * SH + v) * p.RH;
         let insideY = u32(y) < u32(p.H);
         let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
         for (var x = 0; x < SPAN_W; x++) { // unroll
@@ -144,36 +143,49 @@ fn main(
           let inside = insideY & (u32(column) < u32(p.W));
           let pixel = (row + clamp(column, 0, p.W - 1)) * p.C;
           for (var s = 0; s < STEPS; s++) { // unroll
-            window[s][CARRIED + v][x] = select(0.0, input[pixel + c[s]], inside);
+            fresh[s][v][x] = select(0.0, input[pixel + c[s]], inside);
           }
         }
       }
       for (var s = 0; s < STEPS; s++) { // unroll
-        for (var w = 0; w < TILE_W; w++) { // unroll
-          var d = first[s];
-          for (var i = 0; i < TAPS_H; i++) { // unroll
+        for (var i = 0; i < TAPS_H; i++) { // unroll
+          for (var w = 0; w < TILE_W; w++) { // unroll
             for (var j = 0; j < TAPS_W; j++) { // unroll
-              d += window[s][i][w * SW + j] * tap[s][i][j];
-            }
-          }
-          let x = within(depthwiseActivation(d, p.depthwiseAlpha), insideK[s]);
-          let a = vec4f(x, quadSwapX(x), quadSwapY(x), quadSwapDiagonal(x));
-          for (var j = 0; j < COLUMNS; j++) { // unroll
-            for (var o = 0; o < QUAD; o++) { // unroll
-              sum[w][j][o] += dot(b[s][j][o], a);
+              d[s][LEAD - i / FRESH][w] += fresh[s][i % FRESH][w * SW + j] * tap[(i * TAPS_W + j) * STEPS + s];
             }
           }
         }
       }
-      if (t >= 0) {
-        for (var w = 0; w < TILE_W; w++) { // unroll
+      let finishedPixels = select(0, TILE_W, t >= 0);
+      let rowStart = origin + ((n * p.OH + oy + t * p.RH) * p.OW + ox) * pixelStores;
+      for (var w = 0; w < finishedPixels; w++) {
+        var a: array<vec4f, STEPS>;
+        for (var s = 0; s < STEPS; s++) { // unroll
+          var sum = 0.0;
+          for (var i = 0; i < TILE_W; i++) { // unroll
+            sum = select(sum, d[s][0][i], w == i);
+          }
+          let x = within(depthwiseActivation(sum, p.depthwiseAlpha), insideK[s]);
+          a[s] = vec4f(x, quadSwapX(x), quadSwapY(x), quadSwapDiagonal(x));
+        }
+        let at = rowStart + w * columnStores;
+        var sum: array<vec4f, COLUMNS>;
+        for (var j = 0; j < COLUMNS; j++) { // unroll
+          sum[j] = begun(start[j], at, pack + j * QUAD, stores - 1, block);
+        }
+        for (var s = 0; s < STEPS; s++) { // unroll
           for (var j = 0; j < COLUMNS; j++) { // unroll
-            let parts = split(finished(sum[w][j], p.alpha, last));
-            for (var i = 0; i < PARTS; i++) { // unroll
-              let o = (pack + j * QUAD) * PARTS + i;
-              if (insideO(o, stores) & insideW(ox + w * p.RW, p.OW)) {
-                output[at + w * p.RW * pixelStores + o] = parts[i];
-              }
+            for (var o = 0; o < QUAD; o++) { // unroll
+              sum[j][o] += dot(b[s][j][o], a[s]);
+            }
+          }
+        }
+        for (var j = 0; j < COLUMNS; j++) { // unroll
+          let parts = split(finished(sum[j], p.alpha, last));
+          for (var i = 0; i < PARTS; i++) { // unroll
+            let o = (pack + j * QUAD) * PARTS + i;
+            if (insideO(o, stores) & insideW(ox + w * p.RW, p.OW)) {
+              output[at + o] = parts[i];
             }
           }
         }

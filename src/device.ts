@@ -66,3 +66,9 @@ export async function checked<T>(device: GPUDevice, where: string, work: () => T
   }
   return result;
 }
+
+/** The library's version. */
+export const VERSION = '0.1.0';
+
+/** What measurements are true of: those of another version or adapter are not trusted. */
+export const measuredOn = (device: GPUDevice) => ({ version: VERSION, adapter: adapterName(device) });

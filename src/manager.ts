@@ -2,7 +2,7 @@
 import { BufferPool, Scratch } from './buffers.js';
 import type { Convolution, Shared } from './convolution.js';
 import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type WarmUpDescriptor } from './descriptor.js';
-import { adapterKindOf, requestDevice } from './device.js';
+import { adapterKindOf, measuredOn, requestDevice } from './device.js';
 import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './errors.js';
 import { operation } from './geometry.js';
 import type { Gradients } from './gradients.js';
@@ -12,7 +12,7 @@ import { PipelineCache } from './pipelines.js';
 import { plan } from './plan.js';
 import { prepareConvolution } from './prepare.js';
 import type { AdapterKind, DeviceProfile } from './presets.js';
-import { type SavedTuning, Tuning } from './tuning.js';
+import type { SavedTuning, Tuning } from './tuning.js';
 
 /** What `PipelineManager.create` takes. */
 export interface PipelineManagerOptions {
@@ -47,7 +47,7 @@ export class PipelineManager {
   /** Resolves when the device is lost, `destroy` of an own device included; never rejects. */
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly #shared: Shared;
-  readonly #tuning: Tuning;
+  readonly #tuning: Tuning | undefined;
   readonly #prepared = new Set<{ destroy(): void }>();
   readonly #ownsDevice: boolean;
   /** Why this manager can work no more: what came first. */
@@ -73,12 +73,13 @@ export class PipelineManager {
     if (!(Number.isInteger(maxBindingBytes) || maxBindingBytes === Infinity) || maxBindingBytes < 1024) {
       throw new ValueError(`PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`);
     }
+    const tuner = tuning === undefined ? undefined : await import('./tuning.js'); // For those alone who measure.
     const used = device ?? (await requestDevice());
     const profile = profileOf(used, adapterKind ?? adapterKindOf(used), maxBindingBytes);
-    return new PipelineManager(used, device === undefined, profile, tuning);
+    return new PipelineManager(used, device === undefined, profile, tuner && new tuner.Tuning(used, profile, tuning!));
   }
 
-  private constructor(device: GPUDevice, ownsDevice: boolean, profile: DeviceProfile, tuning?: 'measure' | SavedTuning) {
+  private constructor(device: GPUDevice, ownsDevice: boolean, profile: DeviceProfile, tuning?: Tuning) {
     this.device = device;
     this.adapterKind = profile.kind;
     this.#ownsDevice = ownsDevice;
@@ -96,7 +97,7 @@ export class PipelineManager {
       explain: (where, error) => this.#explain(where, error),
       forget: (prepared) => this.#prepared.delete(prepared),
     };
-    this.#tuning = new Tuning(device, profile, tuning);
+    this.#tuning = tuning;
   }
 
   /**
@@ -108,7 +109,7 @@ export class PipelineManager {
     const op = operation(own.name);
     const geometry = resolveDescriptor(own);
     this.#checkUsable(op);
-    const choice = await this.#tuning.choose(geometry, own.strategy ?? 'auto', (candidate) =>
+    const choice = await this.#tuning?.choose(geometry, own.strategy ?? 'auto', (candidate) =>
       prepareConvolution(this.#shared, own, candidate)).catch(async (error: unknown) => {
       throw await this.#explain(op, error);
     });
@@ -153,7 +154,7 @@ export class PipelineManager {
 
   /** What was measured so far, as plain JSON for `create({ tuning })`. */
   exportTuning(): SavedTuning {
-    return this.#tuning.export();
+    return this.#tuning?.export() ?? { ...measuredOn(this.device), choices: {} };
   }
 
   /** Frees all that this manager made, its convolutions too; a device that was passed in stays. Twice is harmless. */

@@ -116,13 +116,6 @@ function bandsWithin(
     + `${OFFSET_ALIGNMENT} for alignment must not be more than the ${limit} that this device can bind as one buffer`);
 }
 
-/** What measuring may choose from: the plan's own choice first. */
-export function candidates(geometry: Geometry, profile: DeviceProfile, wanted: Strategy = 'auto'): readonly Choice[] {
-  const own = plan(geometry, profile, wanted);
-  const strategies = wanted === 'auto' ? [own.strategy, own.strategy === 'fused' ? 'two-pass' as const : 'fused' as const] : [own.strategy];
-  return presetsFor(geometry, profile).flatMap((preset) => strategies.map((strategy) => ({ strategy, preset })));
-}
-
 /**
  * Refuses what no array and no kernel can index: both count elements in 31 bits, kernels a few tiles beyond the output and the
  * padding too. @throws UnsupportedError

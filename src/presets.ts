@@ -1,6 +1,6 @@
 import { elements, type Geometry, outputShape } from './geometry.js';
 import type { KernelName } from './kernels.js';
-import { fusedQuadsTake, MAX_HELD_TAPS, QUAD, quadsTake, type Tile } from './tiles.js';
+import { depthwiseTile, fusedQuadsTake, fusedQuadTile, MAX_HELD_TAPS, pointwiseQuadTile, QUAD, quadsTake, type Tile } from './tiles.js';
 
 /** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
 export type AdapterKind = 'software' | 'gpu';
@@ -44,13 +44,13 @@ export const presets = {
   quads: {
     depthwise: { kernel: 'depthwise', tile: { group: row, height: 28, width: 7 } },
     pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 512 } },
-    fused: { kernel: 'fused-quad', tile: { group: quad, height: 112, width: 2, weights: 512 } },
+    fused: { kernel: 'fused-quad', tile: { group: quad, height: 112, width: 7, weights: 256 } },
     backward: { group: row, height: 4, width: 7 },
   },
   lightQuads: {
     depthwise: { kernel: 'depthwise', tile: { group: row, height: 28, width: 4 } },
     pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 64 } },
-    fused: { kernel: 'fused-quad', tile: { group: quad, height: 112, width: 1, weights: 128 } },
+    fused: { kernel: 'fused-quad', tile: { group: quad, height: 112, width: 4, weights: 64 } },
     backward: { group: row, height: 2, width: 2 },
   },
   registers: {
@@ -89,6 +89,7 @@ export type PresetName = keyof typeof presets;
 
 /** Multiply-adds below which a convolution takes about 2 ms on SwiftShader, so that compiling for a second never pays. */
 const LIGHT = 8e6;
+const isLight = (geometry: Geometry): boolean => elements(outputShape(geometry)) * geometry.K < LIGHT;
 
 /** Workgroups of 64 pixels by 64 output channels below which a large GPU would stand half idle. */
 const FEW = 128;
@@ -102,7 +103,7 @@ export function presetsFor(geometry: Geometry, { kind, subgroups, limits }: Devi
     if (K <= THIN && O <= THIN) return ['gpuThin', 'gpu'];
     return Math.ceil(N * OH * OW / 64) * Math.ceil(O / 64) < FEW ? ['gpuFewPixels', 'gpu'] : ['gpu', 'gpuFewPixels'];
   }
-  const light = elements(outputShape(geometry)) * geometry.K < LIGHT;
+  const light = isLight(geometry);
   if (subgroups && limits.maxComputeInvocationsPerWorkgroup >= QUAD) return light ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
   return light ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
 }
@@ -131,13 +132,18 @@ function fitted(tile: Tile, most: number): Tile {
  * channels, but never stores its result or loads it.
  *
  * On a GPU what counts is memory: the fused kernel reads the input for every tile of output channels, two passes write and read
- * the intermediate. On software adapters two passes are as fast, or faster by up to a third, and compile in a third of the time: what
- * the fused kernel saves, it loses because the depthwise kernel loads whole vectors and shares more of them. But that one
- * does not keep the rows of filters beyond its held taps, where fused quads do: those win by 7 to 45 % while one tile has all
- * output channels.
+ * the intermediate. On software adapters with subgroups what counts is loads and stores, whose cost tiles.ts reckons for both: the
+ * fused kernel is faster by up to a third where a quad holds all pointwise weights, and slower where it computes depthwise
+ * results again for other output channels or stores sums between blocks of k. Small convolutions, filters aside that the
+ * depthwise kernel cannot hold, and adapters without subgroups take two passes, which compile faster.
  */
-export function chooseStrategy({ N, H, W, C, KH, KW, K, O, OH, OW }: Geometry, { kind }: DeviceProfile, { fused }: Preset): 'fused' | 'two-pass' {
-  if (kind === 'software') return fused.kernel === 'fused-quad' && KH * KW > MAX_HELD_TAPS && O <= 64 ? 'fused' : 'two-pass';
+export function chooseStrategy(geometry: Geometry, { kind }: DeviceProfile, { depthwise, pointwise, fused }: Preset): 'fused' | 'two-pass' {
+  const { N, H, W, C, KH, KW, K, O, OH, OW } = geometry;
+  if (kind === 'software') {
+    if (fused.kernel !== 'fused-quad' || (isLight(geometry) && KH * KW <= MAX_HELD_TAPS)) return 'two-pass';
+    const twoPass = depthwiseTile(geometry, depthwise.tile).cost + pointwiseQuadTile(geometry, pointwise.tile).cost;
+    return fusedQuadTile(geometry, fused.tile).cost < twoPass ? 'fused' : 'two-pass';
+  }
   const outputTiles = Math.ceil(O / ((fused.tile.columns ?? 1) * (fused.kernel === 'fused-tiled' ? fused.tile.group[0] : 1)));
   const [input, intermediate] = [N * H * W * C, N * OH * OW * K];
   return outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';

@@ -66,29 +66,31 @@ export const rowsOf = (pixels: number, most: number): number => (pixels >= most 
 
 /** On SwiftShader, nanoseconds of a thread for a scalar load by four lanes, for a vector's, and for a vector's store. */
 const [LOAD, LOAD_4, STORE_4] = [11, 40, 45];
+/** The same for 4 k of a pixel of a depthwise result: loads of the input, multiply-adds, sums or rows that are carried on, and the rest. */
+const depthwiseCost = ({ KH, KW }: Geometry, loads: number): number => loads * LOAD + KH * KW * 0.3 + KH * 2.5 + 5;
 /** Workgroups that SwiftShader runs at the same time, however many threads it has. */
 const BATCHES = 16;
+/** Taps of a filter that the fused kernel takes, and its loads for a row. */
+const MOST_TAPS = 256;
 /** Steps of 4 k of a block: SwiftShader takes no array of more than 100 apart. */
 const MOST_STEPS = 64;
 /** Steps of a block from which it shares the kernel of several, 2 % slower: one less to compile for networks like MobileNet. */
 const SHARED_STEPS = 32;
-/** Loads of scalars in one turn of the fused kernel, and of its taps before: each takes a millisecond to compile. */
-const MOST_LOADS = 256;
-
 /**
- * The weights that a quad holds, of so many columns as make loads and stores the fewest: few columns load the input more often,
- * short blocks load and store sums more often. `loads` says what a step of 4 k takes, for a pixel and altogether.
+ * The weights that a quad holds, of so many columns as make loads and stores the fewest: few columns need a step's k more often, short
+ * blocks load and store sums more often. `step` says what a step of 4 k takes for a pixel, in nanoseconds, and how many a block may have.
+ * The cost returned is that of a pixel, without its multiply-adds by weights.
  */
-function heldTile(g: Geometry, weights: number, loads: { readonly ofPixel: number; readonly ofStep: number }) {
+function heldTile(g: Geometry, weights: number, step: { readonly cost: number; readonly most: number }) {
   const lanes = outputLanes(g);
   const [packs, steps] = [Math.ceil(g.O / 4 / QUAD), channelStride(g) / 4];
-  const { COLUMNS, STEPS, blocks, tiles } = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map((columns) => {
+  const { COLUMNS, STEPS, blocks, tiles, cost } = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map((columns) => {
     const COLUMNS = evenTile(packs, columns);
     const tiles = Math.ceil(packs / COLUMNS);
-    const most = Math.max(1, Math.floor(Math.min(weights / 4 / COLUMNS, MOST_LOADS / loads.ofStep, MOST_STEPS)));
+    const most = Math.max(1, Math.floor(Math.min(weights / 4 / COLUMNS, step.most, MOST_STEPS)));
     const blocks = Math.ceil(steps / most);
     const STEPS = Math.ceil(steps / blocks);
-    const cost = tiles * blocks * (STEPS * loads.ofPixel * LOAD + COLUMNS * (STORE_4 + (blocks > 1 ? LOAD_4 : 0)));
+    const cost = tiles * blocks * (STEPS * step.cost + COLUMNS * (STORE_4 + (blocks > 1 ? LOAD_4 : 0)));
     return { COLUMNS, STEPS, blocks, tiles, cost };
   }).reduce((best, next) => (next.cost < best.cost ? next : best));
   const [full, exact] = [g.O % (COLUMNS * 4 * QUAD) === 0, g.K === blocks * STEPS * 4];
@@ -96,6 +98,7 @@ function heldTile(g: Geometry, weights: number, loads: { readonly ofPixel: numbe
   return {
     name: `${full ? '' : '<'}${COLUMNS * 4 * QUAD}k${exact ? '' : '<'}${STEPS * 4}${alone ? '' : '+'}`,
     tiles,
+    cost,
     values: {
       Lanes: lanes.Lanes, LANES: lanes.LANES, PARTS: 4 / lanes.LANES, COLUMNS, STEPS,
       ...(full && { insideO: 'true' }),
@@ -110,29 +113,34 @@ function heldTile(g: Geometry, weights: number, loads: { readonly ofPixel: numbe
 /** The 4 channels of a pack, loaded one by one. */
 const four = (array: string, start: string): string => `vec4f(${[0, 1, 2, 3].map((i) => `${array}[${start}min(pack * 4 + ${i}, last)]`).join(', ')})`;
 
-/** The tile of the pointwise kernel that holds weights, its part of a name, its pixels, and how many there are. */
+/** The tile of the pointwise kernel that holds weights, its part of a name, its pixels, how many there are, and its cost. */
 export function pointwiseQuadTile(g: Geometry, { rows = 1, weights = 4 }: Tile) {
   const pixels = g.N * g.OH * g.OW;
-  const { name, tiles, values } = heldTile(g, weights, { ofPixel: 1, ofStep: 1 });
+  const { name, tiles, cost, values } = heldTile(g, weights, { cost: LOAD, most: MOST_STEPS });
   const ROWS = evenTile(pixels, Math.min(rows, Math.ceil(pixels * tiles / BATCHES)));
-  return { name, rows: ROWS, tiles: Math.ceil(pixels / ROWS) * tiles, values };
+  return { name, rows: ROWS, tiles: Math.ceil(pixels / ROWS) * tiles, cost, values };
 }
 
-/** The tile of the fused kernel that holds weights, its parts of a name, its rows, and how many there are. */
+/** The tile of the fused kernel that holds weights, its parts of a name, its rows, how many there are, and its cost. */
 export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 }: Tile) {
   const { KH, KW, SH, SW } = g;
-  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, Math.ceil(width / SW));
-  const [CARRIED, FRESH] = carriedRows(g);
+  const [, FRESH] = carriedRows(g);
+  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH)));
+  const OPEN = Math.ceil(KH / FRESH);
   const loads = FRESH * SPAN_W;
-  const { name, tiles, values } = heldTile(g, weights, { ofPixel: loads / TILE_W, ofStep: loads + KH * KW });
+  const { name, tiles, cost, values } = heldTile(g, weights, {
+    cost: depthwiseCost(g, loads / TILE_W),
+    most: 9 * weights / (8 * loads + KH * KW * TILE_W), // Else loads, of 85 instructions, and taps would compile for longer than weights.
+  });
   const { rows, down } = rowsDown(g, height, across * tiles);
   return {
     filter: `${KH}x${KW}s${SH}x${SW}`,
-    tile: `${CARRIED}+${FRESH}x${fullW ? '' : '<'}${TILE_W}x${name}`,
+    tile: `${FRESH}x${fullW ? '' : '<'}${TILE_W}x${name}`,
     rows,
     tiles: down * across * tiles,
+    cost,
     values: {
-      ...values, SH, SW, TAPS_H: KH, TAPS_W: KW, CARRIED, FRESH, LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W,
+      ...values, SH, SW, TAPS_H: KH, TAPS_W: KW, TAPS: KH * KW * values.STEPS, FRESH, OPEN, LEAD: OPEN - 1, TILE_W, SPAN_W,
       ...(fullW && { insideW: 'true' }),
     },
   };
@@ -140,7 +148,7 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
 
 /** Whether the pointwise kernel by quads takes a geometry, and the fused one: their weights come from a texture, as f32. */
 export const quadsTake = ({ dtype, K, O }: Geometry): boolean => dtype === 'f32' && Math.max(K, O) <= MOST_TEXELS;
-export const fusedQuadsTake = (g: Geometry): boolean => quadsTake(g) && g.KH * g.KW <= MOST_LOADS;
+export const fusedQuadsTake = (g: Geometry): boolean => quadsTake(g) && g.KH * g.KW <= MOST_TAPS;
 
 /** How four k of a pack of weights are held and multiplied. */
 export const productOf = (lanes: number) =>
@@ -158,6 +166,9 @@ const LEAST_ROWS = 7;
 const carriedRows = ({ KH, SH, OH, RH }: Geometry): readonly [carried: number, fresh: number] =>
   (OH > RH ? [Math.max(0, KH - SH), Math.min(KH, SH)] : [0, KH]);
 
+/** Outputs along W that read at most so many input columns. */
+const widthOf = ({ KW, SW }: Geometry, columns: number): number => Math.floor((columns - KW) / SW) + 1;
+
 /** Outputs along W at a time, as few as even tiles allow. */
 function rowOfTiles(g: Geometry, most: number, TAPS_W = g.KW) {
   const TILE_W = evenTile(Math.ceil(g.OW / g.RW), most);
@@ -172,22 +183,25 @@ function rowsDown({ N, OH, RH }: Geometry, height: number, workgroupsAcross: num
   return { rows, down: N * RH * Math.ceil(OH / (rows * RH)) };
 }
 
-/** The tile of the depthwise kernel, its parts of a name, its rows, and how many there are. */
+/** The tile of the depthwise kernel, its parts of a name, its rows, how many there are, and its cost. */
 export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Tile) {
   const { KH, KW, SH, SW } = g;
   const [, loaded] = carriedRows(g);
-  const most = height > 1 ? Math.min(width, Math.floor((MAX_FRESH / loaded - KW) / SW) + 1) : Math.ceil(width / SW);
+  const most = height > 1 ? Math.min(width, widthOf(g, MAX_FRESH / loaded)) : Math.ceil(width / SW);
   const held = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, most).SPAN_W <= MAX_WINDOW;
   const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const KEPT = held ? TAPS_H : 0;
   const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, most, TAPS_W);
   const { rows, down } = rowsDown(g, height, across * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]));
   const [CARRIED, FRESH] = held && rows > 1 ? carriedRows(g) : [0, TAPS_H];
+  const rounds = KH / TAPS_H * (KW / TAPS_W);
+  const loads = rounds * (FRESH * SPAN_W + (TAPS_H - KEPT) * TAPS_W) / TILE_W;
   return {
     filter: `${KH}x${KW}s${SH}x${SW}`,
     tile: `${CARRIED}+${FRESH}x${fullW ? '' : '<'}${TILE_W}`,
     rows,
     tiles: down * across,
+    cost: channelStride(g) / 4 * (depthwiseCost(g, loads) + STORE_4 / 4),
     values: {
       SH, SW, TAPS_H, TAPS_W, ROUNDS_H: KH / TAPS_H, ROUNDS_W: KW / TAPS_W, KEPT, LOADED: TAPS_H - KEPT, CARRIED, FRESH,
       LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W, ...(fullW && { inside: 'true' }),

@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type * as reference from '../src/reference.js';
-import { VERSION } from '../src/tuning.js';
+import { VERSION } from '../src/device.js';
 import { run } from './command.js';
 
 const root = new URL('../', import.meta.url);
@@ -56,11 +56,11 @@ test('minified and gzipped, what both entries load takes at most 25 KiB', async 
     },
   });
   const chunks = [result].flat().flatMap((part) => ('output' in part ? part.output : [])).filter((part) => part.type === 'chunk');
-  // The backward pass and measuring are loaded when they are asked for.
+  // The backward pass and tuning are loaded when they are asked for.
   const [atOnce, later] = [false, true].map((dynamic) => chunks.filter(({ isDynamicEntry }) => isDynamicEntry === dynamic));
   const size = (parts: typeof chunks) => parts.reduce((sum, { code }) => sum + gzipSync(code).length, 0);
   const bytes = size(atOnce!);
-  expect(later!.map(({ name }) => name).sort()).toEqual(['gradients', 'measure']);
+  expect(later!.map(({ name }) => name).sort()).toEqual(['gradients', 'tuning']);
   console.log(`minified and gzipped: ${bytes} bytes, and ${size(later!)} more for gradients and tuning`);
   expect(bytes).toBeGreaterThan(5000);
   expect(bytes).toBeLessThanOrEqual(25 * 1024);

@@ -64,7 +64,10 @@ export const mutants: readonly Mutant[] = [
   { defect: 'fused: one column of weights for all', file: 'shaders/fused.wgsl', text: 'column[j] = min(pack + j, packs - 1)', instead: 'column[j] = pack', tests: kernels, names: each },
   { defect: 'fused: stride along H ignored', file: 'shaders/fused.wgsl', text: 'oy * p.SH', instead: 'oy', tests: kernels, names: each },
   { defect: 'fused-quad: k beyond the last not zero', file: 'shaders/fused-quad.wgsl', text: 'block + s * QUAD + lane < p.K;', instead: 'true;', tests: kernels, names: each },
-  { defect: 'fused-quad: shared rows stay where they were', file: 'shaders/fused-quad.wgsl', text: 'window[s][v] = window[s][v + FRESH];', instead: '', tests: kernels, names: each },
+  { defect: 'fused-quad: begun rows stay where they were', file: 'shaders/fused-quad.wgsl', text: 'd[s][r] = d[s][r + 1];', instead: '', tests: kernels, names: each },
+  { defect: 'fused-quad: rows that the first outputs read not loaded', file: 'shaders/fused-quad.wgsl', text: 'var t = -LEAD;', instead: 'var t = 0;', tests: kernels, names: each },
+  { defect: 'fused-quad: the last pixel of a row for all', file: 'shaders/fused-quad.wgsl', text: 'd[s][0][i], w == i)', instead: 'd[s][0][i], true)', tests: kernels, names: each },
+  { defect: 'fused-quad: taps of the first step for all', file: 'shaders/fused-quad.wgsl', text: 'min(block + i % STEPS * QUAD + lane', instead: 'min(block + lane', tests: kernels, names: each },
   { defect: 'fused-quad: sums begun anew in every block', file: 'shaders/fused-quad.wgsl', text: 'last)], block > 0)', instead: 'last)], false)', tests: kernels, names: each },
   { defect: 'fused-quad: activation in every block', file: 'shaders/fused-quad.wgsl', text: 'block + QUAD * STEPS >= p.K;', instead: 'true;', tests: kernels, names: each },
   { defect: 'fused-tiled: no check of the last column', file: 'shaders/fused-tiled.wgsl', text: 'ox < p.OW && ', instead: '', tests: kernels, names: each },
@@ -78,5 +81,5 @@ export const mutants: readonly Mutant[] = [
   { defect: 'pooled buffers given to two at once', file: 'src/buffers.ts', text: 'this.#free.splice(index, 1)', instead: 'this.#free.slice(index, index + 1)', tests: api },
   { defect: 'too small a buffer between the passes', file: 'src/buffers.ts', text: 'buffer.size >= byteLength && !this.#broken', instead: 'buffer.size > 0 && !this.#broken', tests: ['test/faults.test.ts'], names: 'encodes of several' },
   { defect: 'one pipeline for all variants of a kernel', file: 'src/pipelines.ts', text: 'this.#pipelines.get(variant.name)', instead: 'this.#pipelines.get(variant.kernel)', tests: api },
-  { defect: 'tables of another version are trusted', file: 'src/tuning.ts', text: 'tuning.version !== VERSION || ', instead: '', tests: api, names: 'tuning' },
+  { defect: 'tables of another version are trusted', file: 'src/tuning.ts', text: 'tuning.version !== version || ', instead: '', tests: api, names: 'tuning' },
 ];
