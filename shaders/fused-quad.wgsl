@@ -7,8 +7,8 @@ enable subgroups;
 //
 // One workgroup is one quad and goes down ROWS rows of TILE_W pixels, RH and RW apart, by 4 * COLUMNS packs of 4 output channels, in
 // blocks of 4 * STEPS k as in pointwise-quad.wgsl: of 4 k each lane computes d of one for the pixels of a row and swaps it with the
-// others. What an input row adds to the outputs that share it is added when it is loaded, so that OPEN rows of d are begun at any
-// time and no input row is kept. The pixels of a finished row are multiplied one after the other by the same code, which picks
+// others. What an input row adds to the outputs that share it is added when it is loaded, so that LEAD + 1 rows of d are begun at
+// any time and no input row is kept. The pixels of a finished row are multiplied one after the other by the same code, which picks
 // their d, for code that is written out for each is more than a processor keeps at hand. d is computed again for every tile of channels.
 // Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
@@ -20,17 +20,16 @@ const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
 const TAPS_H = 3;          // spec: rows of the filter, KH
 const TAPS_W = 3;          // spec: columns of the filter, KW
-const TAPS = 18;           // spec: of all steps: TAPS_H * TAPS_W * STEPS
 const FRESH = 1;           // spec: input rows loaded for each row of outputs: SH, or TAPS_H where outputs share none
-const OPEN = 3;            // spec: rows of outputs that an input row is part of: TAPS_H / FRESH, rounded up
-const LEAD = 2;            // spec: those begun before the first is finished: OPEN - 1
+const LEAD = 2;            // spec: rows of outputs begun before the first is finished: TAPS_H / FRESH, rounded up, less 1
 const TILE_W = 2;          // spec: pixels of a quad along W
 const SPAN_W = 4;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
 const COLUMNS = 2;         // spec: packs of output channels of a lane
 const STEPS = 2;           // spec: steps of 4 k in a block
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
+const TAPS = TAPS_H * TAPS_W * STEPS;
 
-const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && OPEN * FRESH >= TAPS_H && LEAD == OPEN - 1 && (OPEN == 1 || FRESH == SH);
+const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && (LEAD + 1) * FRESH >= TAPS_H && (LEAD == 0 || FRESH == SH);
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32,
@@ -73,7 +72,8 @@ fn main(
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.ROWS * p.RH - 1) / (p.ROWS * p.RH));
-  if (index >= p.N * down * across * columnTiles) {
+  let length = min(min(arrayLength(&input), arrayLength(&depthwiseFilter)), arrayLength(&output)); // Asked for once: in loops each costs SwiftShader four divisions.
+  if ((index >= p.N * down * across * columnTiles) | (length == 0u)) {
     return;
   }
   let lane = i32(invocation % QUAD);
@@ -123,7 +123,7 @@ fn main(
       insideK[s] = block + s * QUAD + lane < p.K;
       first[s] = depthwiseBias[k];
     }
-    var d: array<array<array<f32, TILE_W>, OPEN>, STEPS>;
+    var d: array<array<array<f32, TILE_W>, LEAD + 1>, STEPS>;
     for (var t = -LEAD; t < rows; t++) {
       for (var s = 0; s < STEPS; s++) { // unroll
         for (var r = 0; r < LEAD; r++) { // unroll

@@ -55,7 +55,8 @@ fn main(
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let pixel = index / columnTiles * p.ROWS;
-  if (pixel >= p.PIXELS) {
+  let length = min(arrayLength(&input), arrayLength(&output)); // Asked for once: in loops each costs SwiftShader four divisions.
+  if ((pixel >= p.PIXELS) | (length == 0u)) {
     return;
   }
   let end = min(pixel + p.ROWS, p.PIXELS);

@@ -126,7 +126,6 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   const { KH, KW, SH, SW } = g;
   const [, FRESH] = carriedRows(g);
   const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH)));
-  const OPEN = Math.ceil(KH / FRESH);
   const loads = FRESH * SPAN_W;
   const { name, tiles, cost, values } = heldTile(g, weights, {
     cost: depthwiseCost(g, loads / TILE_W),
@@ -140,7 +139,7 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
     tiles: down * across * tiles,
     cost,
     values: {
-      ...values, SH, SW, TAPS_H: KH, TAPS_W: KW, TAPS: KH * KW * values.STEPS, FRESH, OPEN, LEAD: OPEN - 1, TILE_W, SPAN_W,
+      ...values, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD: Math.ceil(KH / FRESH) - 1, TILE_W, SPAN_W,
       ...(fullW && { insideW: 'true' }),
     },
   };
