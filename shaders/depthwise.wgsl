@@ -66,7 +66,8 @@ fn main(
   let packs = p.K_STRIDE / LANES;
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.ROWS * p.RH - 1) / (p.ROWS * p.RH));
-  let length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output)); // Asked for once: in loops each costs SwiftShader four divisions.
+  // Asked for once: in loops each length costs SwiftShader four divisions.
+  let length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
   if ((index >= p.N * down * across * packs) | (length == 0u)) {
     return;
   }

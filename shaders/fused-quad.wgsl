@@ -72,7 +72,8 @@ fn main(
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.ROWS * p.RH - 1) / (p.ROWS * p.RH));
-  let length = min(min(arrayLength(&input), arrayLength(&depthwiseFilter)), arrayLength(&output)); // Asked for once: in loops each costs SwiftShader four divisions.
+  // Asked for once: in loops each length costs SwiftShader four divisions.
+  let length = min(min(arrayLength(&input), arrayLength(&depthwiseFilter)), arrayLength(&output));
   if ((index >= p.N * down * across * columnTiles) | (length == 0u)) {
     return;
   }
