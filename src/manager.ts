@@ -73,10 +73,10 @@ export class PipelineManager {
     if (!(Number.isInteger(maxBindingBytes) || maxBindingBytes === Infinity) || maxBindingBytes < 1024) {
       throw new ValueError(`PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`);
     }
-    const tuner = tuning === undefined ? undefined : await import('./tuning.js'); // For those alone who measure.
+    const later = tuning === undefined ? undefined : await import('./later.js');
     const used = device ?? (await requestDevice());
     const profile = profileOf(used, adapterKind ?? adapterKindOf(used), maxBindingBytes);
-    return new PipelineManager(used, device === undefined, profile, tuner && new tuner.Tuning(used, profile, tuning!));
+    return new PipelineManager(used, device === undefined, profile, later && new later.Tuning(used, profile, tuning!));
   }
 
   private constructor(device: GPUDevice, ownsDevice: boolean, profile: DeviceProfile, tuning?: Tuning) {
@@ -123,7 +123,7 @@ export class PipelineManager {
    */
   async prepareGradients(descriptor: ConvolutionDescriptor): Promise<Gradients> {
     const own = readOptions(descriptor);
-    const { prepareGradients } = await import('./gradients.js'); // A third of the library, which most apps never load.
+    const { prepareGradients } = await import('./later.js');
     return this.#keep(await prepareGradients(this.#shared, own), operation(own.name));
   }
 
