@@ -66,7 +66,7 @@ fn main(
   let packs = p.K_STRIDE / LANES;
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.ROWS * p.RH - 1) / (p.ROWS * p.RH));
-  // Asked for once: in loops each length costs SwiftShader four divisions.
+  // Never 0: asked for here so that loops need not, where each length costs SwiftShader four divisions.
   let length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
   if ((index >= p.N * down * across * packs) | (length == 0u)) {
     return;

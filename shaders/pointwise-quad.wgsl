@@ -55,7 +55,7 @@ fn main(
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let pixel = index / columnTiles * p.ROWS;
-  // Asked for once: in loops each length costs SwiftShader four divisions.
+  // Never 0: asked for here so that loops need not, where each length costs SwiftShader four divisions.
   let length = min(arrayLength(&input), arrayLength(&output));
   if ((pixel >= p.PIXELS) | (length == 0u)) {
     return;

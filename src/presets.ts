@@ -36,8 +36,8 @@ const quad: Tile['group'] = [4, 1];
 /**
  * On SwiftShader a load of a buffer costs as much as 30 multiply-adds, what a loop carries from turn to turn a dozen instructions,
  * and a barrier microseconds. So quads hold as many weights as they can compile and go over pixels, sharing what they load: a product
- * of 3136x128x128 takes 4.8 ms with 512 vectors of weights a lane, compiled in 0.9 s. Small convolutions hold 64, compiled in
- * 0.1 s. Without subgroups large register tiles win, although they spill. On a GPU more than about 64 registers an invocation
+ * of 3136x128x128 takes 4.8 ms with 512 vectors of weights a lane, compiled in 0.9 s. The fused kernel holds 256, for the rest of it
+ * compiles too: 64x64 weights in 1.2 to 1.9 s. Small convolutions hold 64, compiled in 0.1 s. Without subgroups large register tiles win, although they spill. On a GPU more than about 64 registers an invocation
  * cost occupancy, and workgroup memory is the way to share a tile; that preset is reasoned, not measured.
  */
 export const presets = {

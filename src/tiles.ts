@@ -76,6 +76,7 @@ const MOST_TAPS = 256;
 const MOST_STEPS = 64;
 /** Steps of a block from which it shares the kernel of several, 2 % slower: one less to compile for networks like MobileNet. */
 const SHARED_STEPS = 32;
+
 /**
  * The weights that a quad holds, of so many columns as make loads and stores the fewest: few columns need a step's k more often, short
  * blocks load and store sums more often. `step` says what a step of 4 k takes for a pixel, in nanoseconds, and how many a block may have.
@@ -116,7 +117,7 @@ const four = (array: string, start: string): string => `vec4f(${[0, 1, 2, 3].map
 /** The tile of the pointwise kernel that holds weights, its part of a name, its pixels, how many there are, and its cost. */
 export function pointwiseQuadTile(g: Geometry, { rows = 1, weights = 4 }: Tile) {
   const pixels = g.N * g.OH * g.OW;
-  const { name, tiles, cost, values } = heldTile(g, weights, { cost: LOAD, most: MOST_STEPS });
+  const { name, tiles, cost, values } = heldTile(g, weights, { cost: LOAD, most: Infinity });
   const ROWS = evenTile(pixels, Math.min(rows, Math.ceil(pixels * tiles / BATCHES)));
   return { name, rows: ROWS, tiles: Math.ceil(pixels / ROWS) * tiles, cost, values };
 }
@@ -129,7 +130,8 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   const loads = FRESH * SPAN_W;
   const { name, tiles, cost, values } = heldTile(g, weights, {
     cost: depthwiseCost(g, loads / TILE_W),
-    most: 9 * weights / (8 * loads + KH * KW * TILE_W), // Else loads, of 85 instructions, and taps would compile for longer than weights.
+    // Else loads, of 85 instructions each, and taps would compile for longer than weights.
+    most: 9 * weights / (8 * loads + KH * KW * TILE_W),
   });
   const { rows, down } = rowsDown(g, height, across * tiles);
   return {
@@ -190,11 +192,12 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
   const held = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, most).SPAN_W <= MAX_WINDOW;
   const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const KEPT = held ? TAPS_H : 0;
+  const LOADED = TAPS_H - KEPT;
   const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, most, TAPS_W);
   const { rows, down } = rowsDown(g, height, across * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]));
   const [CARRIED, FRESH] = held && rows > 1 ? carriedRows(g) : [0, TAPS_H];
-  const rounds = KH / TAPS_H * (KW / TAPS_W);
-  const loads = rounds * (FRESH * SPAN_W + (TAPS_H - KEPT) * TAPS_W) / TILE_W;
+  const [ROUNDS_H, ROUNDS_W] = [KH / TAPS_H, KW / TAPS_W];
+  const loads = ROUNDS_H * ROUNDS_W * (FRESH * SPAN_W + LOADED * TAPS_W) / TILE_W;
   return {
     filter: `${KH}x${KW}s${SH}x${SW}`,
     tile: `${CARRIED}+${FRESH}x${fullW ? '' : '<'}${TILE_W}`,
@@ -202,7 +205,7 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
     tiles: down * across,
     cost: channelStride(g) / 4 * (depthwiseCost(g, loads) + STORE_4 / 4),
     values: {
-      SH, SW, TAPS_H, TAPS_W, ROUNDS_H: KH / TAPS_H, ROUNDS_W: KW / TAPS_W, KEPT, LOADED: TAPS_H - KEPT, CARRIED, FRESH,
+      SH, SW, TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, LOADED, CARRIED, FRESH,
       LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W, ...(fullW && { inside: 'true' }),
     },
   };
