@@ -65,9 +65,9 @@ export const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: n
 export const rowsOf = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
 
 /** On SwiftShader, nanoseconds of a thread for a scalar load by four lanes, for a vector's, and for a vector's store. */
-const [LOAD, LOAD_4, STORE_4] = [11, 40, 45];
-/** The same for 4 k of a pixel of a depthwise result: loads of the input, multiply-adds, sums or rows that are carried on, and the rest. */
-const depthwiseCost = ({ KH, KW }: Geometry, loads: number): number => loads * LOAD + KH * KW * 0.3 + KH * 2.5 + 5;
+const [LOAD, LOAD_4, STORE_4] = [11, 25, 35];
+/** The same for 4 k of a pixel of a depthwise result: loads of the input, sums or inputs that are carried on, multiply-adds, and the rest. */
+const depthwiseCost = ({ KH, KW }: Geometry, loads: number, carried: number): number => loads * LOAD + carried * 3 + KH * KW * 0.3 + 6;
 /** Workgroups that SwiftShader runs at the same time, however many threads it has. */
 const BATCHES = 16;
 /** Taps of a filter that the fused kernel takes, and its loads for a row. */
@@ -127,9 +127,10 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   const { KH, KW, SH, SW } = g;
   const [, FRESH] = carriedRows(g);
   const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH)));
+  const LEAD = Math.ceil(KH / FRESH) - 1;
   const loads = FRESH * SPAN_W;
   const { name, tiles, cost, values } = heldTile(g, weights, {
-    cost: depthwiseCost(g, loads / TILE_W),
+    cost: depthwiseCost(g, loads / TILE_W, LEAD),
     // Else loads, of 85 instructions each, and taps would compile for longer than weights.
     most: 9 * weights / (8 * loads + KH * KW * TILE_W),
   });
@@ -141,7 +142,7 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
     tiles: down * across * tiles,
     cost,
     values: {
-      ...values, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD: Math.ceil(KH / FRESH) - 1, TILE_W, SPAN_W,
+      ...values, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD, TILE_W, SPAN_W,
       ...(fullW && { insideW: 'true' }),
     },
   };
@@ -203,7 +204,7 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
     tile: `${CARRIED}+${FRESH}x${fullW ? '' : '<'}${TILE_W}`,
     rows,
     tiles: down * across,
-    cost: channelStride(g) / 4 * (depthwiseCost(g, loads) + STORE_4 / 4),
+    cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + STORE_4 / 4),
     values: {
       SH, SW, TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, LOADED, CARRIED, FRESH,
       LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W, ...(fullW && { inside: 'true' }),
