@@ -1,17 +1,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { BufferPool, Scratch } from './buffers.js';
-import type { ConvolutionDescriptor } from './descriptor.js';
-import { checked } from './device.js';
-import { SepconvError, show, UnsupportedError, ValueError } from './errors.js';
-import { fromFloat16, toFloat16 } from './float16.js';
+import type { BufferPool, Scratch } from './gpu/buffers.js';
+import type { ConvolutionDescriptor } from './arguments/descriptor.js';
+import { checked } from './gpu/device.js';
+import { SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
+import { fromFloat16, toFloat16 } from './gpu/float16.js';
 import {
   checkTensor, type Dtype, elementBytes, elements, type Geometry, operation, outputShape, type Shape4D, type Tensor4D,
-} from './geometry.js';
-import { type BufferOperand, kernels, type TextureOperand } from './kernels.js';
-import { given, readTensor } from './options.js';
-import type { PipelineCache } from './pipelines.js';
-import type { BandDispatch, Plan, Range } from './plan.js';
-import type { DeviceProfile } from './presets.js';
+} from './arguments/geometry.js';
+import { type BufferOperand, kernels, type TextureOperand } from './kernels/kernels.js';
+import { given, readTensor } from './arguments/options.js';
+import type { PipelineCache } from './gpu/pipelines.js';
+import type { BandDispatch, Plan, Range } from './plan/plan.js';
+import type { DeviceProfile } from './plan/presets.js';
 
 /** What the convolutions of one manager share. */
 export interface Shared {

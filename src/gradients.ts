@@ -1,14 +1,14 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Binding, resolveBinding, type Shared } from './convolution.js';
-import { type ConvolutionDescriptor, resolveDescriptor, WEIGHTS } from './descriptor.js';
-import { checked } from './device.js';
-import { SepconvError, UnsupportedError, ValueError } from './errors.js';
-import { checkTensorOf, operation, outputShape, type SeparableConv2dGradients, type Shape4D, type Tensor4D } from './geometry.js';
+import { type ConvolutionDescriptor, resolveDescriptor, WEIGHTS } from './arguments/descriptor.js';
+import { checked } from './gpu/device.js';
+import { SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
+import { checkTensorOf, operation, outputShape, type SeparableConv2dGradients, type Shape4D, type Tensor4D } from './arguments/geometry.js';
 import {
   GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, planGradients, type Step, stepsFor, TEMPORARIES, type Value,
-} from './gradient-plan.js';
-import { readTensor } from './options.js';
-import { borrowedWeights, filterTexture, uploader, weightData } from './weights.js';
+} from './plan/gradient-plan.js';
+import { readTensor } from './arguments/options.js';
+import { borrowedWeights, filterTexture, uploader, weightData } from './gpu/weights.js';
 
 /**
  * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage STORAGE, dense

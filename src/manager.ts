@@ -1,17 +1,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { BufferPool, Scratch } from './buffers.js';
+import { BufferPool, Scratch } from './gpu/buffers.js';
 import type { Convolution, Shared } from './convolution.js';
-import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type WarmUpDescriptor } from './descriptor.js';
-import { adapterKindOf, measuredOn, requestDevice } from './device.js';
-import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './errors.js';
-import { operation } from './geometry.js';
+import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type WarmUpDescriptor } from './arguments/descriptor.js';
+import { adapterKindOf, measuredOn, requestDevice } from './gpu/device.js';
+import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
+import { operation } from './arguments/geometry.js';
 import type { Gradients } from './gradients.js';
-import type { Variant } from './kernels.js';
-import { given, readOptions, reading } from './options.js';
-import { PipelineCache } from './pipelines.js';
-import { plan } from './plan.js';
+import type { Variant } from './kernels/kernels.js';
+import { given, readOptions, reading } from './arguments/options.js';
+import { PipelineCache } from './gpu/pipelines.js';
+import { plan } from './plan/plan.js';
 import { prepareConvolution } from './prepare.js';
-import type { AdapterKind, DeviceProfile } from './presets.js';
+import type { AdapterKind, DeviceProfile } from './plan/presets.js';
 import type { SavedTuning, Tuning } from './tuning.js';
 
 /** What `PipelineManager.create` takes. */

@@ -1,12 +1,12 @@
-import { spatialBands } from './bands.js';
+import { spatialBands } from './plan/bands.js';
 import { type Binding, bindGroup, Convolution, type Parts, type Portion, record, type Shared, type Stage, stored } from './convolution.js';
-import { type ConvolutionDescriptor, resolveDescriptor, type Weight } from './descriptor.js';
-import { checked } from './device.js';
-import { UnsupportedError } from './errors.js';
-import { elements, type Geometry, operation, outputShape } from './geometry.js';
-import { type BandDispatch, checkIndices, type Choice, type Plan, plan } from './plan.js';
-import type { DeviceProfile } from './presets.js';
-import { borrowedWeights, filterTexture, uploader, weightData } from './weights.js';
+import { type ConvolutionDescriptor, resolveDescriptor, type Weight } from './arguments/descriptor.js';
+import { checked } from './gpu/device.js';
+import { UnsupportedError } from './arguments/errors.js';
+import { elements, type Geometry, operation, outputShape } from './arguments/geometry.js';
+import { type BandDispatch, checkIndices, type Choice, type Plan, plan } from './plan/plan.js';
+import type { DeviceProfile } from './plan/presets.js';
+import { borrowedWeights, filterTexture, uploader, weightData } from './gpu/weights.js';
 
 /** Makes a convolution ready to run: checks, compiles, uploads. Takes what `readOptions` gave. @throws ValueError, UnsupportedError, DeviceLostError */
 export async function prepareConvolution(

@@ -1,12 +1,12 @@
-import { activations, derivatives, derivesFromResult, type ResolvedActivation } from './activation.js';
+import { activations, derivatives, derivesFromResult, type ResolvedActivation } from './arguments/activation.js';
 import {
   checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
   resolveGeometry, type SeparableConv2dGradients, type Tensor4D, withoutActivations,
-} from './geometry.js';
-import { readOptions, readTensor } from './options.js';
+} from './arguments/geometry.js';
+import { readOptions, readTensor } from './arguments/options.js';
 
-export { ValueError } from './errors.js';
-export type { ConvolutionOptions, SeparableConv2dGradients, Tensor4D } from './geometry.js';
+export { ValueError } from './arguments/errors.js';
+export type { ConvolutionOptions, SeparableConv2dGradients, Tensor4D } from './arguments/geometry.js';
 
 /** What `separableConv2dReference` takes beside tensors. */
 export interface ReferenceOptions extends ConvolutionOptions {

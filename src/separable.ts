@@ -1,10 +1,10 @@
-import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './descriptor.js';
-import { show, ValueError } from './errors.js';
+import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './arguments/descriptor.js';
+import { show, ValueError } from './arguments/errors.js';
 import {
   checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type SeparableConv2dGradients, type Tensor4D,
-} from './geometry.js';
+} from './arguments/geometry.js';
 import { PipelineManager } from './manager.js';
-import { reading, readOptions, readTensor } from './options.js';
+import { reading, readOptions, readTensor } from './arguments/options.js';
 
 export interface SeparableConv2dOptions
   extends ConvolutionOptions, GpuOptions, Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'> {

@@ -1,12 +1,12 @@
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import { backend, conv2d, customGrad, depthwiseConv2d, engine, getBackend, Tensor, type Tensor4D, zeros } from '@tensorflow/tfjs-core';
 import type { Convolution } from './convolution.js';
-import type { ConvolutionDescriptor, GpuTensor } from './descriptor.js';
-import { UnsupportedError, ValueError } from './errors.js';
-import { elements, type Geometry, outputShape, type Padding, resolveGeometry } from './geometry.js';
+import type { ConvolutionDescriptor, GpuTensor } from './arguments/descriptor.js';
+import { UnsupportedError, ValueError } from './arguments/errors.js';
+import { elements, type Geometry, outputShape, type Padding, resolveGeometry } from './arguments/geometry.js';
 import type { Gradients } from './gradients.js';
 import { PipelineManager } from './manager.js';
-import { Recent } from './recent.js';
+import { Recent } from './gpu/recent.js';
 
 /** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
 export type TfjsPadding = 'same' | 'valid' | number | [[number, number], [number, number], [number, number], [number, number]];

@@ -1,10 +1,10 @@
 import type { Convolution } from './convolution.js';
-import { measuredOn } from './device.js';
-import type { Geometry } from './geometry.js';
-import { type Choice, plan, type Strategy } from './plan.js';
-import { given, reading } from './options.js';
-import { type DeviceProfile, presets, presetsFor } from './presets.js';
-import { Recent } from './recent.js';
+import { measuredOn } from './gpu/device.js';
+import type { Geometry } from './arguments/geometry.js';
+import { type Choice, plan, type Strategy } from './plan/plan.js';
+import { given, reading } from './arguments/options.js';
+import { type DeviceProfile, presets, presetsFor } from './plan/presets.js';
+import { Recent } from './gpu/recent.js';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
 export interface SavedTuning {

@@ -1,5 +1,5 @@
-import { type ActivationKind, activations, type ResolvedActivation } from '../src/activation.js';
-import { type Dtype, type Geometry } from '../src/geometry.js';
+import { type ActivationKind, activations, type ResolvedActivation } from '../src/arguments/activation.js';
+import { type Dtype, type Geometry } from '../src/arguments/geometry.js';
 import { depthwise, pointwise } from '../src/reference.js';
 import type { Problem } from './cases.js';
 

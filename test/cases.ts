@@ -1,5 +1,5 @@
-import { fromFloat16, toFloat16 } from '../src/float16.js';
-import { type Dtype, elements, type Geometry, resolveGeometry } from '../src/geometry.js';
+import { fromFloat16, toFloat16 } from '../src/gpu/float16.js';
+import { type Dtype, elements, type Geometry, resolveGeometry } from '../src/arguments/geometry.js';
 import type { ReferenceOptions } from '../src/reference.js';
 import { depthwise, pointwise } from '../src/reference.js';
 import { random, randomData, randomMagnitudes } from './random.js';

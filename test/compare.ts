@@ -1,4 +1,4 @@
-import type { Dtype } from '../src/geometry.js';
+import type { Dtype } from '../src/arguments/geometry.js';
 import type { Bounded } from './bounds.js';
 import { type Expected, tolerance } from './cases.js';
 

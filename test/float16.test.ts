@@ -1,6 +1,6 @@
 import { Float16Array as Oracle } from '@petamoriken/float16';
 import { expect, test } from 'vitest';
-import { fromFloat16, toFloat16 } from '../src/float16.js';
+import { fromFloat16, toFloat16 } from '../src/gpu/float16.js';
 import { random } from './random.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { resolveActivation } from '../src/activation.js';
-import { ValueError } from '../src/errors.js';
-import { type ConvolutionOptions, resolveGeometry } from '../src/geometry.js';
+import { resolveActivation } from '../src/arguments/activation.js';
+import { ValueError } from '../src/arguments/errors.js';
+import { type ConvolutionOptions, resolveGeometry } from '../src/arguments/geometry.js';
 import { separableConv2dReference } from '../src/reference.js';
 
 const shapes = { input: [1, 5, 6, 3], depthwiseFilter: [3, 3, 3, 2], pointwiseFilter: [1, 1, 6, 8] };

@@ -1,9 +1,9 @@
-import { checked } from '../src/device.js';
-import { type Geometry, withoutActivations } from '../src/geometry.js';
-import { type GradientPlan, planGradients, type TextureName, type Value } from '../src/gradient-plan.js';
-import type { PipelineCache } from '../src/pipelines.js';
-import type { DeviceProfile, PresetName } from '../src/presets.js';
-import { filterTexture } from '../src/weights.js';
+import { checked } from '../src/gpu/device.js';
+import { type Geometry, withoutActivations } from '../src/arguments/geometry.js';
+import { type GradientPlan, planGradients, type TextureName, type Value } from '../src/plan/gradient-plan.js';
+import type { PipelineCache } from '../src/gpu/pipelines.js';
+import type { DeviceProfile, PresetName } from '../src/plan/presets.js';
+import { filterTexture } from '../src/gpu/weights.js';
 import {
   activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient,
 } from '../src/reference.js';

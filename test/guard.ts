@@ -1,5 +1,5 @@
-import { fromFloat16 } from '../src/float16.js';
-import type { Dtype } from '../src/geometry.js';
+import { fromFloat16 } from '../src/gpu/float16.js';
+import type { Dtype } from '../src/arguments/geometry.js';
 
 /** Buffers of the tests: poisoned before a run, with guard words on both sides. */
 

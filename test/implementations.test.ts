@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { PresetName } from '../src/presets.js';
+import type { PresetName } from '../src/plan/presets.js';
 import { type Case, cases } from './cases.js';
 import { type Implementation, implementations, Missing } from './implementations.js';
 import { scenarioNames } from './scenarios.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { kernels } from '../src/kernels.js';
-import { type Plan, plan } from '../src/plan.js';
-import { type DeviceProfile, type PresetName, presets } from '../src/presets.js';
+import { kernels } from '../src/kernels/kernels.js';
+import { type Plan, plan } from '../src/plan/plan.js';
+import { type DeviceProfile, type PresetName, presets } from '../src/plan/presets.js';
 import { type Case, cases, geometryOf } from './cases.js';
 import { type Implementation, implementations } from './implementations.js';
 import type { Report } from './page.js';

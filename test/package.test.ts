@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type * as reference from '../src/reference.js';
-import { VERSION } from '../src/device.js';
+import { VERSION } from '../src/gpu/device.js';
 import { run } from './command.js';
 
 const root = new URL('../', import.meta.url);
@@ -90,7 +90,7 @@ describe('the tarball', () => {
 
   test('has the build, its sources and the documents, and nothing else', () => {
     expect(paths).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md']));
-    const others = paths.filter((path) => !/^(dist\/[\w-]+\.(js|d\.ts)(\.map)?|src\/[\w-]+\.ts|shaders\/[\w-]+\.wgsl|package\.json|\w+\.md|LICENSE)$/.test(path));
+    const others = paths.filter((path) => !/^(dist\/([\w-]+\/)?[\w-]+\.(js|d\.ts)(\.map)?|src\/([\w-]+\/)?[\w-]+\.ts|shaders\/[\w-]+\.wgsl|package\.json|\w+\.md|LICENSE)$/.test(path));
     expect(others).toEqual([]);
   });
 

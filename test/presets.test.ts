@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { adapterKindOf } from '../src/device.js';
-import { plan } from '../src/plan.js';
-import { type DeviceProfile, type PresetName, presetsFor } from '../src/presets.js';
+import { adapterKindOf } from '../src/gpu/device.js';
+import { plan } from '../src/plan/plan.js';
+import { type DeviceProfile, type PresetName, presetsFor } from '../src/plan/presets.js';
 import { type Case, geometryOf } from './cases.js';
 
 /** What implementations tell of their adapters, as seen in 2026. */

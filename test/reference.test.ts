@@ -1,7 +1,7 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { resolveGeometry, type Tensor4D } from '../src/geometry.js';
+import { resolveGeometry, type Tensor4D } from '../src/arguments/geometry.js';
 import { depthwise, separableConv2dReference } from '../src/reference.js';
 import { random, randomData } from './random.js';
 

@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { create } from 'webgpu';
-import { activations } from '../src/activation.js';
-import { type GradientKernelName, gradientKernels } from '../src/gradient-kernels.js';
-import { planGradients } from '../src/gradient-plan.js';
-import { bindingsOf, type KernelName, kernels } from '../src/kernels.js';
-import { ENTRIES } from '../src/pipelines.js';
-import { plan } from '../src/plan.js';
-import { type DeviceProfile, type PresetName, presets } from '../src/presets.js';
+import { activations } from '../src/arguments/activation.js';
+import { type GradientKernelName, gradientKernels } from '../src/kernels/gradient-kernels.js';
+import { planGradients } from '../src/plan/gradient-plan.js';
+import { bindingsOf, type KernelName, kernels } from '../src/kernels/kernels.js';
+import { ENTRIES } from '../src/gpu/pipelines.js';
+import { plan } from '../src/plan/plan.js';
+import { type DeviceProfile, type PresetName, presets } from '../src/plan/presets.js';
 import { cases, geometryOf } from './cases.js';
 
 /** WebGPU's default limits, which every kernel must do with. */

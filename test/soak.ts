@@ -1,7 +1,7 @@
 import { type Convolution, type ConvolutionDescriptor, PipelineManager, separableConv2d, type Tensor4D } from 'sepconv-webgpu';
-import { BufferPool } from '../src/buffers.js';
-import { PipelineCache } from '../src/pipelines.js';
-import { plan } from '../src/plan.js';
+import { BufferPool } from '../src/gpu/buffers.js';
+import { PipelineCache } from '../src/gpu/pipelines.js';
+import { plan } from '../src/plan/plan.js';
 import { type Case, expectedSeparable, geometryOf, isTranscendental, type Problem, problem, tolerance } from './cases.js';
 import { intercept, LiveResources } from './intercept.js';
 import { random } from './random.js';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { specialize } from '../src/specialize.js';
+import { specialize } from '../src/kernels/specialize.js';
 
 const source = `alias Lanes = vec4f;  // spec: type
 const SIZE = 4;       // spec: size

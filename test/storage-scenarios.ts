@@ -2,7 +2,7 @@ import {
   type ConvolutionDescriptor, type ConvolutionOptions, PipelineManager, separableConv2d, type Shape4D, type Tensor4D, UnsupportedError,
 } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
-import { fromFloat16, toFloat16 } from '../src/float16.js';
+import { fromFloat16, toFloat16 } from '../src/gpu/float16.js';
 import { tolerance } from './cases.js';
 import { random, randomData } from './random.js';
 

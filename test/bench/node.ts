@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import type * as Library from 'sepconv-webgpu';
 import type { SavedTuning, Strategy } from 'sepconv-webgpu';
 import { create, globals } from 'webgpu';
-import { type PresetName, presets } from '../../src/presets.js';
+import { type PresetName, presets } from '../../src/plan/presets.js';
 import { type Contender, expectedOf, Runner } from './contender.js';
 import { measureRow, type Remote, type Row } from './measure.js';
 import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';

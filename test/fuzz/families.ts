@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import type { Dtype } from '../../src/geometry.js';
-import type { PresetName } from '../../src/presets.js';
+import type { Dtype } from '../../src/arguments/geometry.js';
+import type { PresetName } from '../../src/plan/presets.js';
 import type { Case } from '../cases.js';
 
 /**

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { UnsupportedError } from '../../src/errors.js';
-import { plan } from '../../src/plan.js';
-import type { DeviceProfile, PresetName } from '../../src/presets.js';
+import { UnsupportedError } from '../../src/arguments/errors.js';
+import { plan } from '../../src/plan/plan.js';
+import type { DeviceProfile, PresetName } from '../../src/plan/presets.js';
 import { type Case, geometryOf } from '../cases.js';
 import { type Mutation, places, valueNames } from '../arguments.js';
 import type { Implementation } from '../implementations.js';

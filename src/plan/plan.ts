@@ -1,9 +1,9 @@
 import { type Band, bands, outputSpan } from './bands.js';
-import { UnsupportedError } from './errors.js';
-import { elementBytes, elements, type Geometry, operation, outputShape } from './geometry.js';
-import { type BufferOperand, type KernelName, takesTexture, type Variant, uniformData, variant } from './kernels.js';
+import { UnsupportedError } from '../arguments/errors.js';
+import { elementBytes, elements, type Geometry, operation, outputShape } from '../arguments/geometry.js';
+import { type BufferOperand, type KernelName, takesTexture, type Variant, uniformData, variant } from '../kernels/kernels.js';
 import { chooseStrategy, type DeviceProfile, type PresetName, presetsFor, presetWithin } from './presets.js';
-import { channelStride, type Tile } from './tiles.js';
+import { channelStride, type Tile } from '../kernels/tiles.js';
 
 /** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
 export type Strategy = 'auto' | 'fused' | 'two-pass';

@@ -1,4 +1,4 @@
-import type { Geometry } from './geometry.js';
+import type { Geometry } from '../arguments/geometry.js';
 import { divisor, evenTile, MAX_TILE_TAPS, rowTiles, type Tile } from './tiles.js';
 
 /**

@@ -1,8 +1,8 @@
-import { type Binding, resolveBinding } from './convolution.js';
-import { type ConvolutionDescriptor, isGpuTensor, type Weight, WEIGHTS } from './descriptor.js';
-import { ValueError } from './errors.js';
-import type { Tensor4D } from './geometry.js';
-import { FILTER_FORMAT } from './kernels.js';
+import { type Binding, resolveBinding } from '../convolution.js';
+import { type ConvolutionDescriptor, isGpuTensor, type Weight, WEIGHTS } from '../arguments/descriptor.js';
+import { ValueError } from '../arguments/errors.js';
+import type { Tensor4D } from '../arguments/geometry.js';
+import { FILTER_FORMAT } from '../kernels/kernels.js';
 
 /** How filters and biases get to the GPU, for both passes. */
 

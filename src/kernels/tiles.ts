@@ -1,4 +1,4 @@
-import type { Geometry } from './geometry.js';
+import type { Geometry } from '../arguments/geometry.js';
 
 /**
  * How work is cut up, for one invocation, or for one quad in the `-quad` kernels. A kernel reads what it has use for, and

@@ -1,6 +1,6 @@
 import { checked } from './device.js';
-import { SepconvError } from './errors.js';
-import { type BindingKind, FILTER_FORMAT, type Variant } from './kernels.js';
+import { SepconvError } from '../arguments/errors.js';
+import { type BindingKind, FILTER_FORMAT, type Variant } from '../kernels/kernels.js';
 import { Recent } from './recent.js';
 
 /** Pipelines that a cache keeps. One that goes keeps working for the convolutions that have it. */

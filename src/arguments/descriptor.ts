@@ -3,7 +3,7 @@ import {
   checkData, checkTensor, type ConvolutionOptions, type Dtype, type Geometry, operation, resolveGeometry,
   type Shape4D, type Tensor4D,
 } from './geometry.js';
-import type { Strategy } from './plan.js';
+import type { Strategy } from '../plan/plan.js';
 
 /**
  * A filter or bias that is on the GPU already, dense numbers of the `dtype` from `offset` bytes (default 0), in a multiple

@@ -1,14 +1,14 @@
-import activationsSource from '../shaders/activations.wgsl?raw';
-import depthwiseSource from '../shaders/depthwise.wgsl?raw';
-import filterTextureSource from '../shaders/filter-texture.wgsl?raw';
-import fusedQuadSource from '../shaders/fused-quad.wgsl?raw';
-import fusedTiledSource from '../shaders/fused-tiled.wgsl?raw';
-import fusedSource from '../shaders/fused.wgsl?raw';
-import pointwiseQuadSource from '../shaders/pointwise-quad.wgsl?raw';
-import pointwiseTiledSource from '../shaders/pointwise-tiled.wgsl?raw';
-import pointwiseSource from '../shaders/pointwise.wgsl?raw';
-import type { ActivationKind } from './activation.js';
-import type { Geometry } from './geometry.js';
+import activationsSource from '../../shaders/activations.wgsl?raw';
+import depthwiseSource from '../../shaders/depthwise.wgsl?raw';
+import filterTextureSource from '../../shaders/filter-texture.wgsl?raw';
+import fusedQuadSource from '../../shaders/fused-quad.wgsl?raw';
+import fusedTiledSource from '../../shaders/fused-tiled.wgsl?raw';
+import fusedSource from '../../shaders/fused.wgsl?raw';
+import pointwiseQuadSource from '../../shaders/pointwise-quad.wgsl?raw';
+import pointwiseTiledSource from '../../shaders/pointwise-tiled.wgsl?raw';
+import pointwiseSource from '../../shaders/pointwise.wgsl?raw';
+import type { ActivationKind } from '../arguments/activation.js';
+import type { Geometry } from '../arguments/geometry.js';
 import { specialize } from './specialize.js';
 import {
   channelStride, depthwiseTile, evenTile, fusedOutputLanes, fusedQuadTile, lanesName, outputLanes, pointwiseQuadTile, productOf, QUAD,

@@ -1,15 +1,15 @@
-import { derivesFromResult, type ResolvedActivation } from './activation.js';
-import type { Weight } from './descriptor.js';
-import { UnsupportedError } from './errors.js';
-import { type Geometry, operation, withoutActivations } from './geometry.js';
+import { derivesFromResult, type ResolvedActivation } from '../arguments/activation.js';
+import type { Weight } from '../arguments/descriptor.js';
+import { UnsupportedError } from '../arguments/errors.js';
+import { type Geometry, operation, withoutActivations } from '../arguments/geometry.js';
 import {
   activationGradient, depthwiseFilterGradient, depthwiseInputGradient, filterTile, type GradientKernelName, outputStride,
   pointwiseFilterGradient, productTile, type Split, sum, type Terms, transpose, type Work,
-} from './gradient-kernels.js';
-import { type KernelName, takesTexture, uniformData, variant } from './kernels.js';
+} from '../kernels/gradient-kernels.js';
+import { type KernelName, takesTexture, uniformData, variant } from '../kernels/kernels.js';
 import { bindingLimit, type Dispatch, grid } from './plan.js';
 import { type AdapterKind, type DeviceProfile, presetsFor, presetWithin } from './presets.js';
-import { channelStride, quadsTake, type Tile } from './tiles.js';
+import { channelStride, quadsTake, type Tile } from '../kernels/tiles.js';
 
 /** A gradient's name among the targets of `Gradients.encode`. */
 export type GradientName =

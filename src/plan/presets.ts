@@ -1,6 +1,6 @@
-import { elements, type Geometry, outputShape } from './geometry.js';
-import type { KernelName } from './kernels.js';
-import { depthwiseTile, fusedQuadsTake, fusedQuadTile, MAX_HELD_TAPS, pointwiseQuadTile, QUAD, quadsTake, type Tile } from './tiles.js';
+import { elements, type Geometry, outputShape } from '../arguments/geometry.js';
+import type { KernelName } from '../kernels/kernels.js';
+import { depthwiseTile, fusedQuadsTake, fusedQuadTile, MAX_HELD_TAPS, pointwiseQuadTile, QUAD, quadsTake, type Tile } from '../kernels/tiles.js';
 
 /** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
 export type AdapterKind = 'software' | 'gpu';
