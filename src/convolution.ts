@@ -1,32 +1,13 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { BufferPool, Scratch } from './gpu/buffers.js';
-import type { ConvolutionDescriptor } from './arguments/descriptor.js';
-import { checked } from './gpu/device.js';
-import { SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
-import { fromFloat16, toFloat16 } from './gpu/float16.js';
-import {
-  checkTensor, type Dtype, elementBytes, elements, type Geometry, operation, outputShape, type Shape4D, type Tensor4D,
-} from './arguments/geometry.js';
-import { type BufferOperand, kernels, type TextureOperand } from './kernels/kernels.js';
-import { given, readTensor } from './arguments/options.js';
-import type { PipelineCache } from './gpu/pipelines.js';
-import type { BandDispatch, Plan, Range } from './plan/plan.js';
-import type { DeviceProfile } from './plan/presets.js';
-
-/** What the convolutions of one manager share. */
-export interface Shared {
-  readonly device: GPUDevice;
-  readonly profile: DeviceProfile;
-  readonly pipelines: PipelineCache;
-  readonly buffers: BufferPool;
-  readonly scratch: Scratch;
-  /** @throws DeviceLostError or SepconvError when the manager can work no more */
-  readonly checkUsable: (where: string) => void;
-  /** The error to throw for one that the loss of the device may have caused. */
-  readonly explain: (where: string, error: unknown) => Promise<unknown>;
-  /** Called once when a convolution, or what computes its gradients, is destroyed. */
-  readonly forget: (prepared: { destroy(): void }) => void;
-}
+import type { Call } from './arguments/call.js';
+import { SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
+import { checkTensorOf, elementBytes, elements, outputShape, type Shape4D, type Tensor4D } from './arguments/geometry.js';
+import { readTensor } from './arguments/options.js';
+import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
+import { bindMethods } from './methods.js';
+import { Program, type Shared } from './gpu/program.js';
+import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
+import { byteLengthOf, type Step } from './plan/steps.js';
 
 /** Where `encode` reads and writes: whole buffers, or ranges of them. */
 export interface EncodeTargets {
@@ -41,43 +22,11 @@ export interface EncodeTargets {
   readonly intermediate?: GPUBuffer | GPUBufferBinding;
 }
 
-export type Binding = Required<GPUBufferBinding>;
-/** What dispatches bind; textures only where their kernels take any. */
-type Operands = Readonly<Record<BufferOperand, Binding>> & Partial<Readonly<Record<TextureOperand, GPUTextureView | GPUSampler>>>;
-
-/** A dispatch with all that it needs but the caller's buffers. */
-export interface Stage {
-  readonly dispatch: BandDispatch;
-  readonly pipeline: GPUComputePipeline;
-  readonly uniforms: GPUBuffer;
-  /** Filters, biases and the intermediate. */
-  readonly operands: Omit<Operands, 'input' | 'output'>;
+/** Plans a convolution and puts it on the device. @throws ValueError, UnsupportedError, DeviceLostError */
+export async function prepareConvolution(shared: Shared, call: Call, choice?: Choice): Promise<Convolution> {
+  const plan = planForward(call, shared.profile, choice);
+  return new Convolution(shared, call, plan, await Program.create(shared, call, call.label, plan.portions));
 }
-
-/** What is computed between one upload and one readback: all of it, unless a tensor is larger than a buffer can be. */
-export interface Portion {
-  readonly plan: Plan;
-  readonly stages: readonly Stage[];
-  /** First element and count, in the whole input and output. */
-  readonly input: Range;
-  readonly output: Range;
-}
-
-export interface Parts {
-  readonly portions: readonly [Portion, ...Portion[]];
-  /** What to destroy with the convolution. */
-  readonly owned: readonly (GPUBuffer | GPUTexture)[];
-  readonly scratch: GPUBuffer | undefined;
-}
-
-interface BoundStages {
-  readonly stages: readonly Stage[];
-  readonly targets: readonly Binding[];
-  readonly groups: readonly GPUBindGroup[];
-}
-
-/** Pairs of caller's buffers whose bind groups a convolution keeps, for callers that alternate between a few. */
-const MOST_BOUND = 4;
 
 /** A convolution ready to run on inputs of one shape. Made by `PipelineManager.prepare`. */
 export class Convolution {
@@ -96,64 +45,59 @@ export class Convolution {
   /** Names of the kernel variants in the order of their dispatches; none for an empty output. */
   readonly kernels: readonly string[];
   readonly #op: string;
-  readonly #dtype: Dtype;
   readonly #shared: Shared;
-  readonly #parts: Parts;
-  #recent: readonly BoundStages[] = [];
+  readonly #plan: ForwardPlan;
+  readonly #program: Program;
   #destroyed = false;
 
   /** @internal */
-  constructor(shared: Shared, descriptor: ConvolutionDescriptor, geometry: Geometry, parts: Parts) {
+  constructor(shared: Shared, { op, label, geometry }: Call, plan: ForwardPlan, program: Program) {
+    const { N, H, W, C } = geometry;
     const storedBytes = (shape: Shape4D) => Math.ceil(elements(shape) * elementBytes(geometry.dtype) / 4) * 4;
-    this.label = descriptor.name ?? 'separableConv2d';
-    this.inputShape = [...descriptor.inputShape];
+    this.label = label;
+    this.inputShape = [N, H, W, C];
     this.outputShape = outputShape(geometry);
     this.inputByteLength = storedBytes(this.inputShape);
     this.outputByteLength = storedBytes(this.outputShape);
-    this.strategy = parts.portions[0].plan.strategy;
-    this.kernels = parts.portions.flatMap(({ stages }) => stages.map(({ dispatch }) => dispatch.name));
-    this.#op = operation(descriptor.name);
-    this.#dtype = geometry.dtype;
+    this.strategy = plan.strategy;
+    this.kernels = plan.portions.flatMap((portion) => stepsOf(portion).map(({ dispatch }) => dispatch.name));
+    this.#op = op;
     this.#shared = shared;
-    this.#parts = parts;
+    this.#plan = plan;
+    this.#program = program;
+    bindMethods(this, 'encode', 'run', 'destroy');
   }
 
   /**
    * Records the convolution into the caller's compute pass; the pass's pipeline and bind group 0 change. Never submits,
    * allocates buffers or waits. The recorded work needs this convolution to stay undestroyed until it is submitted.
-   * @throws ValueError for buffers that are too small, misaligned or of the wrong usage; UnsupportedError where a tensor is
-   * larger than a buffer of this device can be, so that only `run` can compute it
+   * @throws ValueError for what is no compute pass, for buffers that are too small, misaligned or of the wrong usage, and
+   * for an output that would overwrite what is still read; UnsupportedError where a tensor is larger than a buffer of this
+   * device can be, so that only `run` can compute it
    */
   encode(pass: GPUComputePassEncoder, targets: EncodeTargets): void {
     this.#checkUsable();
-    const { portions: [portion, ...others] } = this.#parts;
+    checkTargets(this.#op, targets, ['input', 'output', 'intermediate']);
+    const { portions: [portion, ...others] } = this.#plan;
+    const { device } = this.#shared;
     if (others.length > 0) {
-      throw new UnsupportedError(`${this.#op}: encode needs input and output of at most ${this.#shared.device.limits.maxBufferSize} `
+      throw new UnsupportedError(`${this.#op}: encode needs input and output of at most ${device.limits.maxBufferSize} `
         + `bytes, which is what a buffer of this device can have, got ${this.inputByteLength} and ${this.outputByteLength}: use run`);
     }
-    this.#encode(pass, targets, portion);
-  }
-
-  #encode(pass: GPUComputePassEncoder, { input, output, intermediate }: EncodeTargets, { plan: { byteLengths }, stages }: Portion): void {
-    if (stages.length === 0) return;
-    const { device } = this.#shared;
-    const from = byteLengths.input === 0
-      ? stages[0]!.operands.bias // An empty input is never read, but something must be bound.
-      : resolveBinding(device, `${this.#op}: input`, input, byteLengths.input);
-    const to = resolveBinding(device, `${this.#op}: output`, output, byteLengths.output);
-    if (this.strategy === 'fused' && from.buffer === to.buffer) {
-      throw new ValueError(`${this.#op}: output must be another buffer than input for strategy 'fused', because WebGPU lets no `
-        + "dispatch read and write one buffer, got the same (strategy 'two-pass' can share it)");
-    }
-    if (intermediate && (this.strategy === 'fused' || isBanded(stages))) {
+    const steps = stepsOf(portion);
+    if (steps.length === 0) return;
+    const { intermediate } = targets;
+    if (intermediate && (this.strategy === 'fused' || isBanded(steps))) {
       throw new ValueError(`${this.#op}: intermediate must be absent ${this.strategy === 'fused'
         ? "for strategy 'fused', which never stores it" : 'where tensors are computed in bands, which share it'}, got a buffer`);
     }
-    const between = intermediate && resolveBinding(device, `${this.#op}: intermediate`, intermediate, byteLengths.intermediate);
-    const groups = this.#bind(stages, between ? [from, to, between] : [from, to]);
-    pass.pushDebugGroup(this.label);
-    record(pass, stages, groups);
-    pass.popDebugGroup();
+    const bindings = new Map<string, Binding>();
+    for (const name of ['input', 'output', 'intermediate'] as const) {
+      const byteLength = byteLengthOf(portion.places.get(name));
+      if (name === 'intermediate' ? !intermediate : byteLength === 0) continue; // An empty input is never read.
+      bindings.set(name, resolveBinding(device, `${this.#op}: ${name}`, targets[name], byteLength));
+    }
+    this.#program.encode(pass, bindings, 0, () => steps);
   }
 
   /**
@@ -163,69 +107,36 @@ export class Convolution {
   async run(input: Tensor4D): Promise<Tensor4D> {
     this.#checkUsable();
     const x = readTensor(`${this.#op}: input`, input);
-    checkTensor(`${this.#op}: input`, x);
-    if (x.shape.some((extent, axis) => extent !== this.inputShape[axis])) {
-      throw new ValueError(`${this.#op}: input must be ${show(this.inputShape)} as prepared, got ${show(x.shape)}`);
-    }
+    checkTensorOf(`${this.#op}: input`, this.inputShape, x, ' as prepared');
     const shape = this.outputShape;
+    const { length } = x.data;
+    const { portions } = this.#plan;
     if (this.outputByteLength === 0) return { shape, data: new Float32Array(0) };
-    const [first, ...others] = this.#parts.portions;
-    if (others.length === 0) return { shape, data: await this.#runPortion(x.data, first) };
+    if (portions.length === 1) return { shape, data: await this.#runPortion(x.data, 0) };
     const data = new Float32Array(elements(shape));
-    for (const portion of this.#parts.portions) {
+    for (const [index, portion] of portions.entries()) {
       const { offset, size } = portion.input;
-      if (x.data.length === 0) throw new ValueError(`${this.#op}: input must keep its data until run resolves, got a detached buffer`);
-      data.set(await this.#runPortion(x.data.subarray(offset, offset + size), portion), portion.output.offset);
+      if (x.data.length !== length) {
+        throw new ValueError(`${this.#op}: input must keep its data until run resolves, got ${x.data.length} elements of ${length}`);
+      }
+      data.set(await this.#runPortion(x.data.subarray(offset, offset + size), index), portion.output.offset);
       this.#checkUsable();
     }
     return { shape, data };
   }
 
-  async #runPortion(input: Float32Array, portion: Portion): Promise<Float32Array> {
-    const { device, buffers } = this.#shared;
-    const held: GPUBuffer[] = [];
-    const hold = (what: string, byteLength: number, usage: number): GPUBuffer => {
-      const buffer = buffers.acquire(byteLength, usage, `${this.#op} ${what}`);
-      held.push(buffer);
-      return buffer;
-    };
-    const { input: inputSize, output: size } = portion.plan.byteLengths;
-    try {
-      let mapped: Promise<undefined> | undefined;
-      const readback = await checked(device, this.#op, () => {
-        const source = hold('input', inputSize, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
-        const result = hold('output', size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
-        const readable = hold('readback', size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-        if (input.length > 0) device.queue.writeBuffer(source, 0, stored(input, this.#dtype) as ArrayBufferView<ArrayBuffer>); // Deno panics at none.
-        const encoder = device.createCommandEncoder({ label: this.#op });
-        const pass = encoder.beginComputePass({ label: this.#op });
-        this.#encode(pass, { input: source, output: result }, portion);
-        pass.end();
-        encoder.copyBufferToBuffer(result, 0, readable, 0, size);
-        device.queue.submit([encoder.finish({ label: this.#op })]);
-        mapped = readable.mapAsync(GPUMapMode.READ, 0, size);
-        mapped.catch(() => undefined); // Reported below, after the scopes, whose errors say more.
-        return readable;
-      });
-      await mapped;
-      const bytes = readback.getMappedRange(0, size);
-      const data = this.#dtype === 'f16' ? fromFloat16(bytes, portion.output.size) : new Float32Array(bytes.slice(0));
-      readback.unmap();
-      for (const buffer of held) buffers.release(buffer);
-      return data;
-    } catch (error) {
-      for (const buffer of held) buffer.destroy();
-      throw await this.#shared.explain(this.#op, error);
-    }
+  async #runPortion(input: Float32Array, index: number): Promise<Float32Array> {
+    const portion = this.#plan.portions[index]!;
+    const outputs = new Map([['output', portion.output.size]]);
+    const results = await this.#program.run(new Map([['input', input]]), outputs, index, () => stepsOf(portion));
+    return results.get('output')!;
   }
 
   /** Frees what `prepare` made; buffers that the caller passed in stay. Twice is harmless. */
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    this.#recent = [];
-    for (const resource of this.#parts.owned) resource.destroy();
-    if (this.#parts.scratch) this.#shared.scratch.release(this.#parts.scratch);
+    this.#program.destroy();
     this.#shared.forget(this);
   }
 
@@ -239,73 +150,9 @@ export class Convolution {
     if (this.#destroyed) throw new SepconvError(`${this.#op}: this convolution was destroyed`);
     this.#shared.checkUsable(this.#op);
   }
-
-  #bind(stages: readonly Stage[], targets: readonly [input: Binding, output: Binding] | readonly [input: Binding, output: Binding, intermediate: Binding]): readonly GPUBindGroup[] {
-    const known = this.#recent.find((bound) => bound.stages === stages && bound.targets.length === targets.length
-      && bound.targets.every(({ buffer, offset }, index) => buffer === targets[index]!.buffer && offset === targets[index]!.offset));
-    if (known) {
-      if (known !== this.#recent[0]) this.#recent = [known, ...this.#recent.filter((bound) => bound !== known)];
-      return known.groups;
-    }
-    const [input, output, intermediate] = targets;
-    const groups = stages.map((stage) => bindGroup(this.#shared, this.#op, stage, {
-      ...stage.operands, ...(intermediate && { intermediate }),
-      input: within(input, stage.dispatch.input), output: within(output, stage.dispatch.output),
-    }));
-    this.#recent = [{ stages, targets, groups }, ...this.#recent].slice(0, MOST_BOUND);
-    return groups;
-  }
 }
 
-/** What a stage binds, where `operands` has all that its kernel takes. */
-export function bindGroup(
-  { device, pipelines }: Pick<Shared, 'device' | 'pipelines'>, op: string, { dispatch, uniforms }: Stage, operands: Partial<Operands>,
-): GPUBindGroup {
-  const resources = [{ buffer: uniforms, offset: 0, size: uniforms.size }, ...kernels[dispatch.kernel].operands.map((operand) => operands[operand]!)];
-  return device.createBindGroup({
-    label: `${op} ${dispatch.name}`,
-    layout: pipelines.layout(dispatch.bindings),
-    entries: resources.map((resource, binding) => ({ binding, resource })),
-  });
-}
+/** What runs each time. */
+const stepsOf = ({ steps }: { readonly steps: readonly Step[] }): readonly Step[] => steps.filter(({ once }) => !once);
 
-export function record(pass: GPUComputePassEncoder, stages: readonly Stage[], groups: readonly GPUBindGroup[]): void {
-  for (const [index, { pipeline, dispatch }] of stages.entries()) {
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, groups[index]!);
-    pass.dispatchWorkgroups(...dispatch.grid);
-  }
-}
-
-const isBanded = (stages: readonly Stage[]): boolean =>
-  stages.filter(({ dispatch: { kernel } }) => kernels[kernel].operands.includes('output')).length > 1;
-
-/** Numbers as the GPU stores them. */
-export const stored = (data: Float32Array, dtype: Dtype): ArrayBufferView => (dtype === 'f16' ? toFloat16(data) : data);
-
-/** What a dispatch binds of a caller's tensor; an empty range stands for all of it. */
-const within = (whole: Binding, { offset, size }: Range): Binding =>
-  (size === 0 ? whole : { buffer: whole.buffer, offset: whole.offset + offset, size });
-
-/** Checks a caller's buffer or range. @throws ValueError */
-export function resolveBinding(
-  device: GPUDevice, where: string, target: GPUBuffer | GPUBufferBinding | undefined, byteLength: number,
-): Binding {
-  const own = (name: string): unknown => (typeof target === 'object' && target !== null ? given(target, name) : undefined);
-  const part = own('buffer') as GPUBuffer | undefined;
-  const buffer = part ?? target as GPUBuffer | undefined;
-  const [offset, size] = part ? [own('offset') as number ?? 0, own('size') as number | undefined] : [0, undefined];
-  if (!buffer || !(buffer.usage & GPUBufferUsage.STORAGE)) {
-    throw new ValueError(`${where} must be a GPUBuffer with usage STORAGE, got ${show(buffer?.usage ?? target)}`);
-  }
-  const alignment = device.limits.minStorageBufferOffsetAlignment;
-  if (!Number.isSafeInteger(offset) || offset < 0 || offset % alignment !== 0) {
-    throw new ValueError(`${where} offset must be a multiple of ${alignment}, got ${show(offset)}`);
-  }
-  if (size !== undefined && (!Number.isSafeInteger(size) || size < 0)) {
-    throw new ValueError(`${where} size must be a non-negative integer, got ${show(size)}`);
-  }
-  const room = Math.min(size ?? Infinity, buffer.size - offset);
-  if (room < byteLength) throw new ValueError(`${where} must have ${byteLength} bytes from its offset, got ${room}`);
-  return { buffer, offset, size: byteLength };
-}
+const isBanded = (steps: readonly Step[]): boolean => steps.filter(({ writes }) => writes.value === 'output').length > 1;

@@ -1,14 +1,15 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Binding, resolveBinding, type Shared } from './convolution.js';
-import { type ConvolutionDescriptor, resolveDescriptor, WEIGHTS } from './arguments/descriptor.js';
-import { checked } from './gpu/device.js';
-import { SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
-import { checkTensorOf, operation, outputShape, type SeparableConv2dGradients, type Shape4D, type Tensor4D } from './arguments/geometry.js';
+import type { Call } from './arguments/call.js';
+import { SepconvError, UnsupportedError } from './arguments/errors.js';
 import {
-  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, planGradients, type Step, stepsFor, TEMPORARIES, type Value,
-} from './plan/gradient-plan.js';
+  checkTensorOf, type Geometry, outputShape, type SeparableConv2dGradients, type Shape4D, type Tensor4D,
+} from './arguments/geometry.js';
 import { readTensor } from './arguments/options.js';
-import { borrowedWeights, filterTexture, uploader, weightData } from './gpu/weights.js';
+import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
+import { Program, type Shared } from './gpu/program.js';
+import { bindMethods } from './methods.js';
+import { GIVEN, type GradientName, type GradientPlan, GRADIENTS, planBackward } from './plan/backward.js';
+import { byteLengthOf, type Step, stepsFor } from './plan/steps.js';
 
 /**
  * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage STORAGE, dense
@@ -35,75 +36,13 @@ export interface GradientTargets {
   readonly biasGradient?: GPUBuffer | GPUBufferBinding;
 }
 
-interface Stage extends Step {
-  readonly pipeline: GPUComputePipeline;
-  readonly uniforms: GPUBuffer;
-}
-
-type Resource = Binding | GPUTextureView | GPUSampler;
-
-interface Parts {
-  readonly stages: readonly Stage[];
-  /** Weights, temporaries and zeros. */
-  readonly bindings: ReadonlyMap<Value, Resource>;
-  /** What to destroy with the gradients. */
-  readonly owned: readonly (GPUBuffer | GPUTexture)[];
-  readonly scratch: readonly GPUBuffer[];
-}
-
-/** Stages with their bind groups for one set of the caller's buffers. */
-interface Bound {
-  readonly given: ReadonlyMap<Value, Binding>;
-  readonly written: ReadonlyMap<Value, Binding>;
-  readonly stages: readonly { readonly stage: Stage; readonly group: GPUBindGroup }[];
-}
-
-/** Sets of caller's buffers whose bind groups are kept, for callers that alternate between a few. */
-const MOST_BOUND = 4;
-
-/** Makes gradients ready to run: checks, compiles, uploads. @throws ValueError, UnsupportedError, DeviceLostError */
-export async function prepareGradients(shared: Shared, descriptor: ConvolutionDescriptor): Promise<Gradients> {
-  const geometry = resolveDescriptor(descriptor);
-  const op = operation(descriptor.name);
+/** Plans the gradients of a convolution and puts them on the device. @throws ValueError, UnsupportedError, DeviceLostError */
+export async function prepareGradients(shared: Shared, call: Call): Promise<Gradients> {
+  const { op, label, geometry } = call;
   shared.checkUsable(op);
-  if (descriptor.dtype === 'f16') throw new UnsupportedError(`${op}: gradients need dtype 'f32', got 'f16'`);
-  const plan = planGradients(geometry, shared.profile, descriptor.name);
-  const { steps, byteLengths, textures } = plan;
-  const { device, pipelines } = shared;
-  const bindings = new Map<Value, Resource>(borrowedWeights(device, op, descriptor, byteLengths));
-  const owned: (GPUBuffer | GPUTexture)[] = [];
-  const scratch: GPUBuffer[] = [];
-  try {
-    const compiled = await Promise.all(steps.map(({ dispatch }) => pipelines.pipeline(dispatch)));
-    shared.checkUsable(op);
-    const stages = await checked(device, op, () => {
-      const upload = uploader(device, op, owned);
-      for (const value of [...WEIGHTS, 'zeros'] as const) {
-        if (bindings.has(value)) continue;
-        const data = value === 'zeros' ? undefined : weightData(op, descriptor, value);
-        bindings.set(value, { buffer: upload(value, byteLengths[value], data, GPUBufferUsage.STORAGE), offset: 0, size: byteLengths[value] });
-      }
-      for (const value of [...TEMPORARIES, 'intermediate', 'output'] as const) {
-        if (!steps.some(({ writes }) => writes === value)) continue;
-        const buffer = shared.scratch.acquire(byteLengths[value], value);
-        scratch.push(buffer);
-        bindings.set(value, { buffer, offset: 0, size: byteLengths[value] });
-      }
-      for (const [value, [rows, columns]] of textures) {
-        bindings.set(value, filterTexture(device, op, owned, rows, columns));
-        bindings.set('nearest', pipelines.nearest);
-      }
-      return steps.map((step, index): Stage => ({
-        ...step, pipeline: compiled[index]!,
-        uniforms: upload(`${step.dispatch.kernel} uniforms`, step.dispatch.uniforms.byteLength, step.dispatch.uniforms, GPUBufferUsage.UNIFORM),
-      }));
-    });
-    return new Gradients(shared, descriptor, plan, outputShape(geometry), { stages, bindings, owned, scratch });
-  } catch (error) {
-    for (const resource of owned) resource.destroy();
-    for (const buffer of scratch) shared.scratch.release(buffer);
-    throw await shared.explain(op, error);
-  }
+  if (geometry.dtype === 'f16') throw new UnsupportedError(`${op}: gradients need dtype 'f32', got 'f16'`);
+  const plan = planBackward(call, shared.profile);
+  return new Gradients(shared, call, plan, await Program.create(shared, call, `${label} gradients`, [plan]));
 }
 
 /** The backward pass of a convolution, ready to run. Made by `PipelineManager.prepareGradients`. */
@@ -118,23 +57,27 @@ export class Gradients {
   readonly byteLengths: Readonly<Record<GradientName, number>>;
   readonly #op: string;
   readonly #shared: Shared;
-  readonly #descriptor: ConvolutionDescriptor;
+  readonly #geometry: Geometry;
+  /** Whether the convolution has them: gradients of others are not read back. */
+  readonly #hasBias: Readonly<Partial<Record<GradientName, boolean>>>;
   readonly #plan: GradientPlan;
-  readonly #parts: Parts;
-  #recent: readonly Bound[] = [];
+  readonly #program: Program;
   #destroyed = false;
 
   /** @internal */
-  constructor(shared: Shared, descriptor: ConvolutionDescriptor, plan: GradientPlan, output: Shape4D, parts: Parts) {
-    this.label = descriptor.name ?? 'separableConv2d';
-    this.inputShape = [...descriptor.inputShape];
-    this.outputShape = output;
-    this.byteLengths = Object.fromEntries(GRADIENTS.map((name) => [name, plan.byteLengths[name]])) as Record<GradientName, number>;
-    this.#op = operation(descriptor.name);
+  constructor(shared: Shared, { op, label, geometry, weights }: Call, plan: GradientPlan, program: Program) {
+    const { N, H, W, C } = geometry;
+    this.label = label;
+    this.inputShape = [N, H, W, C];
+    this.outputShape = outputShape(geometry);
+    this.byteLengths = Object.fromEntries(GRADIENTS.map((name) => [name, byteLengthOf(plan.places.get(name))])) as Record<GradientName, number>;
+    this.#op = op;
     this.#shared = shared;
-    this.#descriptor = descriptor;
+    this.#geometry = geometry;
+    this.#hasBias = { depthwiseBiasGradient: weights.has('depthwiseBias'), biasGradient: weights.has('bias') };
     this.#plan = plan;
-    this.#parts = parts;
+    this.#program = program;
+    bindMethods(this, 'encode', 'run', 'destroy');
   }
 
   /**
@@ -145,15 +88,21 @@ export class Gradients {
    */
   encode(pass: GPUComputePassEncoder, targets: GradientTargets): void {
     this.#checkUsable();
-    const { stages } = this.#bound(targets);
-    if (stages.length === 0) return;
-    pass.pushDebugGroup(`${this.label} gradients`);
-    for (const { stage: { pipeline, dispatch }, group } of stages) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(...dispatch.grid);
+    checkTargets(this.#op, targets, [...GIVEN, ...GRADIENTS]);
+    const bindings = new Map<string, Binding>();
+    for (const name of [...GIVEN, ...GRADIENTS] as const) {
+      const byteLength = byteLengthOf(this.#plan.places.get(name));
+      const needed = name === 'outputGradient' || name === 'input';
+      if (byteLength === 0 || (targets[name] === undefined && !needed)) continue; // What has no elements needs no buffer.
+      bindings.set(name, resolveBinding(this.#shared.device, `${this.#op}: ${name}`, targets[name], byteLength));
     }
-    pass.popDebugGroup();
+    this.#program.encode(pass, bindings, 0, () => this.#stepsFor(bindings));
+  }
+
+  /** The steps that compute the gradients that are asked for, from what is given. */
+  #stepsFor(targets: { has(value: string): boolean }): readonly Step[] {
+    const given = new Set<string>(GIVEN.filter((name) => targets.has(name)));
+    return stepsFor(this.#plan.steps.filter(({ once }) => !once), GRADIENTS.filter((name) => targets.has(name)), given);
   }
 
   /**
@@ -166,17 +115,18 @@ export class Gradients {
     const [dy, x] = [readTensor(`${this.#op}: outputGradient`, outputGradient), readTensor(`${this.#op}: input`, input)];
     checkTensorOf(`${this.#op}: outputGradient`, this.outputShape, dy);
     checkTensorOf(`${this.#op}: input`, this.inputShape, x);
-    const { depthwiseFilter, pointwiseFilter, depthwiseBias, bias } = this.#descriptor;
-    const wanted = GRADIENTS.filter((name) =>
-      (name !== 'depthwiseBiasGradient' || depthwiseBias) && (name !== 'biasGradient' || bias) && this.byteLengths[name] > 0);
-    const results = await this.#run(wanted, { outputGradient: dy, input: x });
+    const wanted = GRADIENTS.filter((name) => this.#hasBias[name] !== false && this.byteLengths[name] > 0);
+    const inputs = new Map([['outputGradient', dy.data], ['input', x.data]]);
+    const outputs = new Map(wanted.map((name) => [name, this.byteLengths[name] / 4]));
+    const results = await this.#program.run(inputs, outputs, 0, () => this.#stepsFor(new Map<string, unknown>([...inputs, ...outputs])));
     const data = (name: GradientName): Float32Array => results.get(name) ?? new Float32Array(0);
+    const { KH, KW, C, M, K, O } = this.#geometry;
     return {
       input: { shape: this.inputShape, data: data('inputGradient') },
-      depthwiseFilter: { shape: depthwiseFilter.shape, data: data('depthwiseFilterGradient') },
-      pointwiseFilter: { shape: pointwiseFilter.shape, data: data('pointwiseFilterGradient') },
-      ...(depthwiseBias && { depthwiseBias: data('depthwiseBiasGradient') }),
-      ...(bias && { bias: data('biasGradient') }),
+      depthwiseFilter: { shape: [KH, KW, C, M], data: data('depthwiseFilterGradient') },
+      pointwiseFilter: { shape: [1, 1, K, O], data: data('pointwiseFilterGradient') },
+      ...(this.#hasBias.depthwiseBiasGradient && { depthwiseBias: data('depthwiseBiasGradient') }),
+      ...(this.#hasBias.biasGradient && { bias: data('biasGradient') }),
     };
   }
 
@@ -184,9 +134,7 @@ export class Gradients {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    this.#recent = [];
-    for (const resource of this.#parts.owned) resource.destroy();
-    for (const buffer of this.#parts.scratch) this.#shared.scratch.release(buffer);
+    this.#program.destroy();
     this.#shared.forget(this);
   }
 
@@ -196,115 +144,8 @@ export class Gradients {
     if (Symbol.dispose) this.prototype[Symbol.dispose] = function dispose(this: Gradients) { this.destroy(); };
   }
 
-  async #run(
-    wanted: readonly GradientName[], given: Readonly<Record<'outputGradient' | 'input', Tensor4D>>,
-  ): Promise<ReadonlyMap<GradientName, Float32Array>> {
-    const { device, buffers } = this.#shared;
-    const held: GPUBuffer[] = [];
-    const hold = (what: string, byteLength: number, usage: number): GPUBuffer => {
-      const buffer = buffers.acquire(byteLength, usage, `${this.#op} ${what}`);
-      held.push(buffer);
-      return buffer;
-    };
-    const total = wanted.reduce((sum, name) => sum + this.byteLengths[name], 0);
-    try {
-      let mapped: Promise<undefined> | undefined;
-      const readback = await checked(device, this.#op, () => {
-        const upload = (name: 'outputGradient' | 'input'): GPUBuffer => {
-          const buffer = hold(name, given[name].data.byteLength, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
-          if (given[name].data.length > 0) device.queue.writeBuffer(buffer, 0, given[name].data as Float32Array<ArrayBuffer>);
-          return buffer;
-        };
-        const results = wanted.map((name) =>
-          [name, hold(name, this.byteLengths[name], GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC)] as const);
-        const readable = hold('readback', total, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-        const encoder = device.createCommandEncoder({ label: this.#op });
-        const pass = encoder.beginComputePass({ label: this.#op });
-        this.encode(pass, { outputGradient: upload('outputGradient'), input: upload('input'), ...Object.fromEntries(results) });
-        pass.end();
-        let offset = 0;
-        for (const [name, buffer] of results) {
-          encoder.copyBufferToBuffer(buffer, 0, readable, offset, this.byteLengths[name]);
-          offset += this.byteLengths[name];
-        }
-        device.queue.submit([encoder.finish({ label: this.#op })]);
-        mapped = readable.mapAsync(GPUMapMode.READ, 0, total);
-        mapped.catch(() => undefined); // Reported below, after the scopes, whose errors say more.
-        return readable;
-      });
-      await mapped;
-      const data = new Float32Array(readback.getMappedRange(0, total).slice(0));
-      readback.unmap();
-      for (const buffer of held) buffers.release(buffer);
-      let offset = 0;
-      return new Map(wanted.map((name) => {
-        const start = offset / 4;
-        offset += this.byteLengths[name];
-        return [name, data.slice(start, offset / 4)];
-      }));
-    } catch (error) {
-      for (const buffer of held) buffer.destroy();
-      throw await this.#shared.explain(this.#op, error);
-    }
-  }
-
   #checkUsable(): void {
     if (this.#destroyed) throw new SepconvError(`${this.#op}: these gradients were destroyed`);
     this.#shared.checkUsable(this.#op);
   }
-
-  #bound(targets: GradientTargets): Bound {
-    const given = this.#resolve(targets, GIVEN);
-    const written = this.#resolve(targets, GRADIENTS);
-    const known = this.#recent.find((bound) => sameBindings(bound.given, given) && sameBindings(bound.written, written));
-    if (known) return known;
-    const bindings = new Map([...this.#parts.bindings, ...given, ...written]);
-    const resolve = (value: Value): Resource => bindings.get(value) ?? bindings.get('zeros')!; // An empty input is never read.
-    const steps = stepsFor(this.#parts.stages, written.keys(), given);
-    this.#checkApart(steps, written, resolve);
-    const stages = steps.map((stage) => {
-      const { dispatch: { name, bindings: kinds }, reads, writes, uniforms } = stage;
-      const resources = [{ buffer: uniforms }, ...[...reads, writes].map(resolve)];
-      const group = this.#shared.device.createBindGroup({
-        label: `${this.#op} ${name}`,
-        layout: this.#shared.pipelines.layout(kinds),
-        entries: resources.map((resource, binding) => ({ binding, resource })),
-      });
-      return { stage, group };
-    });
-    const bound = { given, written, stages };
-    this.#recent = [bound, ...this.#recent].slice(0, MOST_BOUND);
-    return bound;
-  }
-
-  /** The caller's buffers, checked; what has no elements needs none. */
-  #resolve(targets: GradientTargets, names: readonly (GivenName | GradientName)[]): ReadonlyMap<Value, Binding> {
-    const { byteLengths } = this.#plan;
-    const wanted = names.filter((name) =>
-      byteLengths[name] > 0 && (targets[name] !== undefined || name === 'outputGradient' || name === 'input'));
-    return new Map(wanted.map((name) =>
-      [name, resolveBinding(this.#shared.device, `${this.#op}: ${name}`, targets[name], byteLengths[name])]));
-  }
-
-  /** WebGPU lets no dispatch read and write one buffer, and what later steps read must not be overwritten. */
-  #checkApart(steps: readonly Step[], written: ReadonlyMap<Value, Binding>, resolve: (value: Value) => Resource): void {
-    for (const { reads, writes } of steps) {
-      for (const [target, to] of written) {
-        const clash = reads.find((value) => {
-          const from = resolve(value);
-          if (!('buffer' in from)) return false;
-          const overlap = from.offset < to.offset + to.size && to.offset < from.offset + from.size;
-          return from.buffer === to.buffer && (writes === target || overlap);
-        });
-        if (clash) throw new ValueError(`${this.#op}: ${target} must be another buffer than ${clash}, got the same`);
-      }
-    }
-  }
-}
-
-function sameBindings(a: ReadonlyMap<Value, Binding>, b: ReadonlyMap<Value, Binding>): boolean {
-  return a.size === b.size && [...a].every(([value, { buffer, offset }]) => {
-    const other = b.get(value);
-    return other?.buffer === buffer && other.offset === offset;
-  });
 }

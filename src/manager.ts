@@ -1,16 +1,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { BufferPool, Scratch } from './gpu/buffers.js';
-import type { Convolution, Shared } from './convolution.js';
-import { type ConvolutionDescriptor, resolveDescriptor, resolveShapes, type WarmUpDescriptor } from './arguments/descriptor.js';
+import { type Call, readCall, readShapes } from './arguments/call.js';
+import type { ConvolutionDescriptor, WarmUpDescriptor } from './arguments/descriptor.js';
 import { adapterKindOf, measuredOn, requestDevice } from './gpu/device.js';
 import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
-import { operation } from './arguments/geometry.js';
 import type { Gradients } from './gradients.js';
-import type { Variant } from './kernels/kernels.js';
-import { given, readOptions, reading } from './arguments/options.js';
+import { checkNames, given, reading } from './arguments/options.js';
+import { type Convolution, prepareConvolution } from './convolution.js';
+import type { Shared } from './gpu/program.js';
+import { bindMethods } from './methods.js';
+import type { Dispatch } from './plan/dispatch.js';
+import { type ForwardPlan, planForward } from './plan/forward.js';
 import { PipelineCache } from './gpu/pipelines.js';
-import { plan } from './plan/plan.js';
-import { prepareConvolution } from './prepare.js';
 import type { AdapterKind, DeviceProfile } from './plan/presets.js';
 import type { SavedTuning, Tuning } from './tuning.js';
 
@@ -58,9 +59,11 @@ export class PipelineManager {
     if (typeof options !== 'object' || options === null) {
       throw new ValueError(`PipelineManager.create: options must be an object, got ${show(options)}`);
     }
-    const [device, tuning, adapterKind, maxBindingBytes = Infinity] = reading('PipelineManager.create: options', () =>
-      ['device', 'tuning', 'adapterKind', 'maxBindingBytes'].map((name) => given(options, name)),
-    ) as [GPUDevice | undefined, PipelineManagerOptions['tuning'], AdapterKind | undefined, number | undefined];
+    const names = ['device', 'tuning', 'adapterKind', 'maxBindingBytes'];
+    const [device, tuning, adapterKind, maxBindingBytes = Infinity] = reading('PipelineManager.create: options', () => {
+      checkNames('PipelineManager.create: options', options, names);
+      return names.map((name) => given(options, name));
+    }) as [GPUDevice | undefined, PipelineManagerOptions['tuning'], AdapterKind | undefined, number | undefined];
     if (device !== undefined && !reading('PipelineManager.create: device', () => isDevice(device))) {
       throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
     }
@@ -73,7 +76,7 @@ export class PipelineManager {
     if (!(Number.isInteger(maxBindingBytes) || maxBindingBytes === Infinity) || maxBindingBytes < 1024) {
       throw new ValueError(`PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`);
     }
-    const later = tuning === undefined ? undefined : await import('./later.js');
+    const later = tuning === undefined ? undefined : await loadLater();
     const used = device ?? (await requestDevice());
     const profile = profileOf(used, adapterKind ?? adapterKindOf(used), maxBindingBytes);
     return new PipelineManager(used, device === undefined, profile, later && new later.Tuning(used, profile, tuning!));
@@ -98,6 +101,7 @@ export class PipelineManager {
       forget: (prepared) => this.#prepared.delete(prepared),
     };
     this.#tuning = tuning;
+    bindMethods(this, 'prepare', 'prepareCall', 'prepareGradients', 'prepareGradientsCall', 'warmUp', 'exportTuning', 'destroy');
   }
 
   /**
@@ -105,15 +109,17 @@ export class PipelineManager {
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
   async prepare(descriptor: ConvolutionDescriptor): Promise<Convolution> {
-    const own = readOptions(descriptor);
-    const op = operation(own.name);
-    const geometry = resolveDescriptor(own);
-    this.#checkUsable(op);
-    const choice = await this.#tuning?.choose(geometry, own.strategy ?? 'auto', (candidate) =>
-      prepareConvolution(this.#shared, own, candidate)).catch(async (error: unknown) => {
-      throw await this.#explain(op, error);
-    });
-    return this.#keep(await prepareConvolution(this.#shared, own, choice), op);
+    return this.prepareCall(readCall(descriptor));
+  }
+
+  /** @internal */
+  async prepareCall(call: Call): Promise<Convolution> {
+    this.#checkUsable(call.op);
+    const choice = await this.#tuning?.choose(call, (candidate) => prepareConvolution(this.#shared, call, candidate))
+      .catch(async (error: unknown) => {
+        throw await this.#explain(call.op, error);
+      });
+    return this.#keep(await prepareConvolution(this.#shared, call, choice), call.op);
   }
 
   /**
@@ -122,9 +128,13 @@ export class PipelineManager {
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
   async prepareGradients(descriptor: ConvolutionDescriptor): Promise<Gradients> {
-    const own = readOptions(descriptor);
-    const { prepareGradients } = await import('./later.js');
-    return this.#keep(await prepareGradients(this.#shared, own), operation(own.name));
+    return this.prepareGradientsCall(readCall(descriptor));
+  }
+
+  /** @internal */
+  async prepareGradientsCall(call: Call): Promise<Gradients> {
+    const { prepareGradients } = await loadLater();
+    return this.#keep(await prepareGradients(this.#shared, call), call.op);
   }
 
   /**
@@ -132,15 +142,16 @@ export class PipelineManager {
    * share pipelines. Filters may lack their data: `{ shape }` is enough.
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
-  async warmUp(descriptors: readonly WarmUpDescriptor[], { onProgress }: WarmUpOptions = {}): Promise<void> {
-    const variants = new Map<string, Variant>();
+  async warmUp(descriptors: readonly WarmUpDescriptor[], options: WarmUpOptions = {}): Promise<void> {
     if (!Array.isArray(descriptors)) throw new ValueError(`warmUp: descriptors must be an array, got ${show(descriptors)}`);
+    const onProgress = readProgress(options);
+    const variants = new Map<string, Dispatch>();
     for (const descriptor of descriptors as readonly WarmUpDescriptor[]) {
-      const own = readOptions(descriptor);
-      const { strategy, name } = own;
-      const geometry = resolveShapes(own);
-      this.#checkUsable(operation(name));
-      for (const dispatch of plan(geometry, this.#shared.profile, strategy, name).dispatches) variants.set(dispatch.name, dispatch);
+      const call = readShapes(descriptor);
+      this.#checkUsable(call.op);
+      for (const { portions } of this.#plansOf(call)) {
+        for (const { dispatch } of portions.flatMap(({ steps }) => steps)) variants.set(dispatch.name, dispatch);
+      }
     }
     let compiled = 0;
     await Promise.all([...variants.values()].map(async (variant) => {
@@ -152,9 +163,14 @@ export class PipelineManager {
     this.#checkUsable('warmUp');
   }
 
+  /** What `prepare` may come to: one plan, or those that it will measure. */
+  #plansOf(call: Call): readonly ForwardPlan[] {
+    return this.#tuning?.plansOf(call) ?? [planForward(call, this.#shared.profile)];
+  }
+
   /** What was measured so far, as plain JSON for `create({ tuning })`. */
   exportTuning(): SavedTuning {
-    return this.#tuning?.export() ?? { ...measuredOn(this.device), choices: {} };
+    return this.#tuning?.export() ?? { ...measuredOn(this.device, this.#shared.profile), choices: {} };
   }
 
   /** Frees all that this manager made, its convolutions too; a device that was passed in stays. Twice is harmless. */
@@ -201,12 +217,32 @@ export class PipelineManager {
 
 const isDevice = (device: unknown): boolean => typeof device === 'object' && device !== null && 'createComputePipelineAsync' in device;
 
-function profileOf({ features, limits }: GPUDevice, kind: AdapterKind, maxBindingBytes: number): DeviceProfile {
-  const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup } = limits;
+function readProgress(options: WarmUpOptions): WarmUpOptions['onProgress'] {
+  if (typeof options !== 'object' || options === null) throw new ValueError(`warmUp: options must be an object, got ${show(options)}`);
+  const onProgress = reading('warmUp: options', () => {
+    checkNames('warmUp: options', options, ['onProgress']);
+    return given(options, 'onProgress');
+  });
+  if (onProgress === undefined || typeof onProgress === 'function') return onProgress as WarmUpOptions['onProgress'];
+  throw new ValueError(`warmUp: onProgress must be a function, got ${show(onProgress)}`);
+}
+
+/** What most apps never need, in a file of its own. @throws SepconvError where it is not to be had */
+const loadLater = () => import('./later.js').catch((cause: unknown) => {
+  throw new SepconvError('later.js, with gradients and tuning, must be served beside index.js, and could not be loaded: '
+    + show(cause), { cause });
+});
+
+/** What plans need to know of a device. @internal */
+export function profileOf({ features, limits }: GPUDevice, kind: AdapterKind, maxBindingBytes = Infinity): DeviceProfile {
+  const {
+    maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup,
+    maxTextureDimension2D,
+  } = limits;
   return {
     kind, subgroups: features.has('subgroups'), shaderF16: features.has('shader-f16'),
     limits: {
-      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup,
+      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, maxTextureDimension2D,
       maxStorageBufferBindingSize: Math.min(maxStorageBufferBindingSize, maxBindingBytes),
     },
   };

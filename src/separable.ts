@@ -1,10 +1,11 @@
-import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './arguments/descriptor.js';
+import { type Call, resolveCall } from './arguments/call.js';
+import type { ConvolutionDescriptor, GpuOptions } from './arguments/descriptor.js';
 import { show, ValueError } from './arguments/errors.js';
 import {
   checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type SeparableConv2dGradients, type Tensor4D,
 } from './arguments/geometry.js';
 import { PipelineManager } from './manager.js';
-import { reading, readOptions, readTensor } from './arguments/options.js';
+import { ONE_CALL, reading, readOptions, readTensor } from './arguments/options.js';
 
 export interface SeparableConv2dOptions
   extends ConvolutionOptions, GpuOptions, Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'> {
@@ -32,9 +33,23 @@ function sharedManager(): Promise<PipelineManager> {
   return shared;
 }
 
-function checkManager(op: string, manager: PipelineManager | null | undefined): void {
-  if (manager === undefined || reading(`${op}: manager`, () => typeof manager === 'object' && manager !== null && 'prepare' in manager)) return;
-  throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
+/** The caller's arguments, each read once and checked. @throws ValueError */
+function readArguments(
+  input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
+): { readonly call: Call; readonly x: Tensor4D; readonly manager: PipelineManager | undefined } {
+  const own = readOptions(options, ONE_CALL);
+  const { manager } = own;
+  const op = operation(own.name);
+  const isManager = (): boolean => typeof manager === 'object' && manager !== null && 'prepareCall' in manager;
+  if (manager !== undefined && !reading(`${op}: manager`, isManager)) {
+    throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
+  }
+  const [x, depthwise, pointwise] = Object.entries({ input, depthwiseFilter, pointwiseFilter })
+    .map(([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor)) as [Tensor4D, Tensor4D, Tensor4D];
+  checkTensor(`${op}: input`, x);
+  const tensors = { inputShape: x.shape, depthwiseFilter: depthwise, pointwiseFilter: pointwise };
+  const call = resolveCall(Object.assign(own, tensors)); // A record without a prototype, as others could have put things on it.
+  return { call, x, manager };
 }
 
 /**
@@ -47,15 +62,10 @@ function checkManager(op: string, manager: PipelineManager | null | undefined): 
 export async function separableConv2d(
   input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
 ): Promise<Tensor4D> {
-  const { manager, ...rest } = readOptions(options);
-  const op = operation(rest.name);
-  checkManager(op, manager);
-  const x = readTensor(`${op}: input`, input);
-  checkTensor(`${op}: input`, x);
-  const descriptor = readOptions({ ...rest, inputShape: x.shape, depthwiseFilter, pointwiseFilter });
-  const shape = outputShape(resolveDescriptor(descriptor));
+  const { call, x, manager } = readArguments(input, depthwiseFilter, pointwiseFilter, options);
+  const shape = outputShape(call.geometry);
   if (elements(shape) === 0) return { shape, data: new Float32Array(0) };
-  const convolution = await (manager ?? (await sharedManager())).prepare(descriptor);
+  const convolution = await (manager ?? (await sharedManager())).prepareCall(call);
   try {
     return await convolution.run(x);
   } finally {
@@ -72,14 +82,10 @@ export async function separableConv2d(
 export async function separableConv2dGradients(
   outputGradient: Tensor4D, input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
 ): Promise<SeparableConv2dGradients> {
-  const { manager, ...rest } = readOptions(options);
-  const op = operation(rest.name);
-  checkManager(op, manager);
-  const [dy, x] = [readTensor(`${op}: outputGradient`, outputGradient), readTensor(`${op}: input`, input)];
-  checkTensor(`${op}: input`, x);
-  const descriptor = readOptions({ ...rest, inputShape: x.shape, depthwiseFilter, pointwiseFilter });
-  checkTensorOf(`${op}: outputGradient`, outputShape(resolveDescriptor(descriptor)), dy);
-  const gradients = await (manager ?? (await sharedManager())).prepareGradients(descriptor);
+  const { call, x, manager } = readArguments(input, depthwiseFilter, pointwiseFilter, options);
+  const dy = readTensor(`${call.op}: outputGradient`, outputGradient);
+  checkTensorOf(`${call.op}: outputGradient`, outputShape(call.geometry), dy);
+  const gradients = await (manager ?? (await sharedManager())).prepareGradientsCall(call);
   try {
     return await gradients.run(dy, x);
   } finally {

@@ -1,17 +1,16 @@
-import { checked } from '../src/gpu/device.js';
 import { type Geometry, withoutActivations } from '../src/arguments/geometry.js';
-import { type GradientPlan, planGradients, type TextureName, type Value } from '../src/plan/gradient-plan.js';
+import type { GradientPlan, Value } from '../src/plan/backward.js';
 import type { PipelineCache } from '../src/gpu/pipelines.js';
 import type { DeviceProfile, PresetName } from '../src/plan/presets.js';
-import { filterTexture } from '../src/gpu/weights.js';
 import {
   activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient,
 } from '../src/reference.js';
 import { type Case, expectedDepthwise, type Expected, expectedPointwise, isTranscendental, type Problem, problem } from './cases.js';
 import { compare } from './compare.js';
-import { GUARD_BYTES, guarded, unguarded } from './guard.js';
 import type { Report } from './page.js';
+import { backwardPlanOf } from './plans.js';
 import { random, randomData } from './random.js';
+import { runSteps } from './steps.js';
 
 /** Every step of the backward pass against its stage of the reference, from what the GPU itself gave the step to read. */
 
@@ -20,8 +19,7 @@ interface Job {
   readonly problem: Problem;
   readonly plan: GradientPlan;
   /** What the caller gives, filters and biases included. */
-  readonly given: Readonly<Partial<Record<Value, Float32Array>>>;
-  readonly written: Map<Value, GPUBuffer>;
+  readonly given: Readonly<Record<string, Float32Array>>;
 }
 
 export async function checkGradientSteps(
@@ -32,91 +30,27 @@ export async function checkGradientSteps(
     const { K, O, N, OH, OW } = data.geometry;
     const given = {
       input: data.input, depthwiseFilter: data.depthwiseFilter, pointwiseFilter: data.pointwiseFilter,
-      depthwiseBias: data.depthwiseBias ?? new Float32Array(K), bias: data.bias ?? new Float32Array(O), zeros: new Float32Array(K),
+      depthwiseBias: data.depthwiseBias ?? new Float32Array(K), bias: data.bias ?? new Float32Array(O),
       outputGradient: randomData(N * OH * OW * O, random(seed - 1 - index)),
     };
-    return presets.map((preset): Job => ({
-      title: `${one.name} [${preset}]`, problem: data, plan: planGradients(data.geometry, profile, one.name, preset), given, written: new Map(),
-    }));
+    return presets.map((preset): Job =>
+      ({ title: `${one.name} [${preset}]`, problem: data, plan: backwardPlanOf(one, profile, preset), given }));
   });
-  const compiled = new Map<string, GPUComputePipeline>();
-  await Promise.all(jobs.flatMap(({ plan: { steps } }) => steps).map(async ({ dispatch }) => {
-    compiled.set(dispatch.name, await pipelines.pipeline(dispatch));
-  }));
-  const made: (GPUBuffer | GPUTexture)[] = [];
-  const readback = await checked(device, 'gradient batch', () => {
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (const job of jobs) encodeJob(device, pipelines, compiled, job, pass, made);
-    pass.end();
-    const targets = jobs.flatMap(({ written }) => [...written.values()]);
-    const readable = device.createBuffer({
-      size: targets.reduce((sum, { size }) => sum + size, 16), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-    });
-    let offset = 0;
-    for (const buffer of targets) {
-      encoder.copyBufferToBuffer(buffer, 0, readable, offset, buffer.size);
-      offset += buffer.size;
-    }
-    device.queue.submit([encoder.finish()]);
-    return readable;
-  });
-  await readback.mapAsync(GPUMapMode.READ);
-  const bytes = readback.getMappedRange();
-  let offset = 0;
-  const reports = jobs.flatMap((job) => {
+  const results = await runSteps(device, pipelines, jobs.map(({ plan, given }) => ({ plan, given, dtype: 'f32', stored: new Map() })));
+  return jobs.flatMap((job, index) => {
+    const failures = [...results[index]!].flatMap(([value, { failure }]) => (failure ? [{ title: `${job.title} ${value}`, failure }] : []));
     const values = new Map(Object.entries(job.given)) as Map<Value, Float32Array>;
-    const failures: Report[] = [];
-    for (const [value, { size }] of job.written) {
-      const { data, failure } = unguarded(new Uint32Array(bytes, offset, size / 4), job.plan.byteLengths[value]);
-      if (failure) failures.push({ title: `${job.title} ${value}`, failure });
-      values.set(value, data);
-      offset += size;
-    }
+    for (const [value, { data }] of results[index]!) values.set(value as Value, data);
     return failures.length > 0 ? failures : compareValues(job, values);
   });
-  for (const resource of [...made, readback]) resource.destroy();
-  return reports;
-}
-
-function encodeJob(
-  device: GPUDevice, pipelines: PipelineCache, compiled: ReadonlyMap<string, GPUComputePipeline>,
-  { plan: { steps, byteLengths, textures }, given, written }: Job, pass: GPUComputePassEncoder, made: (GPUBuffer | GPUTexture)[],
-): void {
-  const buffer = (content: AllowSharedBufferSource, usage: GPUBufferUsageFlags): GPUBuffer => {
-    const target = device.createBuffer({ size: Math.max(16, content.byteLength), usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
-    device.queue.writeBuffer(target, 0, content as ArrayBuffer);
-    made.push(target);
-    return target;
-  };
-  const bindings = new Map<Value, GPUBindingResource>([['nearest', pipelines.nearest]]);
-  for (const [value, content] of Object.entries(given)) bindings.set(value as Value, { buffer: buffer(content, GPUBufferUsage.STORAGE) });
-  for (const { writes } of steps) {
-    const texture = textures.get(writes as TextureName);
-    if (texture) {
-      bindings.set(writes, filterTexture(device, writes, made, ...texture));
-      continue;
-    }
-    const target = buffer(guarded(byteLengths[writes]), GPUBufferUsage.STORAGE);
-    written.set(writes, target);
-    bindings.set(writes, { buffer: target, offset: GUARD_BYTES, size: byteLengths[writes] });
-  }
-  for (const { dispatch, reads, writes } of steps) {
-    const resources = [{ buffer: buffer(dispatch.uniforms, GPUBufferUsage.UNIFORM) }, ...[...reads, writes].map((value) => bindings.get(value)!)];
-    pass.setPipeline(compiled.get(dispatch.name)!);
-    pass.setBindGroup(0, device.createBindGroup({
-      layout: pipelines.layout(dispatch.bindings), entries: resources.map((resource, binding) => ({ binding, resource })),
-    }));
-    pass.dispatchWorkgroups(...dispatch.grid);
-  }
 }
 
 /** A stage of the reference, how many products each of its sums has, and their channels and those from pixel to pixel. */
 interface Stage { readonly expected: Expected; readonly terms: number; readonly channels: number; readonly stride: number }
 
 function compareValues({ title, problem: data, plan: { steps } }: Job, values: ReadonlyMap<Value, Float32Array>): Report[] {
-  return steps.flatMap(({ writes, reads, dispatch: { name } }) => {
-    const stage = expectedStage(data, writes, reads, values);
+  return steps.flatMap(({ writes: { value: writes }, reads, dispatch: { name } }) => {
+    const stage = values.has(writes) && expectedStage(data, writes, reads.map(({ value }) => value), values); // No textures.
     if (!stage) return [];
     const { expected, terms, channels, stride } = stage;
     const shape = [1, 1, expected.values.length / channels, channels] as const;

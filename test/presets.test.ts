@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { adapterKindOf } from '../src/gpu/device.js';
-import { plan } from '../src/plan/plan.js';
 import { type DeviceProfile, type PresetName, presetsFor } from '../src/plan/presets.js';
 import { type Case, geometryOf } from './cases.js';
+import { defaultProfile, planOf } from './plans.js';
 
 /** What implementations tell of their adapters, as seen in 2026. */
 const adapters: readonly [string, Partial<GPUAdapterInfo> | undefined, 'software' | 'gpu'][] = [
@@ -20,7 +20,7 @@ test.each(adapters)('%s', (_, info, kind) => {
   expect(adapterKindOf({ adapterInfo: info as GPUAdapterInfo })).toBe(kind);
 });
 
-const limits = { maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535, maxComputeInvocationsPerWorkgroup: 256 };
+const { limits } = defaultProfile;
 const layer = (size: number, C: number, O: number): Case => ({ name: 'layer', input: [1, size, size, C], filter: [3, 3, 1], O, padding: 'SAME' });
 
 test.each<[Omit<DeviceProfile, 'limits'>, string, PresetName]>([
@@ -34,11 +34,11 @@ test.each<[Omit<DeviceProfile, 'limits'>, string, PresetName]>([
 
 test('without subgroups no kernel needs them, whatever the geometry', () => {
   for (const kind of ['software', 'gpu'] as const) for (const size of [2, 7, 112]) for (const C of [1, 4, 512]) for (const O of [C, 2 * C]) {
-    const geometry = geometryOf(layer(size, C, O));
+    const one = layer(size, C, O);
     const profile = { kind, subgroups: false, shaderF16: true, limits };
-    for (const preset of presetsFor(geometry, profile)) {
+    for (const preset of presetsFor(geometryOf(one), profile)) {
       for (const strategy of ['fused', 'two-pass'] as const) {
-        for (const { source } of plan(geometry, profile, strategy, undefined, preset).dispatches) {
+        for (const { dispatch: { source } } of planOf(one, profile, strategy, preset).steps) {
           expect(source).not.toMatch(/enable subgroups|quadSwap/);
         }
       }

@@ -3,21 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { create } from 'webgpu';
 import { activations } from '../src/arguments/activation.js';
 import { type GradientKernelName, gradientKernels } from '../src/kernels/gradient-kernels.js';
-import { planGradients } from '../src/plan/gradient-plan.js';
 import { bindingsOf, type KernelName, kernels } from '../src/kernels/kernels.js';
 import { ENTRIES } from '../src/gpu/pipelines.js';
-import { plan } from '../src/plan/plan.js';
-import { type DeviceProfile, type PresetName, presets } from '../src/plan/presets.js';
-import { cases, geometryOf } from './cases.js';
-
-/** WebGPU's default limits, which every kernel must do with. */
-const profile: DeviceProfile = {
-  kind: 'software', subgroups: true, shaderF16: true,
-  limits: {
-    maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535,
-    maxComputeInvocationsPerWorkgroup: 256,
-  },
-};
+import { type PresetName, presets } from '../src/plan/presets.js';
+import { cases } from './cases.js';
+import { backwardPlanOf, defaultProfile, planOf } from './plans.js';
 
 // Dawn's null backend runs the real compiler, with its checks of types, uniformity and limits, and executes nothing.
 let gpu: GPU | undefined; // Dawn ends with this object.
@@ -59,13 +49,12 @@ describe('every variant that the cases reach compiles, under its own name', () =
   test.each(Object.keys(presets) as PresetName[])('%s', async (preset) => {
     const sources = new Map<string, { kernel: AnyKernelName; source: string }>();
     for (const one of cases.flatMap((each) => [each, { ...each, dtype: 'f16' as const }])) {
-      const geometry = geometryOf(one);
-      const forward = (['fused', 'two-pass'] as const).flatMap((strategy) => plan(geometry, profile, strategy, one.name, preset).dispatches);
       const kind = preset.startsWith('gpu') ? 'gpu' : 'software';
-      const backward = planGradients(geometry, { ...profile, kind }, one.name, preset).steps.map(({ dispatch }) => dispatch);
-      for (const { kernel, name, source } of [...forward, ...backward]) {
+      const forward = (['fused', 'two-pass'] as const).map((strategy) => planOf(one, defaultProfile, strategy, preset));
+      const backward = backwardPlanOf({ ...one, dtype: 'f32' }, { ...defaultProfile, kind }, preset);
+      for (const { dispatch: { kernel, name, source } } of [...forward, backward].flatMap(({ steps }) => steps)) {
         expect(sources.get(name)?.source ?? source, `${name} names two programs`).toBe(source);
-        sources.set(name, { kernel, source });
+        sources.set(name, { kernel: kernel as AnyKernelName, source });
       }
     }
     expect(sources.size).toBeGreaterThan(50);

@@ -1,9 +1,9 @@
 import { type Convolution, type ConvolutionDescriptor, PipelineManager, separableConv2d, type Tensor4D } from 'sepconv-webgpu';
 import { BufferPool } from '../src/gpu/buffers.js';
 import { PipelineCache } from '../src/gpu/pipelines.js';
-import { plan } from '../src/plan/plan.js';
-import { type Case, expectedSeparable, geometryOf, isTranscendental, type Problem, problem, tolerance } from './cases.js';
+import { type Case, expectedSeparable, isTranscendental, type Problem, problem, tolerance } from './cases.js';
 import { intercept, LiveResources } from './intercept.js';
+import { planOf } from './plans.js';
 import { random } from './random.js';
 import { borrowedDevice, check } from './scenarios.js';
 
@@ -203,7 +203,7 @@ export const caps: Readonly<Record<string, () => Promise<unknown>>> = {
     });
     const profile = { kind: 'software', subgroups: false, shaderF16: false, limits: device.limits } as const;
     const [a, b, c] = (['linear', 'relu', 'tanh'] as const).map((activation) =>
-      plan(geometryOf({ name: activation, input: [1, 4, 4, 4], filter: [1, 1, 1], O: 4, padding: 'SAME', activation }), profile, 'fused').dispatches[0]!);
+      planOf({ name: activation, input: [1, 4, 4, 4], filter: [1, 1, 1], O: 4, padding: 'SAME', activation }, profile, 'fused').steps[0]!.dispatch);
     for (const [variant, expected] of [[a, 1], [b, 2], [a, 2], [c, 3], [a, 3], [b, 4], [c, 5]] as const) {
       await cache.pipeline(variant!);
       check(compiles === expected, `${compiles} compiles, not ${expected}, at ${variant!.name}`);

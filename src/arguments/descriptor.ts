@@ -1,9 +1,7 @@
-import { show, ValueError } from './errors.js';
-import {
-  checkData, checkTensor, type ConvolutionOptions, type Dtype, type Geometry, operation, resolveGeometry,
-  type Shape4D, type Tensor4D,
-} from './geometry.js';
-import type { Strategy } from '../plan/plan.js';
+import type { ConvolutionOptions, Dtype, Shape4D, Tensor4D } from './geometry.js';
+
+/** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
+export type Strategy = 'auto' | 'fused' | 'two-pass';
 
 /**
  * A filter or bias that is on the GPU already, dense numbers of the `dtype` from `offset` bytes (default 0), in a multiple
@@ -43,10 +41,6 @@ export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions {
   readonly bias?: Float32Array | GpuTensor<readonly [number]>;
 }
 
-/** The arguments that a convolution keeps from call to call. */
-export const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;
-export type Weight = (typeof WEIGHTS)[number];
-
 /** A descriptor whose tensors may be shapes only. */
 export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions {
   /** `[N, H, W, C]` */
@@ -55,39 +49,4 @@ export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions {
   readonly depthwiseFilter: Pick<Tensor4D, 'shape'>;
   /** `[1, 1, C*M, O]` */
   readonly pointwiseFilter: Pick<Tensor4D, 'shape'>;
-}
-
-/** Checks a descriptor that `readOptions` gave, without touching the GPU. @throws ValueError */
-export function resolveDescriptor(descriptor: ConvolutionDescriptor): Geometry {
-  const op = operation(descriptor.name);
-  for (const filter of ['depthwiseFilter', 'pointwiseFilter'] as const) {
-    const tensor: unknown = descriptor[filter];
-    if (!isGpuTensor(tensor)) checkTensor(`${op}: ${filter}`, tensor);
-  }
-  return resolveShapes(descriptor);
-}
-
-/** The same of a descriptor whose filters need no data. @throws ValueError */
-export function resolveShapes(descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'>): Geometry {
-  const { inputShape, depthwiseFilter, pointwiseFilter, name, strategy = 'auto' } = descriptor;
-  const op = operation(name);
-  const biasShape = (argument: 'depthwiseBias' | 'bias'): readonly number[] | undefined => {
-    const bias: unknown = descriptor[argument];
-    if (bias === undefined) return undefined;
-    if (isGpuTensor(bias)) return bias.shape ?? [];
-    checkData(`${op}: ${argument}`, [(bias as Float32Array | null)?.length ?? 0], bias);
-    return [bias.length];
-  };
-  const geometry = resolveGeometry({
-    input: inputShape, depthwiseFilter: depthwiseFilter?.shape, pointwiseFilter: pointwiseFilter?.shape,
-    depthwiseBias: biasShape('depthwiseBias'), bias: biasShape('bias'),
-  }, descriptor);
-  if (!['auto', 'fused', 'two-pass'].includes(strategy)) {
-    throw new ValueError(`${op}: strategy must be 'auto', 'fused' or 'two-pass', got ${show(strategy)}`);
-  }
-  return geometry;
-}
-
-export function isGpuTensor(tensor: unknown): tensor is GpuTensor<readonly number[]> {
-  return typeof tensor === 'object' && tensor !== null && !ArrayBuffer.isView(tensor) && 'buffer' in tensor && 'shape' in tensor;
 }

@@ -22,14 +22,25 @@ export class DeviceLostError extends SepconvError {
   override name = 'DeviceLostError';
 }
 
+/** Elements of an array, and characters of a string, that a message shows. */
+const [MOST_ELEMENTS, MOST_CHARACTERS] = [8, 80];
+
 /** A value as an error message shows it, whatever it is: arrays may contain themselves, and objects refuse to be shown. */
 export function show(value: unknown, depth = 3): string {
   try {
-    if (Array.isArray(value)) return depth > 0 ? `[${value.map((element) => show(element, depth - 1)).join(', ')}]` : '[…]';
-    if (typeof value === 'string') return `'${value}'`;
+    if (Array.isArray(value)) {
+      if (depth === 0) return '[…]';
+      const shown = value.slice(0, MOST_ELEMENTS).map((element) => show(element, depth - 1));
+      return `[${[...shown, ...(value.length > MOST_ELEMENTS ? [`… ${value.length} in all`] : [])].join(', ')}]`;
+    }
+    if (typeof value === 'string') return `'${cut(value)}'`;
+    if (typeof value === 'bigint') return cut(`${value}n`);
+    if (typeof value === 'function') return value.name ? `function ${cut(value.name)}` : 'a function';
     if (value instanceof Error) return String(value);
     return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value);
   } catch {
     return typeof value;
   }
 }
+
+const cut = (text: string): string => (text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text);

@@ -160,10 +160,10 @@ export function checkTensor(where: string, tensor: unknown): asserts tensor is T
 }
 
 /** Checks a tensor that must have a known shape. @throws ValueError */
-export function checkTensorOf(where: string, shape: Shape4D, tensor: unknown): asserts tensor is Tensor4D {
+export function checkTensorOf(where: string, shape: Shape4D, tensor: unknown, why = ''): asserts tensor is Tensor4D {
   checkTensor(where, tensor);
   if (tensor.shape.some((extent, axis) => extent !== shape[axis])) {
-    throw new ValueError(`${where} must be ${show(shape)}, got ${show(tensor.shape)}`);
+    throw new ValueError(`${where} must be ${show(shape)}${why}, got ${show(tensor.shape)}`);
   }
 }
 

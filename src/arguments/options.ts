@@ -23,12 +23,23 @@ function copyRecord(value: unknown): unknown {
   return record;
 }
 
-/** How each option is read, those of the one call first. */
-const OPTIONS: Readonly<Record<string, (value: unknown) => unknown>> = {
-  strides: copyArray, padding: copyArray, rate: copyArray, name: asIs, depthwiseBias: copyRecord, depthwiseActivation: copyRecord,
-  bias: copyRecord, activation: copyRecord, allowOverparameterized: asIs, strategy: asIs, dtype: asIs, manager: asIs,
-  inputShape: copyArray, depthwiseFilter: copyRecord, pointwiseFilter: copyRecord,
-};
+/** How each option is read. */
+const READERS = {
+  strides: copyArray, padding: copyArray, rate: copyArray, name: asIs, depthwiseBias: copyRecord,
+  depthwiseActivation: copyRecord, bias: copyRecord, activation: copyRecord, allowOverparameterized: asIs,
+  strategy: asIs, dtype: asIs, manager: asIs, inputShape: copyArray, depthwiseFilter: copyRecord,
+  pointwiseFilter: copyRecord,
+} satisfies Record<string, (value: unknown) => unknown>;
+
+type OptionName = keyof typeof READERS;
+const CONVOLUTION = [
+  'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
+  'allowOverparameterized', 'strategy', 'dtype',
+] as const satisfies OptionName[];
+/** What the one call, and the reference, take. */
+export const ONE_CALL: readonly OptionName[] = [...CONVOLUTION, 'manager'];
+/** What `prepare`, `prepareGradients` and `warmUp` take. */
+export const DESCRIPTOR: readonly OptionName[] = ['inputShape', 'depthwiseFilter', 'pointwiseFilter', ...CONVOLUTION];
 
 /** Without a prototype, so that nothing is found on it that was not put there. */
 const emptyRecord = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;
@@ -42,22 +53,19 @@ export function given(object: object, name: string): unknown {
 }
 
 /**
- * A plain record of the caller's options, each of which is read once: what is checked is what is used, whatever getters and
- * proxies answer the next time.
- * @throws ValueError unless options are an object without misspelt names
+ * A plain record of the caller's options, each of which is read once: what is checked is what is used, whatever getters
+ * and proxies answer the next time.
+ * @throws ValueError unless options are an object whose properties are all among `names`
  */
-export function readOptions<T extends object>(options: T): T {
+export function readOptions<T extends object>(options: T, names: readonly OptionName[]): T {
   if (typeof options !== 'object' || options === null) {
     throw new ValueError(`${operation()}: options must be an object with at least padding, got ${show(options)}`);
   }
   const record = reading(`${operation()}: options`, () => {
-    const unknown = Object.keys(options).find((option) => !Object.hasOwn(OPTIONS, option));
-    if (unknown !== undefined) {
-      throw new ValueError(`${operation()}: options must be among ${Object.keys(OPTIONS).slice(0, 12).join(', ')}, got ${show(unknown)}`);
-    }
+    checkNames(`${operation()}: options`, options, names);
     const read = emptyRecord();
-    for (const [option, copy] of Object.entries(OPTIONS)) {
-      const value = copy(given(options, option));
+    for (const option of names) {
+      const value = READERS[option](given(options, option));
       if (value !== undefined) read[option] = value;
     }
     return read;
@@ -66,6 +74,12 @@ export function readOptions<T extends object>(options: T): T {
     throw new ValueError(`${operation()}: name must be a string, got ${show(record['name'])}`);
   }
   return record as T;
+}
+
+/** Refuses properties that nothing reads, as misspelt ones are. @throws ValueError */
+export function checkNames(where: string, object: object, names: readonly string[]): void {
+  const unknown = Object.keys(object).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new ValueError(`${where} must be among ${names.join(', ')}, got ${show(unknown)}`);
 }
 
 /** The same of a tensor. @throws ValueError */

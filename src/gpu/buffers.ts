@@ -1,3 +1,5 @@
+import { BUFFER } from './flags.js';
+
 /** Bytes and buffers that a pool keeps for reuse; beyond either, what lay unused longest is destroyed. */
 const [MOST_POOLED_BYTES, MOST_POOLED] = [256 * 2 ** 20, 256];
 
@@ -56,7 +58,7 @@ export class Scratch {
     const name = `sepconv-webgpu ${purpose}`;
     const shared = [...this.#users.keys()].find((buffer) => buffer.label === name && buffer.size >= byteLength && !this.#broken.has(buffer));
     const buffer = shared ?? this.#device.createBuffer({
-      label: name, size: byteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
+      label: name, size: byteLength, usage: BUFFER.STORAGE | BUFFER.COPY_SRC,
     });
     this.#users.set(buffer, (this.#users.get(buffer) ?? 0) + 1);
     return buffer;

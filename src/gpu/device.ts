@@ -1,31 +1,40 @@
 import { SepconvError, show, UnsupportedError } from '../arguments/errors.js';
-import type { AdapterKind } from '../plan/presets.js';
+import type { AdapterKind, DeviceProfile } from '../plan/presets.js';
 
 /** Optional features that kernels or callers profit from, and limits that let larger tensors through. */
 const WANTED_FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const satisfies GPUFeatureName[];
 const WANTED_LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
 
-/** A device of the library's own, with what the adapter offers. @throws UnsupportedError without WebGPU */
+/**
+ * A device of the library's own, with what the adapter offers; with less, where the adapter refuses what it says it has.
+ * @throws UnsupportedError without WebGPU
+ */
 export async function requestDevice(): Promise<GPUDevice> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
   if (!gpu) {
     throw new UnsupportedError('This environment has no WebGPU (navigator.gpu): use a current browser on a page from https or '
       + 'localhost, or pass a GPUDevice');
   }
-  try {
-    const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-    if (adapter) return await adapter.requestDevice(wanted(adapter));
-  } catch (error) {
-    throw new UnsupportedError(`WebGPU gives no device: ${show(error)}`, { cause: error });
+  let refusal: unknown;
+  for (const wanted of [everything, featuresOnly, nothing]) {
+    try {
+      // A fresh one each time: an adapter gives one device, and some count a refused one.
+      const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }) ?? await gpu.requestAdapter();
+      if (adapter) return await adapter.requestDevice({ label: 'sepconv-webgpu', ...wanted(adapter) });
+    } catch (error) {
+      refusal ??= error;
+    }
   }
+  if (refusal) throw new UnsupportedError(`WebGPU gives no device: ${show(refusal)}`, { cause: refusal });
   throw new UnsupportedError('WebGPU found no adapter: the GPU or its driver may be blocked in this browser');
 }
 
-const wanted = ({ features, limits }: GPUAdapter): GPUDeviceDescriptor => ({
-  label: 'sepconv-webgpu',
-  requiredFeatures: WANTED_FEATURES.filter((feature) => features.has(feature)),
-  requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, limits[limit]])),
+type Wanted = (adapter: GPUAdapter) => GPUDeviceDescriptor;
+const featuresOnly: Wanted = ({ features }) => ({ requiredFeatures: WANTED_FEATURES.filter((feature) => features.has(feature)) });
+const everything: Wanted = (adapter) => ({
+  ...featuresOnly(adapter), requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
 });
+const nothing: Wanted = () => ({});
 
 /** Software adapters say so themselves, as lavapipe does in Firefox, which tells no names, or are known by name. */
 export function adapterKindOf(device: Pick<GPUDevice, 'adapterInfo'>): AdapterKind {
@@ -70,5 +79,6 @@ export async function checked<T>(device: GPUDevice, where: string, work: () => T
 /** The library's version. */
 export const VERSION = '0.1.0';
 
-/** What measurements are true of: those of another version or adapter are not trusted. */
-export const measuredOn = (device: GPUDevice) => ({ version: VERSION, adapter: adapterName(device) });
+/** What measurements are true of: those of another version, adapter or kind of device are not trusted. */
+export const measuredOn = (device: GPUDevice, profile: DeviceProfile) =>
+  ({ version: VERSION, adapter: adapterName(device), device: profile });

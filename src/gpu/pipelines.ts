@@ -1,4 +1,5 @@
 import { checked } from './device.js';
+import { COMPUTE } from './flags.js';
 import { SepconvError } from '../arguments/errors.js';
 import { type BindingKind, FILTER_FORMAT, type Variant } from '../kernels/kernels.js';
 import { Recent } from './recent.js';
@@ -37,7 +38,7 @@ export class PipelineCache {
     if (known) return known;
     const layout = this.#device.createBindGroupLayout({
       label: `sepconv-webgpu ${key}`,
-      entries: bindings.map((kind, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, ...ABSENT, ...ENTRIES[kind] })),
+      entries: bindings.map((kind, binding) => ({ binding, visibility: COMPUTE, ...ABSENT, ...ENTRIES[kind] })),
     });
     this.#layouts.set(key, layout);
     return layout;

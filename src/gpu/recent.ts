@@ -31,6 +31,10 @@ export class Recent<Value> {
     if (this.#values.get(key) === value) this.#values.delete(key);
   }
 
+  clear(): void {
+    this.#values.clear();
+  }
+
   /** The oldest first. */
   entries(): Iterable<readonly [string, Value]> {
     return this.#values.entries();

@@ -26,8 +26,6 @@ const MAX_TAPS = 8;
 export const MAX_TILE_TAPS = 25;
 /** Lanes of a quad, which is a workgroup of the `-quad` kernels. */
 export const QUAD = 4;
-/** Extents that a texture may have on every device. */
-const MOST_TEXELS = 8192;
 
 /** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
 export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;
@@ -148,9 +146,13 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   };
 }
 
-/** Whether the pointwise kernel by quads takes a geometry, and the fused one: their weights come from a texture, as f32. */
-export const quadsTake = ({ dtype, K, O }: Geometry): boolean => dtype === 'f32' && Math.max(K, O) <= MOST_TEXELS;
-export const fusedQuadsTake = (g: Geometry): boolean => quadsTake(g) && g.KH * g.KW <= MOST_TAPS;
+/**
+ * Whether the pointwise kernel by quads takes a geometry, and the fused one: their weights come from a texture of at most
+ * `mostTexels` along an axis, as f32.
+ */
+export const quadsTake = ({ dtype, K, O }: Geometry, mostTexels: number): boolean =>
+  dtype === 'f32' && K <= mostTexels && Math.ceil(O / 4) <= mostTexels;
+export const fusedQuadsTake = (g: Geometry, mostTexels: number): boolean => quadsTake(g, mostTexels) && g.KH * g.KW <= MOST_TAPS;
 
 /** How four k of a pack of weights are held and multiplied. */
 export const productOf = (lanes: number) =>

@@ -13,7 +13,8 @@ export interface DeviceProfile {
   /** Whether it has the feature `shader-f16`. */
   readonly shaderF16: boolean;
   readonly limits: Pick<GPUSupportedLimits,
-    'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'>;
+    'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'
+    | 'maxTextureDimension2D'>;
 }
 
 interface Choice {
@@ -109,13 +110,13 @@ export function presetsFor(geometry: Geometry, { kind, subgroups, limits }: Devi
 }
 
 /** A preset with kernels that take the geometry, and with its workgroups within the device's limits. */
-export function presetWithin(name: PresetName, geometry: Geometry, { limits: { maxComputeInvocationsPerWorkgroup: most } }: DeviceProfile): Preset {
+export function presetWithin(name: PresetName, geometry: Geometry, { limits: { maxComputeInvocationsPerWorkgroup: most, maxTextureDimension2D } }: DeviceProfile): Preset {
   const { depthwise, pointwise, fused, backward } = presets[name];
   const fit = ({ kernel, tile }: Choice): Choice => ({ kernel, tile: fitted(tile, most) });
   return {
     depthwise: fit(depthwise),
-    pointwise: fit(pointwise.kernel === 'pointwise-quad' && !quadsTake(geometry) ? presets.registers.pointwise : pointwise),
-    fused: fit(fused.kernel === 'fused-quad' && !fusedQuadsTake(geometry) ? presets.registers.fused : fused),
+    pointwise: fit(pointwise.kernel === 'pointwise-quad' && !quadsTake(geometry, maxTextureDimension2D) ? presets.registers.pointwise : pointwise),
+    fused: fit(fused.kernel === 'fused-quad' && !fusedQuadsTake(geometry, maxTextureDimension2D) ? presets.registers.fused : fused),
     backward: fitted(backward, most),
   };
 }

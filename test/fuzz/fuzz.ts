@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { UnsupportedError } from '../../src/arguments/errors.js';
-import { plan } from '../../src/plan/plan.js';
 import type { DeviceProfile, PresetName } from '../../src/plan/presets.js';
-import { type Case, geometryOf } from '../cases.js';
+import type { Case } from '../cases.js';
 import { type Mutation, places, valueNames } from '../arguments.js';
 import type { Implementation } from '../implementations.js';
 import type { Environment, Report } from '../page.js';
+import { defaultProfile, planOf } from '../plans.js';
 import { families, type Family } from './families.js';
 
 /** Presets with every kernel between them, in tiles that compile fast. */
@@ -80,13 +80,10 @@ export async function fuzzArguments(implementation: Implementation, seed: number
 function fits(one: Case, limits: Family['limits'], preset: PresetName, { features, adapterKind }: Environment): boolean {
   const profile: DeviceProfile = {
     kind: adapterKind === 'gpu' ? 'gpu' : 'software', subgroups: features.includes('subgroups'), shaderF16: features.includes('shader-f16'),
-    limits: {
-      maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27, maxComputeWorkgroupsPerDimension: 65535,
-      maxComputeInvocationsPerWorkgroup: 256, ...limits,
-    },
+    limits: { ...defaultProfile.limits, ...limits },
   };
   try {
-    for (const strategy of ['fused', 'two-pass'] as const) plan(geometryOf(one), profile, strategy, undefined, preset);
+    for (const strategy of ['fused', 'two-pass'] as const) planOf(one, profile, strategy, preset);
     return true;
   } catch (error) {
     if (error instanceof UnsupportedError) return false;

@@ -1,14 +1,16 @@
 import { derivesFromResult, type ResolvedActivation } from '../arguments/activation.js';
-import type { Weight } from '../arguments/descriptor.js';
+import { type Weight, WEIGHTS } from '../arguments/call.js';
 import { UnsupportedError } from '../arguments/errors.js';
-import { type Geometry, operation, withoutActivations } from '../arguments/geometry.js';
+import { type Geometry, withoutActivations } from '../arguments/geometry.js';
 import {
-  activationGradient, depthwiseFilterGradient, depthwiseInputGradient, filterTile, type GradientKernelName, outputStride,
+  activationGradient, depthwiseFilterGradient, depthwiseInputGradient, filterTile, outputStride,
   pointwiseFilterGradient, productTile, type Split, sum, type Terms, transpose, type Work,
 } from '../kernels/gradient-kernels.js';
 import { type KernelName, takesTexture, uniformData, variant } from '../kernels/kernels.js';
-import { bindingLimit, type Dispatch, grid } from './plan.js';
+import { bindingLimit, grid } from './dispatch.js';
+import type { Wanted } from './forward.js';
 import { type AdapterKind, type DeviceProfile, presetsFor, presetWithin } from './presets.js';
+import type { Place, Plan, Step } from './steps.js';
 import { channelStride, quadsTake, type Tile } from '../kernels/tiles.js';
 
 /** A gradient's name among the targets of `Gradients.encode`. */
@@ -32,32 +34,11 @@ export const TEMPORARIES = [
 export type TextureName = 'filterTexture' | 'transposedTexture' | 'gradientTexture';
 
 /** Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements. */
-export type Value = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | TextureName | 'nearest' | 'zeros';
+type BufferValue = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | 'zeros';
+export type Value = BufferValue | TextureName | 'nearest';
 
-/** One dispatch, and what it binds after its uniforms: what it reads, then what it writes. */
-export interface Step {
-  readonly dispatch: Dispatch<KernelName | GradientKernelName>;
-  readonly reads: readonly Value[];
-  readonly writes: Value;
-}
-
-export interface GradientPlan {
-  /** All that could be needed, in an order in which they can run. */
-  readonly steps: readonly Step[];
-  readonly byteLengths: Readonly<Record<Value, number>>;
-  /** What textures hold: rows, and values of each. */
-  readonly textures: ReadonlyMap<TextureName, readonly [rows: number, columns: number]>;
-}
-
-/** The steps that compute what is wanted, but not what is given. */
-export function stepsFor<T extends Step>(steps: readonly T[], wanted: Iterable<Value>, given: ReadonlyMap<Value, unknown>): readonly T[] {
-  const needed = new Set(wanted);
-  return steps.toReversed().filter(({ reads, writes }) => {
-    if (!needed.has(writes) || given.has(writes)) return false;
-    for (const value of reads) needed.add(value);
-    return true;
-  }).reverse();
-}
+/** All that could be needed. */
+export type GradientPlan = Plan<Value>;
 
 /** Invocations that keep a device busy: sums of fewer are cut into parts. */
 const BUSY: Readonly<Record<AdapterKind, number>> = { software: 128, gpu: 16384 };
@@ -81,11 +62,12 @@ const LEAST_PRODUCT = 8192;
 interface Draft {
   readonly geometry: Geometry;
   readonly profile: DeviceProfile;
-  readonly name: string | undefined;
+  readonly op: string;
+  readonly borrowed: ReadonlySet<Weight>;
   readonly preset: ReturnType<typeof presetWithin>;
-  readonly steps: Step[];
+  readonly steps: Step<Value>[];
   /** Elements of each value. */
-  readonly counts: Record<Value, number>;
+  readonly counts: Record<BufferValue, number>;
   readonly textures: Map<TextureName, readonly [rows: number, columns: number]>;
 }
 
@@ -94,10 +76,13 @@ interface Draft {
  * that sums are cut into depend on nothing else, so that results are the same bit for bit.
  * @throws UnsupportedError when a tensor is larger than the device can bind
  */
-export function planGradients(
-  geometry: Geometry, profile: DeviceProfile, name?: string, preset = presetsFor(geometry, profile)[0],
+export function planBackward(
+  { op, geometry, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile, preset = presetsFor(geometry, profile)[0],
 ): GradientPlan {
-  const draft: Draft = { geometry, profile, name, preset: presetWithin(preset, geometry, profile), steps: [], counts: countsOf(geometry), textures: new Map() };
+  const draft: Draft = {
+    geometry, profile, op, borrowed, preset: presetWithin(preset, geometry, profile), steps: [], counts: countsOf(geometry),
+    textures: new Map(),
+  };
   if (draft.counts.output === 0) {
     addZeros(draft);
   } else {
@@ -105,18 +90,33 @@ export function planGradients(
     const gradient = addPointwise(draft, after);
     addDepthwise(draft, gradient, between);
   }
-  const { steps, counts, textures } = draft;
-  const byteLengths = Object.fromEntries(Object.entries(counts).map(([value, count]) => [value, count * 4])) as Record<Value, number>;
   const limit = bindingLimit(profile);
-  const tooLarge = (Object.keys(byteLengths) as Value[]).find((value) => byteLengths[value] > limit);
-  if (tooLarge) {
-    throw new UnsupportedError(`${operation(name)}: ${tooLarge} has ${byteLengths[tooLarge]} bytes, more than the ${limit} that `
-      + 'this device can bind as one buffer');
+  for (const [value, count] of Object.entries(draft.counts)) {
+    if (count * 4 <= limit) continue;
+    throw new UnsupportedError(`${op}: ${value} has ${count * 4} bytes, more than the ${limit} that this device can bind as `
+      + 'one buffer');
   }
-  return { steps, byteLengths, textures };
+  return { steps: draft.steps, places: placesOf(draft) };
 }
 
-function countsOf(geometry: Geometry): Record<Value, number> {
+function placesOf({ counts, textures }: Draft): ReadonlyMap<Value, Place> {
+  const places = new Map<Value, Place>([['nearest', { kind: 'sampler' }]]);
+  for (const [value, count] of Object.entries(counts) as [Value, number][]) {
+    places.set(value, { ...placeOf(value), byteLength: count * 4 });
+  }
+  for (const [value, [rows, columns]] of textures) places.set(value, { kind: 'texture', rows, columns });
+  return places;
+}
+
+function placeOf(value: Value): { readonly kind: 'caller' | 'scratch' | 'zeros' } | { readonly kind: 'weight'; readonly weight: Weight; readonly columns: undefined } {
+  const weight = WEIGHTS.find((name) => name === value);
+  if (weight) return { kind: 'weight', weight, columns: undefined };
+  if (value === 'zeros') return { kind: 'zeros' };
+  const given = value === 'outputGradient' || value === 'input' || (GRADIENTS as readonly Value[]).includes(value);
+  return { kind: given ? 'caller' : 'scratch' };
+}
+
+function countsOf(geometry: Geometry): Record<BufferValue, number> {
   const { N, H, W, C, KH, KW, K, OH, OW, O } = geometry;
   const pixels = N * OH * OW;
   const intermediate = pixels * channelStride(geometry);
@@ -127,7 +127,6 @@ function countsOf(geometry: Geometry): Record<Value, number> {
     intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
     scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O, product: pixels * K, intermediateGradient: pixels * K,
     biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // As far as sums are cut up.
-    filterTexture: 0, transposedTexture: 0, gradientTexture: 0, nearest: 0, // No buffers.
   };
 }
 
@@ -189,7 +188,7 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
   const { N, OH, OW, K, O } = geometry;
   const [PIXELS, STRIDE] = [N * OH * OW, outputStride(geometry)];
   const whole: Geometry = { ...withoutActivations(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
-  if (preset.pointwise.kernel === 'pointwise-quad' && quadsTake(whole) && K * O >= LEAST_PRODUCT) {
+  if (preset.pointwise.kernel === 'pointwise-quad' && quadsTake(whole, profile.limits.maxTextureDimension2D) && K * O >= LEAST_PRODUCT) {
     addTexture(draft, whole, 'gradientTexture', scaled, { ROW_STRIDE: STRIDE });
     addForwardKernel(draft, 'pointwise-quad', whole, preset.pointwise.tile, ['intermediate', 'gradientTexture', 'nearest', 'zeros'],
       'pointwiseFilterGradient', { PIXEL_STRIDE: 1, K_STEP: channelStride(geometry) });
@@ -237,7 +236,7 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
 }
 
 /** Sums over all pixels. */
-function addChannelSums(draft: Draft, row: Omit<Terms, 'TERMS' | 'ROWS'>, reads: Value, parts: Value, writes: Value): void {
+function addChannelSums(draft: Draft, row: Omit<Terms, 'TERMS' | 'ROWS'>, reads: Value, parts: BufferValue, writes: Value): void {
   const { geometry: { N, OH, OW }, profile } = draft;
   const terms = { ...row, TERMS: N * OH * OW, ROWS: 1 };
   const split = splitOf(terms.TERMS, row.CHANNELS / 4, LEAST_PIXELS, profile.kind);
@@ -246,7 +245,7 @@ function addChannelSums(draft: Draft, row: Omit<Terms, 'TERMS' | 'ROWS'>, reads:
 
 /** The parts of a sum, then their sum; a dense single part is the sum. */
 function addParts(
-  draft: Draft, { SPLITS }: Split, work: Work, part: Omit<Terms, 'TERMS'>, reads: readonly Value[], parts: Value, writes: Value,
+  draft: Draft, { SPLITS }: Split, work: Work, part: Omit<Terms, 'TERMS'>, reads: readonly Value[], parts: BufferValue, writes: Value,
 ): void {
   if (SPLITS === 1 && part.STRIDE === part.CHANNELS) {
     addWork(draft, work, reads, writes);
@@ -270,16 +269,29 @@ function addTexture(draft: Draft, geometry: Geometry, writes: TextureName, reads
 }
 
 function addForwardKernel(
-  { steps, profile, name }: Draft, kernel: KernelName, geometry: Geometry, tile: Tile, reads: readonly Value[], writes: Value,
+  draft: Draft, kernel: KernelName, geometry: Geometry, tile: Tile, reads: readonly Value[], writes: Value,
   other?: Readonly<Record<string, number>>,
 ): void {
   const { workgroups, params, ...specialized } = variant(kernel, geometry, tile);
-  const uniforms = uniformData(kernel, geometry, { ...params, ...other });
-  steps.push({ dispatch: { ...specialized, grid: grid(workgroups, tile, profile, name), uniforms }, reads, writes });
+  addStep(draft, { ...specialized, workgroups, uniforms: uniformData(kernel, geometry, { ...params, ...other }) }, tile, reads, writes);
 }
 
-function addWork({ steps, profile, name }: Draft, { workgroups, group, ...specialized }: Work, reads: readonly Value[], writes: Value): void {
-  steps.push({ dispatch: { ...specialized, grid: grid(workgroups, { group }, profile, name) }, reads, writes });
+function addWork(draft: Draft, { group, ...work }: Work, reads: readonly Value[], writes: Value): void {
+  addStep(draft, work, { group }, reads, writes);
+}
+
+function addStep(
+  { steps, counts, profile, op, borrowed, textures }: Draft, { workgroups, ...dispatch }: Omit<Work, 'group' | 'kernel'> & { readonly kernel: string },
+  tile: Pick<Tile, 'group'>, reads: readonly Value[], writes: Value,
+): void {
+  // A texture lasts, other than scratch memory, so that what was uploaded is copied once.
+  const once = (textures as ReadonlyMap<Value, unknown>).has(writes)
+    && reads.every((value) => (WEIGHTS as readonly Value[]).includes(value) && !borrowed.has(value as Weight));
+  steps.push({
+    dispatch: { ...dispatch, grid: grid(op, workgroups, tile, profile) }, // What has no elements is never read, but something must be bound.
+    reads: reads.map((value) => ({ value: counts[value as BufferValue] === 0 ? 'zeros' : value, range: undefined })),
+    writes: { value: writes, range: undefined }, once,
+  });
 }
 
 /** The workgroups of kernels without a tile of their own. */

@@ -1,0 +1,215 @@
+import type { Call } from '../arguments/call.js';
+import type { Strategy } from '../arguments/descriptor.js';
+import { UnsupportedError } from '../arguments/errors.js';
+import { elementBytes, elements, type Geometry, outputShape } from '../arguments/geometry.js';
+import { kernels, takesTexture, uniformData, variant } from '../kernels/kernels.js';
+import { channelStride } from '../kernels/tiles.js';
+import { type Band, bands, outputSpan, spatialBands } from './bands.js';
+import { bindingLimit, grid } from './dispatch.js';
+import { chooseStrategy, type DeviceProfile, type PresetName, presetsFor, presetWithin } from './presets.js';
+import type { Place, Plan, Range, Step, Use } from './steps.js';
+
+/** A decision that can be made by measuring instead. */
+export interface Choice {
+  readonly strategy: 'fused' | 'two-pass';
+  readonly preset: PresetName;
+}
+
+/** What is computed between one upload and one readback: all of it, unless a tensor is larger than a buffer can be. */
+export interface Portion extends Plan {
+  /** First element and count, in the whole input and output. */
+  readonly input: Range;
+  readonly output: Range;
+}
+
+/** What to run for one convolution. A portion without steps has an output without elements. */
+export interface ForwardPlan extends Choice {
+  readonly portions: readonly [Portion, ...Portion[]];
+}
+
+/** What plans need to know of a call. */
+export type Wanted = Pick<Call, 'op' | 'geometry' | 'strategy' | 'borrowed'>;
+
+/** Offsets into storage buffers must be multiples of this on every device, and need be of no more on any. */
+const OFFSET_ALIGNMENT = 256;
+
+/**
+ * Decides what to dispatch. Pure: the same arguments give the same plan. A `choice` overrides the plan's own. Tensors
+ * larger than a buffer go in portions, which `run` uploads one after the other; tensors larger than the device can bind
+ * go in bands. All portions have the strategy and the preset of the first.
+ * @throws UnsupportedError when the device lacks `shader-f16` for that dtype; when the depthwise filter, or one output
+ * row with the input rows it reads, is larger than the device can bind; when indices along an axis need more than 31 bits
+ */
+export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Partial<Choice>): ForwardPlan {
+  const { op, geometry } = wanted;
+  if (geometry.dtype === 'f16' && !profile.shaderF16) {
+    throw new UnsupportedError(`${op}: dtype 'f16' needs a device with the feature shader-f16, which this one lacks`);
+  }
+  const empty = elements(outputShape(geometry)) === 0;
+  if (!empty) checkIndices(op, geometry);
+  const most = Math.floor(profile.limits.maxBufferSize / 16) * 16;
+  // Where even portions are too large, planning bands says what is.
+  const parts = spatialBands(geometry, most, 'fused') ?? [{ geometry, inputStart: 0, outputStart: 0 }];
+  const preset = choice?.preset ?? presetsFor(parts[0]!.geometry, profile)[0];
+  const strategies = strategiesFor(parts[0]!.geometry, profile, preset, choice?.strategy ?? wanted.strategy);
+  const strategy = empty ? strategies[0]! : feasible(op, parts[0]!.geometry, profile, strategies);
+  const [first, ...others] = parts.map(({ geometry: part, inputStart, outputStart }): Portion => {
+    const { N, H, W, C } = part;
+    return {
+      ...(empty ? { steps: [], places: placesOf(part) } : planPortion({ ...wanted, geometry: part }, profile, { strategy, preset })),
+      input: { offset: inputStart, size: elements([N, H, W, C]) },
+      output: { offset: outputStart, size: elements(outputShape(part)) },
+    };
+  });
+  return { strategy, preset, portions: [first!, ...others] };
+}
+
+/** The strategies that may be taken, the best first. */
+function strategiesFor(
+  geometry: Geometry, profile: DeviceProfile, preset: PresetName, wanted: Strategy,
+): readonly ('fused' | 'two-pass')[] {
+  if (wanted !== 'auto') return [wanted];
+  const best = chooseStrategy(geometry, profile, presetWithin(preset, geometry, profile));
+  return [best, best === 'fused' ? 'two-pass' : 'fused'];
+}
+
+/** The first strategy whose bands the device can bind. @throws UnsupportedError of the best one, where none can be */
+function feasible(
+  op: string, geometry: Geometry, profile: DeviceProfile, [best, other]: readonly ('fused' | 'two-pass')[],
+): 'fused' | 'two-pass' {
+  const found = bandsWithin(op, geometry, best!, profile);
+  if (Array.isArray(found)) return best!;
+  if (other && Array.isArray(bandsWithin(op, geometry, other, profile))) return other;
+  throw found as UnsupportedError;
+}
+
+function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, preset }: Choice): Plan {
+  const { op, geometry, borrowed } = wanted;
+  const { depthwise, pointwise, fused } = presetWithin(preset, geometry, profile);
+  const found = bandsWithin(op, geometry, strategy, profile);
+  if (!Array.isArray(found)) throw found as UnsupportedError;
+  const parts = found as readonly Band[];
+  const places = new Map(placesOf(geometry));
+  const add = (value: string, place: Place): void => void (places.has(value) || places.set(value, place));
+  const inTextures = new Set<number>(); // The slices of the filter, by their first channel.
+  const steps = parts.flatMap(({ geometry: band, inputStart, outputStart, firstChannel }) => {
+    const { N, H, W, C, K, O } = band;
+    const [input, inputFrom] = range(inputStart, elements([N, H, W, C]), band);
+    const [output, outputFrom] = range(outputStart, outputSpan(band), band);
+    const whole = O === geometry.O;
+    const empty = N * H * W * C === 0; // Never read, but something must be bound.
+    const columns = { offset: firstChannel, size: O, total: geometry.O };
+    const weight = (name: 'pointwiseFilter' | 'bias'): string => {
+      const value = whole ? name : `${name} from channel ${firstChannel}`;
+      const byteLength = storedBytes((name === 'bias' ? 1 : K) * O, geometry);
+      add(value, { kind: 'weight', weight: name, byteLength, columns: whole ? undefined : columns });
+      return value;
+    };
+    const use = (operand: string): Use => {
+      if (operand === 'input') return empty ? { value: 'zeros', range: undefined } : { value: operand, range: input };
+      if (operand === 'output') return { value: operand, range: output };
+      if (operand === 'pointwiseFilter' || operand === 'bias') return { value: weight(operand), range: undefined };
+      if (operand !== 'filterTexture') return { value: operand, range: undefined };
+      const value = whole ? operand : `${operand} from channel ${firstChannel}`;
+      add(value, { kind: 'texture', rows: K, columns: O });
+      return { value, range: undefined };
+    };
+    // One depthwise result serves all bands of its pixels.
+    const passes = strategy === 'fused' ? [fused] : firstChannel === 0 ? [depthwise, pointwise] : [pointwise];
+    if (takesTexture(passes.at(-1)!.kernel) && !inTextures.has(firstChannel)) {
+      inTextures.add(firstChannel);
+      passes.unshift({ kernel: 'filter-texture', tile: { group: depthwise.tile.group } });
+    }
+    return passes.map(({ kernel, tile }): Step => {
+      const { workgroups, params, ...specialized } = variant(kernel, band, tile);
+      const uniforms = uniformData(kernel, band, { ...params, inputStart: inputFrom, outputStart: outputFrom });
+      const uses = kernels[kernel].operands.map(use);
+      return {
+        dispatch: { ...specialized, grid: grid(op, workgroups, tile, profile), uniforms },
+        reads: uses.slice(0, -1), writes: uses.at(-1)!,
+        once: kernel === 'filter-texture' && !borrowed.has('pointwiseFilter'),
+      };
+    });
+  });
+  if (parts.some((part) => part.geometry.O < geometry.O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
+    throw new UnsupportedError(`${op}: pointwiseFilter has ${storedBytes(geometry.K * geometry.O, geometry)} bytes, more than `
+      + 'this device can bind as one buffer, so that it and bias must be given as data, which is uploaded in parts');
+  }
+  const byteLength = Math.max(...parts.map(({ geometry: band }) => intermediateBytes(band)));
+  if (strategy === 'two-pass') places.set('intermediate', { kind: 'scratch', byteLength });
+  return { steps, places };
+}
+
+/** The aligned range that holds a band's tensor, and the tensor's first element in it. */
+function range(start: number, count: number, { dtype }: Geometry): readonly [Range, number] {
+  const bytes = elementBytes(dtype);
+  const from = start * bytes;
+  const offset = Math.floor(from / OFFSET_ALIGNMENT) * OFFSET_ALIGNMENT;
+  return [{ offset, size: Math.ceil((from - offset + count * bytes) / 4) * 4 }, (from - offset) / bytes];
+}
+
+/** The bands of a convolution, or why there can be none. */
+function bandsWithin(
+  op: string, geometry: Geometry, strategy: 'fused' | 'two-pass', profile: DeviceProfile,
+): readonly Band[] | UnsupportedError {
+  const { H, W, C, KH, K, RH, OW, O } = geometry;
+  const limit = bindingLimit(profile);
+  const bytes = elementBytes(geometry.dtype);
+  const column = K * (O % 4 === 0 ? 4 : 1) * bytes; // The least of the filter that a band takes.
+  const filter = storedBytes(KH * geometry.KW * K, geometry);
+  for (const [weight, size] of [['depthwiseFilter', filter], ['pointwiseFilter [K, 4]', column]] as const) {
+    if (size <= limit) continue;
+    return new UnsupportedError(`${op}: ${weight} has ${size} bytes, more than the ${limit} that this device can bind as `
+      + 'one buffer');
+  }
+  const one = bands(geometry, limit, strategy);
+  if (one?.length === 1) return one;
+  const parts = bands(geometry, limit - OFFSET_ALIGNMENT, strategy); // A band may begin after its binding does.
+  if (parts) return parts;
+  const rows = Math.min(H, (KH - 1) * RH + 1);
+  return new UnsupportedError(`${op}: one output row reads ${rows * W * C * bytes} bytes of input and has `
+    + `${OW * O * bytes}${strategy === 'fused' ? '' : ` after ${OW * channelStride(geometry) * 4} between the passes`}, `
+    + `which with ${OFFSET_ALIGNMENT} for alignment must not be more than the ${limit} that this device can bind as one `
+    + 'buffer');
+}
+
+/**
+ * Refuses what no array and no kernel can index: both count elements in 31 bits, kernels a few tiles beyond the output and
+ * the padding too. @throws UnsupportedError
+ */
+function checkIndices(op: string, geometry: Geometry): void {
+  const { N, H, W, C, KH, KW, OH, OW, O, SH, SW, RH, RW, padTop, padLeft } = geometry;
+  for (const [tensor, shape] of [['input', [N, H, W, C]], ['output', [N, OH, OW, O]]] as const) {
+    const count = elements(shape);
+    if (count > 2 ** 31) throw new UnsupportedError(`${op}: ${tensor} has ${count} elements, more than the 2^31 of an array`);
+  }
+  for (const [axis, size, taps, out, stride, rate, pad] of [
+    ['H', H, KH, OH, SH, RH, padTop], ['W', W, KW, OW, SW, RW, padLeft],
+  ] as const) {
+    const farthest = Math.max(size, out * stride + taps * rate, out + 16 * rate) + pad;
+    if (farthest < 2 ** 31) continue;
+    throw new UnsupportedError(`${op}: size, strides, rate and padding along ${axis} reach index ${farthest}, beyond the `
+      + '2^31 of a kernel');
+  }
+}
+
+/** Where the whole tensors are. */
+function placesOf(geometry: Geometry): ReadonlyMap<string, Place> {
+  const { N, H, W, C, KH, KW, K, OH, OW, O } = geometry;
+  return new Map<string, Place>([
+    ['input', { kind: 'caller', byteLength: storedBytes(N * H * W * C, geometry) }],
+    ['output', { kind: 'caller', byteLength: storedBytes(N * OH * OW * O, geometry) }],
+    ['depthwiseFilter', { kind: 'weight', weight: 'depthwiseFilter', columns: undefined, byteLength: storedBytes(KH * KW * K, geometry) }],
+    ['depthwiseBias', { kind: 'weight', weight: 'depthwiseBias', columns: undefined, byteLength: storedBytes(K, geometry) }],
+    ['pointwiseFilter', { kind: 'weight', weight: 'pointwiseFilter', columns: undefined, byteLength: storedBytes(K * O, geometry) }],
+    ['bias', { kind: 'weight', weight: 'bias', columns: undefined, byteLength: storedBytes(O, geometry) }],
+    ['zeros', { kind: 'zeros', byteLength: 16 }],
+    ['nearest', { kind: 'sampler' }],
+  ]);
+}
+
+/** Bytes of so many elements as they are stored: a multiple of 4. */
+const storedBytes = (count: number, { dtype }: Geometry): number => Math.ceil(count * elementBytes(dtype) / 4) * 4;
+
+const intermediateBytes = (geometry: Geometry): number =>
+  elements([geometry.N, geometry.OH, geometry.OW, channelStride(geometry)]) * 4;

@@ -1,0 +1,32 @@
+import type { Strategy } from 'sepconv-webgpu';
+import { type ForwardPlan, type Portion, planForward, type Wanted } from '../src/plan/forward.js';
+import { type GradientPlan, planBackward } from '../src/plan/backward.js';
+import type { DeviceProfile, PresetName } from '../src/plan/presets.js';
+import { type Case, geometryOf } from './cases.js';
+
+/** What the tests plan with. */
+
+/** A device with WebGPU's default limits, which every kernel must do with. */
+export const defaultProfile: DeviceProfile = {
+  kind: 'software', subgroups: true, shaderF16: true,
+  limits: {
+    maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535,
+    maxComputeInvocationsPerWorkgroup: 256, maxTextureDimension2D: 8192,
+  },
+};
+
+/** The least that a device in compatibility mode may have. @see https://github.com/gpuweb/gpuweb/blob/main/proposals/compatibility-mode.md */
+export const compatibilityLimits = { maxComputeInvocationsPerWorkgroup: 128, maxTextureDimension2D: 4096 };
+
+/** A case as a call of the library, with its filters on the CPU. */
+export const wantedOf = (one: Case, strategy: Strategy = 'auto'): Wanted =>
+  ({ op: `separableConv2d '${one.name}'`, geometry: geometryOf(one), strategy, borrowed: new Set() });
+
+export const forwardPlanOf = (one: Case, profile: DeviceProfile, strategy?: Strategy, preset?: PresetName): ForwardPlan =>
+  planForward(wantedOf(one, strategy), profile, preset && { preset });
+
+/** The only portion of a case's plan. */
+export const planOf = (...args: Parameters<typeof forwardPlanOf>): Portion => forwardPlanOf(...args).portions[0];
+
+export const backwardPlanOf = (one: Case, profile: DeviceProfile, preset?: PresetName): GradientPlan =>
+  planBackward(wantedOf(one), profile, preset);
