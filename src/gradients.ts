@@ -96,7 +96,7 @@ export class Gradients {
       if (byteLength === 0 || (targets[name] === undefined && !needed)) continue; // What has no elements needs no buffer.
       bindings.set(name, resolveBinding(this.#shared.device, `${this.#op}: ${name}`, targets[name], byteLength));
     }
-    this.#program.encode(pass, bindings, 0, () => this.#stepsFor(bindings));
+    this.#program.encode(pass, bindings, 0, () => this.#stepsFor(bindings), GIVEN);
   }
 
   /** The steps that compute the gradients that are asked for, from what is given. */

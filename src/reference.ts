@@ -3,7 +3,7 @@ import {
   checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
   resolveGeometry, type SeparableConv2dGradients, type Tensor4D, withoutActivations,
 } from './arguments/geometry.js';
-import { ONE_CALL, readOptions, readTensor } from './arguments/options.js';
+import { REFERENCE, readOptions, readTensor } from './arguments/options.js';
 
 export { ValueError } from './arguments/errors.js';
 export type { ConvolutionOptions, SeparableConv2dGradients, Tensor4D } from './arguments/geometry.js';
@@ -63,7 +63,7 @@ export function separableConv2dGradientsReference(
 
 /** The caller's arguments, read once and checked. */
 function checked(input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions) {
-  const own = readOptions(options, ONE_CALL);
+  const own = readOptions(options, REFERENCE);
   const { depthwiseBias, bias, name } = own;
   const op = operation(name);
   const [x, d, p] = Object.entries({ input, depthwiseFilter, pointwiseFilter }).map(([argument, tensor]) => {

@@ -36,10 +36,12 @@ const CONVOLUTION = [
   'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
   'allowOverparameterized', 'strategy', 'dtype',
 ] as const satisfies OptionName[];
-/** What the one call, and the reference, take. */
+/** What the one call takes. */
 export const ONE_CALL: readonly OptionName[] = [...CONVOLUTION, 'manager'];
 /** What `prepare`, `prepareGradients` and `warmUp` take. */
 export const DESCRIPTOR: readonly OptionName[] = ['inputShape', 'depthwiseFilter', 'pointwiseFilter', ...CONVOLUTION];
+/** What the reference takes: whatever was given to a call that it is compared with. */
+export const REFERENCE: readonly OptionName[] = [...DESCRIPTOR, 'manager'];
 
 /** Without a prototype, so that nothing is found on it that was not put there. */
 const emptyRecord = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;

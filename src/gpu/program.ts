@@ -92,10 +92,14 @@ export class Program {
   }
 
   /**
-   * Records steps of a plan into the caller's compute pass. Never submits, allocates buffers or waits.
+   * Records steps of a plan into the caller's compute pass. Never submits, allocates buffers or waits. Targets that are
+   * `lasting` must not be overwritten, even after their last use.
    * @throws ValueError for a pass that is none, and for targets that steps cannot write without destroying what is read
    */
-  encode(pass: GPUComputePassEncoder, targets: ReadonlyMap<string, Binding>, index: number, choose: () => readonly Step[]): void {
+  encode(
+    pass: GPUComputePassEncoder, targets: ReadonlyMap<string, Binding>, index: number, choose: () => readonly Step[],
+    lasting: readonly string[] = [],
+  ): void {
     if (typeof (pass as Partial<GPUComputePassEncoder> | undefined)?.dispatchWorkgroups !== 'function') {
       throw new ValueError(`${this.#op}: pass must be a GPUComputePassEncoder, got ${show(pass)}`);
     }
@@ -103,7 +107,7 @@ export class Program {
     let bound = this.#bound.get(key);
     if (!bound) {
       const steps = choose();
-      checkApart(this.#op, steps, new Map([...this.#borrowed, ...targets]), (value) => this.#borrowed.has(value));
+      checkApart(this.#op, steps, new Map([...this.#borrowed, ...targets]), (value) => this.#borrowed.has(value) || lasting.includes(value));
       bound = steps.map((step) => this.#bind(step, targets));
       this.#bound.set(key, bound);
     }
