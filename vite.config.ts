@@ -13,10 +13,17 @@ const bareShaders: Plugin = {
   load(id) {
     if (!id.endsWith('.wgsl?raw')) return null;
     const source = readFileSync(id.slice(0, -'?raw'.length), 'utf8');
-    const bare = source.replaceAll(/ *\/\/ ?(?:(spec|unroll(?: once)?)\b)?.*$/gm, (_, mark: string | undefined) => (mark ? ` // ${mark}` : ''));
-    return { code: `export default ${JSON.stringify(bare)}`, map: { mappings: '' } };
+    return { code: `export default ${JSON.stringify(source.split('\n').map(bareLine).join('\n'))}`, map: { mappings: '' } };
   },
 };
+
+/** What a mark needs of its line: conditional lines may be comments themselves. */
+function bareLine(line: string): string {
+  const conditional = /^(.*?) *(\/\/ if \w+ (?:==|>) \w+)/.exec(line);
+  if (conditional) return `${conditional[1]} ${conditional[2]}`;
+  const [, code, mark] = /^(.*?) *\/\/ ?(spec\b|unroll(?: once)?$|body of \w+\.wgsl$)?/.exec(line) ?? [];
+  return code === undefined ? line : `${code}${mark ? ` // ${mark}` : ''}`;
+}
 
 export default defineConfig({
   plugins: [bareShaders],

@@ -5,7 +5,8 @@
 // One invocation computes one pack of LANES channels. A workgroup is WORKGROUP neighbours, channels fastest.
 // Grid: PIXELS * STRIDE / LANES invocations. No workgroup memory. Equals `activationGradient` in src/reference.ts.
 
-alias Lanes = vec4f;       // spec: vec4f if CHANNELS % 4 = 0, else f32
+alias Lanes = vec4f;       // if LANES == 4
+// alias Lanes = f32;      // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 
@@ -21,7 +22,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> values: array<Lanes>;          // [PIXELS, VALUE_STRIDE]
 @group(0) @binding(3) var<storage, read_write> output: array<Lanes>;    // [PIXELS, STRIDE]
 
-fn derivative(x: Lanes, alpha: f32) -> Lanes { return Lanes(1.0); }     // spec: an expression of derivatives.wgsl
+fn derivative(x: Lanes, alpha: f32) -> Lanes { return Lanes(1.0); } // body of derivatives.wgsl
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

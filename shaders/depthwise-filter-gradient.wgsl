@@ -8,8 +8,10 @@
 // Grid: K / LANES * (KH / TAPS_H) * (KW / TAPS_W) * SPLITS invocations. No workgroup memory.
 // The sum over s is `depthwiseFilterGradient` in src/reference.ts.
 
-alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
-alias Lanes = vec4f;       // spec: channels of one invocation: vec4f where Input is, or if M % 4 = 0, else f32
+alias Input = vec4f;       // if INPUT_LANES == 4: what one load of the input yields
+// alias Input = f32;      // if INPUT_LANES == 1
+alias Lanes = vec4f;       // if LANES == 4: channels of one invocation
+// alias Lanes = f32;      // if LANES == 1
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const SH = 1;              // spec: stride along H

@@ -9,8 +9,10 @@
 // Grid: N * tiles of a column * tiles of a row * (SH / PHASES_H) * (SW / PHASES_W) * packs of C. No workgroup memory.
 // Equals `depthwiseInputGradient` in src/reference.ts.
 
-alias Lanes = vec4f;       // spec: what one load yields: vec4f if M = 1 and C % 4 = 0, or if M % 4 = 0, else f32
-alias Output = vec4f;      // spec: channels of one invocation: vec4f if M = 1 and C % 4 = 0, else f32
+alias Lanes = vec4f;       // if LANES == 4: what one load yields
+// alias Lanes = f32;      // if LANES == 1
+alias Output = vec4f;      // if OUTPUT_LANES == 4: channels of one invocation
+// alias Output = f32;     // if OUTPUT_LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as Output
 const SH = 1;              // spec: stride along H
@@ -39,7 +41,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weights: array<Lanes>;         // [KH, KW, C, M]
 @group(0) @binding(3) var<storage, read_write> output: array<Output>;   // [N, H, W, C]
 
-fn product(a: Lanes, b: Lanes) -> Output { return a * b; }              // spec: a * b, or dot(a, b) for 4 m of one channel
+fn product(a: Lanes, b: Lanes) -> Output {
+  return a * b;            // if LANES == OUTPUT_LANES
+  // return dot(a, b);     // if LANES > OUTPUT_LANES: 4 m of one channel
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

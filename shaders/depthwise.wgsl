@@ -3,7 +3,7 @@
 //   output[n, oy, ox, k] = activation(bias[k] + sum over (di, dj) of
 //     input[n, oy*SH + di*RH - padTop, ox*SW + dj*RW - padLeft, k / M] * weights[di, dj, k]),   k = c*M + m
 //
-// One invocation computes one pack of LANES channels for ROWS rows of TILE_W outputs, from top to bottom: the input rows that
+// One invocation computes one pack of LANES channels for TILE_ROWS rows of TILE_W outputs, from top to bottom: the input rows that
 // a row of outputs shares with the next stay in registers. The outputs stand RH and RW apart, so that they share their inputs at
 // any rate as they do at rate 1. A workgroup is WORKGROUP neighbours, channels fastest. Filters too large to be held are
 // taken in rounds, which share no rows.
@@ -11,10 +11,14 @@
 // Equals `depthwise` in src/reference.ts; channels K to K_STRIDE - 1 of the output, which only pad it, are 0.
 
 alias Elem = f32;          // spec: what input and weights are stored as: f32 or f16
-alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
-alias StoredInput = vec4<Elem>; // spec: Input as stored: vec4<Elem> or Elem
-alias Lanes = vec4f;       // spec: channels of one invocation: vec4f where Input is, or if M % 4 = 0, else f32
-alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
+alias Input = vec4f;       // if INPUT_LANES == 4: what one load of the input yields
+// alias Input = f32;      // if INPUT_LANES == 1
+alias StoredInput = vec4<Elem>; // if INPUT_LANES == 4: Input as stored
+// alias StoredInput = Elem; // if INPUT_LANES == 1
+alias Lanes = vec4f;       // if LANES == 4: channels of one invocation
+// alias Lanes = f32;      // if LANES == 1
+alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
+// alias Stored = Elem;    // if LANES == 1
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const SH = 1;              // spec: stride along H
@@ -30,6 +34,7 @@ const FRESH = 1;           // spec: input rows loaded: TAPS_H - CARRIED
 const LEAD = 2;            // spec: steps before the first row of outputs, to load what it shares: CARRIED / SH, rounded up
 const TILE_W = 4;          // spec: outputs of one invocation along W
 const SPAN_W = 6;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
+const FULL_W = 0;          // spec: 1 where every tile along W is full
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 
 const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && FRESH == TAPS_H - CARRIED && (CARRIED == 0 || FRESH == SH);
@@ -41,7 +46,7 @@ struct Params {
   padTop: i32, padLeft: i32,
   K_STRIDE: i32,           // channels from one output pixel to the next: K rounded up to a multiple of 4
   inputStart: i32,         // the input's first element in its binding
-  ROWS: i32,               // rows of outputs of one invocation
+  TILE_ROWS: i32,               // rows of outputs of one invocation
   FIRST_TAP: i32,          // the filter's first tap, and from one to the next: 0 and 1, or the last and -1 for a filter turned by 180°
   TAP_STEP: i32,
   depthwiseAlpha: f32,
@@ -53,8 +58,11 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [K]
 @group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, K_STRIDE], always f32
 
-fn inside(x: i32, OW: i32) -> bool { return x < OW; }         // spec: true where every tile is full
-fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }    // spec: an expression of activations.wgsl
+fn inside(x: i32, OW: i32) -> bool {
+  // return true;          // if FULL_W == 1
+  return x < OW;           // if FULL_W == 0
+}
+fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -65,7 +73,7 @@ fn main(
   let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
   let packs = p.K_STRIDE / LANES;
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  let down = p.RH * ((p.OH + p.ROWS * p.RH - 1) / (p.ROWS * p.RH));
+  let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
   // Never 0: asked for here so that loops need not, where each length costs SwiftShader four divisions.
   let length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
   if ((index >= p.N * down * across * packs) | (length == 0u)) {
@@ -76,8 +84,8 @@ fn main(
   let tileY = (index / packs / across) % down;
   let n = index / packs / across / down;
   let ox = tileX / p.RW * TILE_W * p.RW + tileX % p.RW;
-  let oy = tileY / p.RH * p.ROWS * p.RH + tileY % p.RH;
-  let rows = min(p.ROWS, (p.OH - oy + p.RH - 1) / p.RH);
+  let oy = tileY / p.RH * p.TILE_ROWS * p.RH + tileY % p.RH;
+  let rows = min(p.TILE_ROWS, (p.OH - oy + p.RH - 1) / p.RH);
 
   let filterPacks = p.K / LANES;
   let k = min(pack, filterPacks - 1);

@@ -5,7 +5,7 @@ enable subgroups;
 //   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
-// One workgroup is one quad and goes down ROWS rows of TILE_W pixels, RH and RW apart, by 4 * COLUMNS packs of 4 output channels, in
+// One workgroup is one quad and goes down TILE_ROWS rows of TILE_W pixels, RH and RW apart, by 4 * COLUMNS packs of 4 output channels, in
 // blocks of 4 * STEPS k as in pointwise-quad.wgsl: of 4 k each lane computes d of one for the pixels of a row and swaps it with the
 // others. What an input row adds to the outputs that share it is added when it is loaded, so that LEAD + 1 rows of d are begun at
 // any time and no input row is kept. The pixels of a finished row are multiplied one after the other by the same code, which picks
@@ -13,7 +13,8 @@ enable subgroups;
 // Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
-alias Lanes = vec4f;       // spec: what one store writes: vec4f if O and O_STRIDE are multiples of 4, else f32
+alias Lanes = vec4f;       // if LANES == 4: what one store writes
+// alias Lanes = f32;      // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const PARTS = 1;           // spec: stores of a pack: 4 / LANES
 const SH = 1;              // spec: stride along H
@@ -26,6 +27,10 @@ const TILE_W = 2;          // spec: pixels of a quad along W
 const SPAN_W = 4;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
 const COLUMNS = 2;         // spec: packs of output channels of a lane
 const STEPS = 2;           // spec: steps of 4 k in a block
+const ALONE = 0;           // spec: 1 where one block has all k
+const EXACT_K = 0;         // spec: 1 where no step goes beyond K
+const FULL_W = 0;          // spec: 1 where every tile along W is full
+const FULL_O = 0;          // spec: 1 where every tile of output channels is full
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 const TAPS = TAPS_H * TAPS_W * STEPS;
 
@@ -38,7 +43,7 @@ struct Params {
   padTop: i32, padLeft: i32,
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
   O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
-  ROWS: i32,                           // rows of outputs of a quad
+  TILE_ROWS: i32,                           // rows of outputs of a quad
   depthwiseAlpha: f32, alpha: f32,
 }
 
@@ -51,15 +56,44 @@ struct Params {
 @group(0) @binding(6) var<storage, read> bias: array<Lanes>;                // [O]
 @group(0) @binding(7) var<storage, read_write> output: array<Lanes>;        // [N, OH, OW, O]
 
-fn biasOf(pack: i32, last: i32) -> vec4f { return bias[min(pack, last)]; }                          // spec: the 4 of a pack, in one load or four
-fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f { return select(start, output[at + min(pack, last)], block > 0); }   // spec: start, or in later blocks the sums so far
-fn within(x: f32, inside: bool) -> f32 { return select(0.0, x, inside); }                           // spec: x where no step goes beyond K
-fn finished(sum: vec4f, alpha: f32, last: bool) -> vec4f { return select(sum, activation(sum, alpha), last); }    // spec: activation(sum, alpha) where there is one block
-fn insideO(o: i32, stores: i32) -> bool { return o < stores; }                                      // spec: true where every tile is full
-fn insideW(x: i32, OW: i32) -> bool { return x < OW; }                                              // spec: the same along W
-fn split(x: vec4f) -> array<Lanes, PARTS> { return array<Lanes, PARTS>(x); }                        // spec: x, or its 4 components
-fn depthwiseActivation(x: f32, alpha: f32) -> f32 { return x; }                                     // spec: an expression of activations.wgsl
-fn activation(x: vec4f, alpha: f32) -> vec4f { return x; }                                          // spec: an expression of activations.wgsl
+fn biasOf(pack: i32, last: i32) -> vec4f {
+  return bias[min(pack, last)]; // if LANES == 4
+  // let o = pack * 4;     // if LANES == 1
+  // return vec4f(bias[min(o, last)], bias[min(o + 1, last)], bias[min(o + 2, last)], bias[min(o + 3, last)]); // if LANES == 1
+}
+// What the output holds of a pack.
+fn soFar(at: i32, pack: i32, last: i32) -> vec4f {
+  return output[at + min(pack, last)];  // if LANES == 4
+  // let o = pack * 4;       // if LANES == 1
+  // return vec4f(output[at + min(o, last)], output[at + min(o + 1, last)], // if LANES == 1
+  //   output[at + min(o + 2, last)], output[at + min(o + 3, last)]); // if LANES == 1
+}
+fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f {
+  // return start;           // if ALONE == 1
+  return select(start, soFar(at, pack, last), block > 0); // if ALONE == 0
+}
+fn within(x: f32, inside: bool) -> f32 {
+  // return x;             // if EXACT_K == 1
+  return select(0.0, x, inside); // if EXACT_K == 0
+}
+fn finished(sum: vec4f, alpha: f32, last: bool) -> vec4f {
+  // return activation(sum, alpha); // if ALONE == 1
+  return select(sum, activation(sum, alpha), last); // if ALONE == 0
+}
+fn insideO(o: i32, stores: i32) -> bool {
+  // return true;          // if FULL_O == 1
+  return o < stores;       // if FULL_O == 0
+}
+fn insideW(x: i32, OW: i32) -> bool {
+  // return true;          // if FULL_W == 1
+  return x < OW;           // if FULL_W == 0
+}
+fn split(x: vec4f) -> array<Lanes, PARTS> {
+  return array<Lanes, PARTS>(x); // if LANES == 4
+  // return array<Lanes, PARTS>(x.x, x.y, x.z, x.w); // if LANES == 1
+}
+fn depthwiseActivation(x: f32, alpha: f32) -> f32 { return x; } // body of activations.wgsl
+fn activation(x: vec4f, alpha: f32) -> vec4f { return x; } // body of activations.wgsl
 
 @compute @workgroup_size(QUAD)
 fn main(
@@ -71,7 +105,7 @@ fn main(
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  let down = p.RH * ((p.OH + p.ROWS * p.RH - 1) / (p.ROWS * p.RH));
+  let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
   // Never 0: asked for here so that loops need not, where each length costs SwiftShader four divisions.
   let length = min(min(arrayLength(&input), arrayLength(&depthwiseFilter)), arrayLength(&output));
   if ((index >= p.N * down * across * columnTiles) | (length == 0u)) {
@@ -87,8 +121,8 @@ fn main(
   let tileY = (index / columnTiles / across) % down;
   let n = index / columnTiles / across / down;
   let ox = tileX / p.RW * TILE_W * p.RW + tileX % p.RW;
-  let oy = tileY / p.RH * p.ROWS * p.RH + tileY % p.RH;
-  let rows = min(p.ROWS, (p.OH - oy + p.RH - 1) / p.RH);
+  let oy = tileY / p.RH * p.TILE_ROWS * p.RH + tileY % p.RH;
+  let rows = min(p.TILE_ROWS, (p.OH - oy + p.RH - 1) / p.RH);
   let texel = 1.0 / f32(p.K);
 
   var u: array<f32, COLUMNS>; // Texels are taken at their centres; what lies beyond the edge repeats it.

@@ -5,18 +5,24 @@
 //
 // A workgroup of GROUP_X x GROUP_Y invocations computes RUNS runs of TILE_W pixels, RW apart in a row as in depthwise.wgsl,
 // by TILE_COLUMNS packs of OUTPUT_LANES output channels. In rounds of CHUNK k it computes d for its pixels and loads its
-// part of the pointwise filter into workgroup memory, from where each invocation multiplies ROWS pixels by COLUMNS packs,
+// part of the pointwise filter into workgroup memory, from where each invocation multiplies TILE_PIXELS pixels by COLUMNS packs,
 // GROUP_X apart, into registers. d is computed again for every tile of output channels.
 // Grid: ceil(N * OH * tiles of a row / RUNS) * ceil(O / (TILE_COLUMNS * OUTPUT_LANES)) workgroups.
 // Memory: 4 * CHUNK * (RUNS * TILE_W + TILE_COLUMNS * OUTPUT_LANES) bytes. Equals `pointwise` of `depthwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what input, weights and output are stored as: f32 or f16
-alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
-alias StoredInput = vec4<Elem>;  // spec: Input as stored: vec4<Elem> or Elem
-alias Lanes = vec4f;       // spec: k taken at once: vec4f where Input is, or if M % 4 = 0, else f32
-alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
-alias OutputLanes = vec4f; // spec: vec4f if O % 4 = 0, else f32
-alias StoredOutput = vec4<Elem>; // spec: OutputLanes as stored: vec4<Elem> or Elem
+alias Input = vec4f;       // if INPUT_LANES == 4: what one load of the input yields
+// alias Input = f32;      // if INPUT_LANES == 1
+alias StoredInput = vec4<Elem>; // if INPUT_LANES == 4: Input as stored
+// alias StoredInput = Elem; // if INPUT_LANES == 1
+alias Lanes = vec4f;       // if LANES == 4: k taken at once
+// alias Lanes = f32;      // if LANES == 1
+alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
+// alias Stored = Elem;    // if LANES == 1
+alias OutputLanes = vec4f; // if OUTPUT_LANES == 4
+// alias OutputLanes = f32; // if OUTPUT_LANES == 1
+alias StoredOutput = vec4<Elem>; // if OUTPUT_LANES == 4: OutputLanes as stored
+// alias StoredOutput = Elem; // if OUTPUT_LANES == 1
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
@@ -24,14 +30,14 @@ const SW = 1;              // spec: stride along W
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
 const TILE_W = 4;          // spec: pixels of one run
 const SPAN = 6;            // spec: input columns they read: (TILE_W - 1) * SW + TAPS
-const ROWS = 8;            // spec: pixels of one invocation, a multiple of TILE_W
+const TILE_PIXELS = 8;            // spec: pixels of one invocation, a multiple of TILE_W
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
 const GROUP_X = 16;        // spec: invocations along the output channels
 const GROUP_Y = 8;         // spec: invocations along the pixels
 const CHUNK = 32;          // spec: k of one round, a multiple of 4
 
-const_assert SPAN == (TILE_W - 1) * SW + TAPS && ROWS % TILE_W == 0;
-const RUNS = ROWS * GROUP_Y / TILE_W;
+const_assert SPAN == (TILE_W - 1) * SW + TAPS && TILE_PIXELS % TILE_W == 0;
+const RUNS = TILE_PIXELS * GROUP_Y / TILE_W;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
 const WORKGROUP = GROUP_X * GROUP_Y;
 const PACKS = CHUNK / LANES;
@@ -55,8 +61,8 @@ struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
 var<workgroup> d: array<Lanes, RUNS * TILE_W * PACKS>;                          // [RUNS * TILE_W, CHUNK]
 var<workgroup> b: array<OutputLanes, CHUNK * TILE_COLUMNS>;                     // [CHUNK, TILE_COLUMNS]
 
-fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; }        // spec: an expression of activations.wgsl
-fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; }     // spec: an expression of activations.wgsl
+fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
+fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
 
 fn runOf(index: i32) -> Run {
   let tiles = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
@@ -118,12 +124,12 @@ fn main(
   }
   let firstPack = tile % columnTiles * TILE_COLUMNS;
   let column = i32(id.x);
-  let row = i32(id.y) * ROWS;
+  let row = i32(id.y) * TILE_PIXELS;
 
-  var sum: array<array<OutputLanes, COLUMNS>, ROWS>;
+  var sum: array<array<OutputLanes, COLUMNS>, TILE_PIXELS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
     let start = OutputLanes(bias[min(firstPack + column + j * GROUP_X, packs - 1)]);
-    for (var r = 0; r < ROWS; r++) { // unroll
+    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
       sum[r][j] = start;
     }
   }
@@ -137,14 +143,14 @@ fn main(
     }
     workgroupBarrier();
     for (var step = 0; step < PACKS; step++) {
-      var x: array<vec4f, ROWS>;
-      for (var r = 0; r < ROWS; r++) { // unroll
+      var x: array<vec4f, TILE_PIXELS>;
+      for (var r = 0; r < TILE_PIXELS; r++) { // unroll
         x[r] = vec4f(d[(row + r) * PACKS + step]);
       }
       for (var i = 0; i < LANES; i++) { // unroll
         for (var j = 0; j < COLUMNS; j++) { // unroll
           let weight = b[(step * LANES + i) * TILE_COLUMNS + column + j * GROUP_X];
-          for (var r = 0; r < ROWS; r++) { // unroll
+          for (var r = 0; r < TILE_PIXELS; r++) { // unroll
             sum[r][j] += x[r][i] * weight;
           }
         }
@@ -152,7 +158,7 @@ fn main(
     }
     workgroupBarrier();
   }
-  for (var r = 0; r < ROWS; r++) { // unroll
+  for (var r = 0; r < TILE_PIXELS; r++) { // unroll
     let run = runOf(firstRun + (row + r) / TILE_W);
     let ox = run.ox + (row + r) % TILE_W * p.RW;
     for (var j = 0; j < COLUMNS; j++) { // unroll

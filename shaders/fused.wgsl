@@ -10,12 +10,18 @@
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what input, weights and output are stored as: f32 or f16
-alias Input = vec4f;       // spec: what one load of the input yields: vec4f if M = 1 and C % 4 = 0, else f32
-alias StoredInput = vec4<Elem>;  // spec: Input as stored: vec4<Elem> or Elem
-alias Lanes = vec4f;       // spec: k taken at once: vec4f where Input is, or if M % 4 = 0, else f32
-alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
-alias OutputLanes = vec4f; // spec: vec4f if O % 4 = 0, else f32
-alias StoredOutput = vec4<Elem>; // spec: OutputLanes as stored: vec4<Elem> or Elem
+alias Input = vec4f;       // if INPUT_LANES == 4: what one load of the input yields
+// alias Input = f32;      // if INPUT_LANES == 1
+alias StoredInput = vec4<Elem>; // if INPUT_LANES == 4: Input as stored
+// alias StoredInput = Elem; // if INPUT_LANES == 1
+alias Lanes = vec4f;       // if LANES == 4: k taken at once
+// alias Lanes = f32;      // if LANES == 1
+alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
+// alias Stored = Elem;    // if LANES == 1
+alias OutputLanes = vec4f; // if OUTPUT_LANES == 4
+// alias OutputLanes = f32; // if OUTPUT_LANES == 1
+alias StoredOutput = vec4<Elem>; // if OUTPUT_LANES == 4: OutputLanes as stored
+// alias StoredOutput = Elem; // if OUTPUT_LANES == 1
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
@@ -46,8 +52,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read> bias: array<StoredOutput>;             // [O]
 @group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
-fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; }        // spec: an expression of activations.wgsl
-fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; }     // spec: an expression of activations.wgsl
+fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
+fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

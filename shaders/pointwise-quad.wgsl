@@ -4,24 +4,28 @@ enable subgroups;
 //
 //   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
 //
-// One workgroup is one quad and computes ROWS pixels, one after the other, by 4 * COLUMNS packs of 4 output channels; each lane
+// One workgroup is one quad and computes TILE_PIXELS pixels, one after the other, by 4 * COLUMNS packs of 4 output channels; each lane
 // has COLUMNS of the packs, and holds their weights for a block of 4 * STEPS k, which come from a texture. Between blocks the
 // output holds the sums so far. Of 4 k each lane loads one and swaps it with the
 // others: what a lane takes as its i-th is k + (lane ^ i), so that it holds its weights in that order, and no lane is ever
 // selected by a variable.
-// Grid: ceil(PIXELS / ROWS) * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
+// Grid: ceil(PIXELS / TILE_PIXELS) * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` in src/reference.ts.
 
-alias Lanes = vec4f;       // spec: what one store writes: vec4f if O and O_STRIDE are multiples of 4, else f32
+alias Lanes = vec4f;       // if LANES == 4: what one store writes
+// alias Lanes = f32;      // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const PARTS = 1;           // spec: stores of a pack: 4 / LANES
 const COLUMNS = 2;         // spec: packs of output channels of a lane
 const STEPS = 2;           // spec: steps of 4 k in a block
+const ALONE = 0;           // spec: 1 where one block has all k
+const EXACT_K = 0;         // spec: 1 where no step goes beyond K
+const FULL_O = 0;          // spec: 1 where every tile of output channels is full
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 
 struct Params {
   PIXELS: i32,             // N * OH * OW
-  ROWS: i32,               // pixels of a quad
+  TILE_PIXELS: i32,               // pixels of a quad
   K: i32, O: i32,
   PIXEL_STRIDE: i32,       // from one input pixel to the next, and from one k to the next: of a transposed input 1 and so many
   K_STEP: i32,
@@ -37,13 +41,39 @@ struct Params {
 @group(0) @binding(4) var<storage, read> bias: array<Lanes>;           // [O]
 @group(0) @binding(5) var<storage, read_write> output: array<Lanes>;   // [N, OH, OW, O]
 
-fn biasOf(pack: i32, last: i32) -> vec4f { return bias[min(pack, last)]; }                          // spec: the 4 of a pack, in one load or four
-fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f { return select(start, output[at + min(pack, last)], block > 0); }   // spec: start, or in later blocks the sums so far
-fn within(x: f32, inside: bool) -> f32 { return select(0.0, x, inside); }                           // spec: x where no step goes beyond K
-fn finished(sum: vec4f, alpha: f32, last: bool) -> vec4f { return select(sum, activation(sum, alpha), last); }    // spec: activation(sum, alpha) where there is one block
-fn insideO(o: i32, stores: i32) -> bool { return o < stores; }                                      // spec: true where every tile is full
-fn split(x: vec4f) -> array<Lanes, PARTS> { return array<Lanes, PARTS>(x); }                        // spec: x, or its 4 components
-fn activation(x: vec4f, alpha: f32) -> vec4f { return x; }                                          // spec: an expression of activations.wgsl
+fn biasOf(pack: i32, last: i32) -> vec4f {
+  return bias[min(pack, last)]; // if LANES == 4
+  // let o = pack * 4;     // if LANES == 1
+  // return vec4f(bias[min(o, last)], bias[min(o + 1, last)], bias[min(o + 2, last)], bias[min(o + 3, last)]); // if LANES == 1
+}
+// What the output holds of a pack.
+fn soFar(at: i32, pack: i32, last: i32) -> vec4f {
+  return output[at + min(pack, last)];  // if LANES == 4
+  // let o = pack * 4;       // if LANES == 1
+  // return vec4f(output[at + min(o, last)], output[at + min(o + 1, last)], // if LANES == 1
+  //   output[at + min(o + 2, last)], output[at + min(o + 3, last)]); // if LANES == 1
+}
+fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f {
+  // return start;           // if ALONE == 1
+  return select(start, soFar(at, pack, last), block > 0); // if ALONE == 0
+}
+fn within(x: f32, inside: bool) -> f32 {
+  // return x;             // if EXACT_K == 1
+  return select(0.0, x, inside); // if EXACT_K == 0
+}
+fn finished(sum: vec4f, alpha: f32, last: bool) -> vec4f {
+  // return activation(sum, alpha); // if ALONE == 1
+  return select(sum, activation(sum, alpha), last); // if ALONE == 0
+}
+fn insideO(o: i32, stores: i32) -> bool {
+  // return true;          // if FULL_O == 1
+  return o < stores;       // if FULL_O == 0
+}
+fn split(x: vec4f) -> array<Lanes, PARTS> {
+  return array<Lanes, PARTS>(x); // if LANES == 4
+  // return array<Lanes, PARTS>(x.x, x.y, x.z, x.w); // if LANES == 1
+}
+fn activation(x: vec4f, alpha: f32) -> vec4f { return x; } // body of activations.wgsl
 
 @compute @workgroup_size(QUAD)
 fn main(
@@ -54,13 +84,13 @@ fn main(
   let index = i32(group.y * groups.x + group.x);
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
-  let pixel = index / columnTiles * p.ROWS;
+  let pixel = index / columnTiles * p.TILE_PIXELS;
   // Never 0: asked for here so that loops need not, where each length costs SwiftShader four divisions.
   let length = min(arrayLength(&input), arrayLength(&output));
   if ((pixel >= p.PIXELS) | (length == 0u)) {
     return;
   }
-  let end = min(pixel + p.ROWS, p.PIXELS);
+  let end = min(pixel + p.TILE_PIXELS, p.PIXELS);
   let lane = i32(invocation % QUAD);
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let stores = p.O / LANES;

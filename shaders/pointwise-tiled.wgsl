@@ -2,23 +2,25 @@
 //
 //   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
 //
-// A workgroup of GROUP_X x GROUP_Y invocations computes TILE_ROWS pixels by TILE_COLUMNS packs of LANES output channels. In
+// A workgroup of GROUP_X x GROUP_Y invocations computes GROUP_PIXELS pixels by TILE_COLUMNS packs of LANES output channels. In
 // rounds of CHUNK k it loads its part of the input and of the weights once into workgroup memory, from where each
-// invocation multiplies ROWS pixels by COLUMNS packs, GROUP_X apart, into registers.
-// Grid: ceil(PIXELS / TILE_ROWS) * ceil(O / (TILE_COLUMNS * LANES)) workgroups.
-// Workgroup memory: 4 * CHUNK * (TILE_ROWS + TILE_COLUMNS * LANES) bytes. Equals `pointwise` in src/reference.ts.
+// invocation multiplies TILE_PIXELS pixels by COLUMNS packs, GROUP_X apart, into registers.
+// Grid: ceil(PIXELS / GROUP_PIXELS) * ceil(O / (TILE_COLUMNS * LANES)) workgroups.
+// Workgroup memory: 4 * CHUNK * (GROUP_PIXELS + TILE_COLUMNS * LANES) bytes. Equals `pointwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
-alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
-alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
+alias Lanes = vec4f;       // if LANES == 4
+// alias Lanes = f32;      // if LANES == 1
+alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
+// alias Stored = Elem;    // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
-const ROWS = 8;            // spec: pixels of one invocation
+const TILE_PIXELS = 8;            // spec: pixels of one invocation
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
 const GROUP_X = 16;        // spec: invocations along the output channels
 const GROUP_Y = 8;         // spec: invocations along the pixels
 const CHUNK = 16;          // spec: k of one round, a multiple of 4
 
-const TILE_ROWS = ROWS * GROUP_Y;
+const GROUP_PIXELS = TILE_PIXELS * GROUP_Y;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
 const WORKGROUP = GROUP_X * GROUP_Y;
 const STEP = 4;            // k of one load of the input
@@ -39,10 +41,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
-var<workgroup> a: array<vec4f, TILE_ROWS * STEPS>;            // [TILE_ROWS, CHUNK]
+var<workgroup> a: array<vec4f, GROUP_PIXELS * STEPS>;            // [GROUP_PIXELS, CHUNK]
 var<workgroup> b: array<Lanes, CHUNK * TILE_COLUMNS>;         // [CHUNK, TILE_COLUMNS]
 
-fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }    // spec: an expression of activations.wgsl
+fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(
@@ -55,24 +57,24 @@ fn main(
   let tile = i32(group.y * groups.x + group.x);
   let packs = p.O / LANES;
   let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  let firstPixel = tile / columnTiles * TILE_ROWS;
+  let firstPixel = tile / columnTiles * GROUP_PIXELS;
   if (firstPixel >= p.PIXELS) {
     return;
   }
   let firstPack = tile % columnTiles * TILE_COLUMNS;
   let steps = p.K_STRIDE / STEP;
-  let row = i32(id.y) * ROWS;
+  let row = i32(id.y) * TILE_PIXELS;
   let column = i32(id.x);
 
-  var sum: array<array<Lanes, COLUMNS>, ROWS>;
+  var sum: array<array<Lanes, COLUMNS>, TILE_PIXELS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
     let start = Lanes(bias[min(firstPack + column + j * GROUP_X, packs - 1)]);
-    for (var r = 0; r < ROWS; r++) { // unroll
+    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
       sum[r][j] = start;
     }
   }
   for (var k = 0; k < p.K_STRIDE; k += CHUNK) {
-    for (var i = local; i < TILE_ROWS * STEPS; i += WORKGROUP) {
+    for (var i = local; i < GROUP_PIXELS * STEPS; i += WORKGROUP) {
       let pixel = min(firstPixel + i / STEPS, p.PIXELS - 1);
       let step = k / STEP + i % STEPS;
       a[i] = select(vec4f(0.0), input[pixel * steps + min(step, steps - 1)], step < steps);
@@ -89,7 +91,7 @@ fn main(
         let b1 = b[at + TILE_COLUMNS];
         let b2 = b[at + 2 * TILE_COLUMNS];
         let b3 = b[at + 3 * TILE_COLUMNS];
-        for (var r = 0; r < ROWS; r++) { // unroll
+        for (var r = 0; r < TILE_PIXELS; r++) { // unroll
           let x = a[(row + r) * STEPS + step];
           sum[r][j] += x.x * b0 + x.y * b1 + x.z * b2 + x.w * b3;
         }
@@ -99,7 +101,7 @@ fn main(
   }
   for (var j = 0; j < COLUMNS; j++) { // unroll
     let pack = firstPack + column + j * GROUP_X;
-    for (var r = 0; r < ROWS; r++) { // unroll
+    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
       let pixel = firstPixel + row + r;
       if (pixel < p.PIXELS && pack < packs) {
         output[(p.outputStart + pixel * p.O_STRIDE) / LANES + pack] = Stored(activation(sum[r][j], p.alpha));

@@ -2,16 +2,19 @@
 //
 //   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
 //
-// One invocation computes ROWS pixels by COLUMNS packs of LANES output channels in registers, 4 k at a time. A workgroup
-// is WORKGROUP neighbours, output channels fastest. Grid: ceil(PIXELS / ROWS) * ceil(O / (COLUMNS * LANES)) invocations.
+// One invocation computes TILE_PIXELS pixels by COLUMNS packs of LANES output channels in registers, 4 k at a time. A workgroup
+// is WORKGROUP neighbours, output channels fastest. Grid: ceil(PIXELS / TILE_PIXELS) * ceil(O / (COLUMNS * LANES)) invocations.
 // No workgroup memory. Equals `pointwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
-alias Lanes = vec4f;       // spec: vec4f if O % 4 = 0, else f32
-alias Stored = vec4<Elem>; // spec: Lanes as stored: vec4<Elem> or Elem
-alias Weights = mat4x4f;   // spec: 4 k of one pack: mat4x4f, or vec4f where Lanes is f32
+alias Lanes = vec4f;       // if LANES == 4
+// alias Lanes = f32;      // if LANES == 1
+alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
+// alias Stored = Elem;    // if LANES == 1
+alias Weights = mat4x4f;   // if LANES == 4: 4 k of one pack
+// alias Weights = vec4f;  // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
-const ROWS = 4;            // spec: pixels of one invocation
+const TILE_PIXELS = 4;            // spec: pixels of one invocation
 const COLUMNS = 2;         // spec: packs of output channels of one invocation
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 const STEP = 4;            // k of one load of the input
@@ -32,8 +35,11 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
 // On SwiftShader a matrix times a vector is a third faster than four products and their sums.
-fn product(b: Weights, a: vec4f) -> Lanes { return b * a; }   // spec: b * a, or dot(b, a) where Lanes is f32
-fn activation(x: Lanes, alpha: f32) -> Lanes { return x; }    // spec: an expression of activations.wgsl
+fn product(b: Weights, a: vec4f) -> Lanes {
+  return b * a;            // if LANES == 4
+  // return dot(b, a);     // if LANES == 1
+}
+fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -44,7 +50,7 @@ fn main(
   let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
   let packs = p.O / LANES;
   let columnTiles = (packs + COLUMNS - 1) / COLUMNS;
-  let pixel = index / columnTiles * ROWS;
+  let pixel = index / columnTiles * TILE_PIXELS;
   if (pixel >= p.PIXELS) {
     return;
   }
@@ -54,9 +60,9 @@ fn main(
   for (var j = 0; j < COLUMNS; j++) { // unroll
     column[j] = min(pack + j, packs - 1);
   }
-  var row: array<i32, ROWS>;
-  var sum: array<array<Lanes, COLUMNS>, ROWS>;
-  for (var r = 0; r < ROWS; r++) { // unroll
+  var row: array<i32, TILE_PIXELS>;
+  var sum: array<array<Lanes, COLUMNS>, TILE_PIXELS>;
+  for (var r = 0; r < TILE_PIXELS; r++) { // unroll
     row[r] = min(pixel + r, p.PIXELS - 1) * (p.K_STRIDE / STEP);
     for (var j = 0; j < COLUMNS; j++) { // unroll
       sum[r][j] = Lanes(bias[column[j]]);
@@ -70,14 +76,14 @@ fn main(
         b[j][i] = Lanes(weights[weightRow + column[j]]);
       }
     }
-    for (var r = 0; r < ROWS; r++) { // unroll
+    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
       let a = input[row[r] + k / STEP];
       for (var j = 0; j < COLUMNS; j++) { // unroll
         sum[r][j] += product(b[j], a);
       }
     }
   }
-  for (var r = 0; r < ROWS; r++) { // unroll
+  for (var r = 0; r < TILE_PIXELS; r++) { // unroll
     for (var j = 0; j < COLUMNS; j++) { // unroll
       if ((pixel + r < p.PIXELS) & (pack + j < packs)) {
         output[(p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j] = Stored(activation(sum[r][j], p.alpha));

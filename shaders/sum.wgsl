@@ -5,7 +5,8 @@
 // One invocation computes one pack of LANES channels. A workgroup is WORKGROUP neighbours, channels fastest.
 // Grid: SPLITS * ROWS * CHANNELS / LANES invocations. No workgroup memory. Equals `channelSums` in src/reference.ts.
 
-alias Lanes = vec4f;       // spec: vec4f if CHANNELS % 4 = 0 and STRIDE % 4 = 0, else f32
+alias Lanes = vec4f;       // if LANES == 4
+// alias Lanes = f32;      // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 

@@ -5,8 +5,10 @@
 // One invocation turns a block of LANES by LANES. A workgroup is WORKGROUP neighbours along o.
 // Grid: K / LANES * O / LANES invocations. No workgroup memory.
 
-alias Lanes = vec4f;       // spec: vec4f if K % 4 = 0 and O % 4 = 0, else f32
-alias Block = mat4x4f;     // spec: mat4x4f, or array<f32, 1> where Lanes is f32
+alias Lanes = vec4f;       // if LANES == 4
+// alias Lanes = f32;      // if LANES == 1
+alias Block = mat4x4f;     // if LANES == 4
+// alias Block = array<f32, 1>; // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 
@@ -18,7 +20,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Lanes>;           // [1, 1, K, O]
 @group(0) @binding(2) var<storage, read_write> output: array<Lanes>;    // [1, 1, O, K]
 
-fn turned(b: Block) -> Block { return transpose(b); }                   // spec: transpose(b), or b where Lanes is f32
+fn turned(b: Block) -> Block {
+  return transpose(b);     // if LANES == 4
+  // return b;             // if LANES == 1
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -6,6 +6,6 @@ export type { ConvolutionOptions, Dtype, Padding, Pair, SeparableConv2dGradients
 export type { GradientName } from './plan/backward.js';
 export type { Gradients, GradientTargets } from './gradients.js';
 export { PipelineManager, type PipelineManagerOptions, type WarmUpOptions } from './manager.js';
-export type { AdapterKind } from './plan/presets.js';
+export type { AdapterKind } from './kernels/profile.js';
 export { separableConv2d, separableConv2dGradients, type SeparableConv2dOptions } from './separable.js';
 export type { SavedTuning } from './tuning.js';

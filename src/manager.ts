@@ -12,7 +12,7 @@ import { bindMethods } from './methods.js';
 import type { Dispatch } from './plan/dispatch.js';
 import { type ForwardPlan, planForward } from './plan/forward.js';
 import { PipelineCache } from './gpu/pipelines.js';
-import type { AdapterKind, DeviceProfile } from './plan/presets.js';
+import type { AdapterKind, DeviceProfile } from './kernels/profile.js';
 import type { SavedTuning, Tuning } from './tuning.js';
 
 /** What `PipelineManager.create` takes. */

@@ -7,7 +7,8 @@ import { checked, measuredOn } from './gpu/device.js';
 import { BUFFER } from './gpu/flags.js';
 import { Recent } from './gpu/recent.js';
 import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
-import { type DeviceProfile, presets, presetsFor } from './plan/presets.js';
+import type { DeviceProfile } from './kernels/profile.js';
+import { presets, presetsFor } from './plan/presets.js';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
 export interface SavedTuning {

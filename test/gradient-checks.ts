@@ -1,7 +1,8 @@
 import { type Geometry, withoutActivations } from '../src/arguments/geometry.js';
 import type { GradientPlan, Value } from '../src/plan/backward.js';
 import type { PipelineCache } from '../src/gpu/pipelines.js';
-import type { DeviceProfile, PresetName } from '../src/plan/presets.js';
+import type { DeviceProfile } from '../src/kernels/profile.js';
+import type { PresetName } from '../src/plan/presets.js';
 import {
   activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient,
 } from '../src/reference.js';

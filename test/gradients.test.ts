@@ -1,7 +1,8 @@
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPage } from './browser.js';
-import type { AdapterKind, PresetName } from '../src/plan/presets.js';
+import type { AdapterKind } from '../src/kernels/profile.js';
+import type { PresetName } from '../src/plan/presets.js';
 import { type Case, cases } from './cases.js';
 import { gradientScenarios } from './gradient-scenarios.js';
 import type { Report } from './page.js';

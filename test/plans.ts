@@ -1,7 +1,8 @@
 import type { Strategy } from 'sepconv-webgpu';
 import { type ForwardPlan, type Portion, planForward, type Wanted } from '../src/plan/forward.js';
 import { type GradientPlan, planBackward } from '../src/plan/backward.js';
-import type { DeviceProfile, PresetName } from '../src/plan/presets.js';
+import type { DeviceProfile } from '../src/kernels/profile.js';
+import type { PresetName } from '../src/plan/presets.js';
 import { type Case, geometryOf } from './cases.js';
 
 /** What the tests plan with. */

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { create } from 'webgpu';
 import { activations } from '../src/arguments/activation.js';
-import { type GradientKernelName, gradientKernels } from '../src/kernels/gradient-kernels.js';
-import { bindingsOf, type KernelName, kernels } from '../src/kernels/kernels.js';
+import { type BindingKind, codeOf } from '../src/kernels/kernel.js';
+import { specialize } from '../src/kernels/shader.js';
 import { ENTRIES } from '../src/gpu/pipelines.js';
 import { type PresetName, presets } from '../src/plan/presets.js';
 import { cases } from './cases.js';
@@ -22,15 +22,12 @@ afterAll(() => {
   gpu = undefined;
 });
 
-type AnyKernelName = KernelName | GradientKernelName;
-
-async function compileErrors(code: string, kernel?: AnyKernelName): Promise<string[]> {
+async function compileErrors(code: string, bindings?: readonly BindingKind[]): Promise<string[]> {
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ code });
-  if (kernel) {
-    const { operands } = { ...kernels, ...gradientKernels }[kernel];
+  if (bindings) {
     const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({
-      entries: bindingsOf(operands).map((kind, binding) => ({ binding, visibility: 4, ...ENTRIES[kind] })),
+      entries: bindings.map((kind, binding) => ({ binding, visibility: 4, ...ENTRIES[kind] })),
     })] });
     device.createComputePipeline({ layout, compute: { module } });
   }
@@ -45,21 +42,30 @@ test.each(files)('%s compiles as it stands', async (file) => {
   expect(await compileErrors(readFileSync(new URL(file, root), 'utf8'))).toEqual([]);
 });
 
+test.each(readdirSync(new URL('shaders', root)).filter((file) => file.endsWith('.wgsl')))('%s: what is not so by its own constants is a comment', (file) => {
+  const source = readFileSync(new URL(`shaders/${file}`, root), 'utf8');
+  const code = (text: string): string[] => text.split('\n').map((line) => line.replace(/ *\/\/.*/, ''));
+  const rolled = source.replaceAll('// unroll', '');
+  expect(code(specialize(rolled, { constants: {} }))).toEqual(code(rolled));
+});
+
 describe('every variant that the cases reach compiles, under its own name', () => {
   test.each(Object.keys(presets) as PresetName[])('%s', async (preset) => {
-    const sources = new Map<string, { kernel: AnyKernelName; source: string }>();
+    const sources = new Map<string, { bindings: readonly BindingKind[]; source: string }>();
     for (const one of cases.flatMap((each) => [each, { ...each, dtype: 'f16' as const }])) {
       const kind = preset.startsWith('gpu') ? 'gpu' : 'software';
       const forward = (['fused', 'two-pass'] as const).map((strategy) => planOf(one, defaultProfile, strategy, preset));
       const backward = backwardPlanOf({ ...one, dtype: 'f32' }, { ...defaultProfile, kind }, preset);
-      for (const { dispatch: { kernel, name, source } } of [...forward, backward].flatMap(({ steps }) => steps)) {
+      for (const { dispatch } of [...forward, backward].flatMap(({ steps }) => steps)) {
+        const { name, bindings } = dispatch;
+        const source = await codeOf(dispatch);
         expect(sources.get(name)?.source ?? source, `${name} names two programs`).toBe(source);
-        sources.set(name, { kernel: kernel as AnyKernelName, source });
+        sources.set(name, { bindings, source });
       }
     }
     expect(sources.size).toBeGreaterThan(50);
     expect(new Set([...sources.values()].map(({ source }) => source)).size, 'two names for one program').toBe(sources.size);
-    for (const [name, { kernel, source }] of sources) expect(await compileErrors(source, kernel), name).toEqual([]);
+    for (const [name, { bindings, source }] of sources) expect(await compileErrors(source, bindings), name).toEqual([]);
   });
 });
 

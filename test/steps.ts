@@ -1,9 +1,9 @@
 import { checked } from '../src/gpu/device.js';
 import { toFloat16 } from '../src/gpu/float16.js';
 import type { Dtype } from '../src/arguments/geometry.js';
-import { FILTER_FORMAT } from '../src/kernels/kernels.js';
+import { FILTER_FORMAT, uniformsOf } from '../src/kernels/kernel.js';
 import type { PipelineCache } from '../src/gpu/pipelines.js';
-import { byteLengthOf, type Place, type Plan, type Use } from '../src/plan/steps.js';
+import { byteLengthOf, type Place, type Plan, type Step, type Use } from '../src/plan/steps.js';
 import { GUARD_BYTES, guarded, unguarded } from './guard.js';
 
 /** Runs the steps of plans one by one, with guard words around all that they write. */
@@ -29,11 +29,13 @@ export async function runSteps(
 ): Promise<readonly ReadonlyMap<string, Result>[]> {
   const compiled = new Map(await Promise.all(jobs.flatMap(({ plan }) => plan.steps).map(async ({ dispatch }) =>
     [dispatch.name, await pipelines.pipeline(dispatch)] as const)));
+  const uniforms = new Map(await Promise.all(jobs.flatMap(({ plan }) => plan.steps).map(async (step) =>
+    [step, await uniformsOf(step.dispatch)] as const)));
   const made: (GPUBuffer | GPUTexture)[] = [];
   const { written, readable } = await checked(device, 'test batch', () => {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    const all = jobs.map((job) => encodeSteps(device, pipelines, compiled, job, pass, made));
+    const all = jobs.map((job) => encodeSteps(device, pipelines, compiled, uniforms, job, pass, made));
     pass.end();
     const targets = all.flatMap((values) => [...values.values()]);
     const size = targets.reduce((sum, { buffer }) => sum + buffer.size, 0);
@@ -61,7 +63,8 @@ export async function runSteps(
 
 /** Records all steps, those that run once first. All that is made goes into `made`. */
 function encodeSteps(
-  device: GPUDevice, pipelines: PipelineCache, compiled: ReadonlyMap<string, GPUComputePipeline>, { plan, given, dtype, stored }: Job,
+  device: GPUDevice, pipelines: PipelineCache, compiled: ReadonlyMap<string, GPUComputePipeline>,
+  uniforms: ReadonlyMap<Step, ArrayBuffer>, { plan, given, dtype, stored }: Job,
   pass: GPUComputePassEncoder, made: (GPUBuffer | GPUTexture)[],
 ): ReadonlyMap<string, Written> {
   const { steps, places } = plan;
@@ -114,8 +117,9 @@ function encodeSteps(
     const { buffer: target, offset = 0 } = whole as GPUBufferBinding;
     return { buffer: target, offset: offset + range.offset, size: range.size };
   };
-  for (const { dispatch, reads, writes } of [...steps.filter(({ once }) => once), ...steps.filter(({ once }) => !once)]) {
-    const resources = [{ buffer: buffer(dispatch.uniforms, GPUBufferUsage.UNIFORM) }, ...[...reads, writes].map(bind)];
+  for (const step of [...steps.filter(({ once }) => once), ...steps.filter(({ once }) => !once)]) {
+    const { dispatch, reads, writes } = step;
+    const resources = [{ buffer: buffer(uniforms.get(step)!, GPUBufferUsage.UNIFORM) }, ...[...reads, writes].map(bind)];
     pass.setPipeline(compiled.get(dispatch.name)!);
     pass.setBindGroup(0, device.createBindGroup({
       layout: pipelines.layout(dispatch.bindings), entries: resources.map((resource, binding) => ({ binding, resource })),

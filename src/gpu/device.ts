@@ -1,5 +1,5 @@
 import { SepconvError, show, UnsupportedError } from '../arguments/errors.js';
-import type { AdapterKind, DeviceProfile } from '../plan/presets.js';
+import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
 
 /** Optional features that kernels or callers profit from, and limits that let larger tensors through. */
 const WANTED_FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const satisfies GPUFeatureName[];

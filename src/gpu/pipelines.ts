@@ -1,7 +1,7 @@
 import { checked } from './device.js';
 import { COMPUTE } from './flags.js';
 import { SepconvError } from '../arguments/errors.js';
-import { type BindingKind, FILTER_FORMAT, type Variant } from '../kernels/kernels.js';
+import { type BindingKind, codeOf, FILTER_FORMAT, type Variant } from '../kernels/kernel.js';
 import { Recent } from './recent.js';
 
 /** Pipelines that a cache keeps. One that goes keeps working for the convolutions that have it. */
@@ -49,7 +49,7 @@ export class PipelineCache {
     return this.#nearest ??= this.#device.createSampler({ label: 'sepconv-webgpu nearest' });
   }
 
-  pipeline(variant: Variant<string>): Promise<GPUComputePipeline> {
+  pipeline(variant: Variant): Promise<GPUComputePipeline> {
     const known = this.#pipelines.get(variant.name);
     if (known) return known;
     const pipeline = this.#compile(variant);
@@ -58,13 +58,15 @@ export class PipelineCache {
     return pipeline;
   }
 
-  async #compile({ kernel, name, source, bindings }: Variant<string>): Promise<GPUComputePipeline> {
+  async #compile(variant: Variant): Promise<GPUComputePipeline> {
+    const { kernel, name, bindings } = variant;
+    const code = await codeOf(variant);
     // An invalid module would make createComputePipelineAsync reject without saying why.
     let module: GPUShaderModule | undefined;
     try {
       const label = `sepconv-webgpu ${name}`;
       const layout = await checked(this.#device, name, () => {
-        module = this.#device.createShaderModule({ label, code: source });
+        module = this.#device.createShaderModule({ label, code });
         return this.#device.createPipelineLayout({ label, bindGroupLayouts: [this.layout(bindings)] });
       });
       return await this.#device.createComputePipelineAsync({ label, layout, compute: { module: module! } });

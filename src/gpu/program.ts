@@ -1,8 +1,8 @@
 import type { Call, Weight, WeightSource } from '../arguments/call.js';
 import { show, ValueError } from '../arguments/errors.js';
 import type { Dtype } from '../arguments/geometry.js';
-import { FILTER_FORMAT } from '../kernels/kernels.js';
-import type { DeviceProfile } from '../plan/presets.js';
+import { FILTER_FORMAT, uniformsOf } from '../kernels/kernel.js';
+import type { DeviceProfile } from '../kernels/profile.js';
 import { byteLengthOf, type Columns, type Place, type Plan, type Range, type Step, type Use } from '../plan/steps.js';
 import { type Binding, checkApart, keyOf, resolveBinding } from './bindings.js';
 import type { BufferPool, Scratch } from './buffers.js';
@@ -66,10 +66,11 @@ export class Program {
       const steps = plans.flatMap((plan) => plan.steps);
       const pipelines = new Map(await Promise.all(steps.map(async ({ dispatch }) =>
         [dispatch.name, await shared.pipelines.pipeline(dispatch)] as const)));
+      const uniforms = new Map(await Promise.all(steps.map(async (step) => [step, await uniformsOf(step.dispatch)] as const)));
       shared.checkUsable(op);
       program = new Program(shared, call, label, plans, pipelines, borrowed);
       const made = program;
-      await checked(shared.device, op, () => made.#fill(call.weights));
+      await checked(shared.device, op, () => made.#fill(call.weights, uniforms));
       shared.checkUsable(op);
       return made;
     } catch (error) {
@@ -185,15 +186,15 @@ export class Program {
   }
 
   /** Puts all in memory that the steps use, but what comes with each run. */
-  #fill(weights: ReadonlyMap<Weight, WeightSource>): void {
+  #fill(weights: ReadonlyMap<Weight, WeightSource>, uniforms: ReadonlyMap<Step, ArrayBuffer>): void {
     const steps = this.#plans.flatMap((plan) => plan.steps);
     for (const [value, place] of usedPlaces(this.#plans)) {
       if (this.#borrowed.has(value)) continue;
       const resource = this.#place(value, place, weights);
       if (resource) this.#own.set(value, resource);
     }
-    for (const step of steps) {
-      this.#uniforms.set(step, this.#upload(`${step.dispatch.kernel} uniforms`, step.dispatch.uniforms, BUFFER.UNIFORM));
+    for (const [step, data] of uniforms) {
+      this.#uniforms.set(step, this.#upload(`${step.dispatch.kernel} uniforms`, data, BUFFER.UNIFORM));
     }
     this.#runOnce(steps.filter(({ once }) => once));
   }

@@ -2,16 +2,18 @@ import { derivesFromResult, type ResolvedActivation } from '../arguments/activat
 import { type Weight, WEIGHTS } from '../arguments/call.js';
 import { UnsupportedError } from '../arguments/errors.js';
 import { type Geometry, withoutActivations } from '../arguments/geometry.js';
+import { channelStride } from '../kernels/cuts.js';
+import { filterTexture } from '../kernels/filter-texture.js';
 import {
-  activationGradient, depthwiseFilterGradient, depthwiseInputGradient, filterTile, outputStride,
-  pointwiseFilterGradient, productTile, type Split, sum, type Terms, transpose, type Work,
-} from '../kernels/gradient-kernels.js';
-import { type KernelName, takesTexture, uniformData, variant } from '../kernels/kernels.js';
-import { bindingLimit, grid } from './dispatch.js';
+  activationGradient, depthwiseFilterGradient, depthwiseInputGradient, outputStride, pixelTiles, pointwiseFilterGradient,
+  pointwiseFilterGradientQuad, type Split, type SplitKernel, sum, type Terms, transpose,
+} from '../kernels/gradients.js';
+import { type Kernel, takesTexture, type Tile } from '../kernels/kernel.js';
+import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
+import { bindingLimit, dispatchOf } from './dispatch.js';
 import type { Wanted } from './forward.js';
-import { type AdapterKind, type DeviceProfile, presetsFor, presetWithin } from './presets.js';
+import { type Choice, firstFitting, type Preset, presets, presetsFor, tileWithin } from './presets.js';
 import type { Place, Plan, Step } from './steps.js';
-import { channelStride, quadsTake, type Tile } from '../kernels/tiles.js';
 
 /** A gradient's name among the targets of `Gradients.encode`. */
 export type GradientName =
@@ -45,16 +47,6 @@ const BUSY: Readonly<Record<AdapterKind, number>> = { software: 128, gpu: 16384 
 /** Pixels and tiles that are worth a part of their own. */
 const [LEAST_PIXELS, LEAST_TILES] = [64, 4];
 
-/**
- * How the pointwise filter's gradient is cut up. On SwiftShader 32x32 a quad take 0.6 times as long as 16x16 an invocation,
- * and compile twice as fast; 32x64 are slower. On a GPU more than 64 registers an invocation cost occupancy (not measured).
- */
-const PRODUCTS = {
-  quads: { kernel: 'pointwise-filter-gradient-quad', rows: 32, columns: 32 },
-  registers: { kernel: 'pointwise-filter-gradient', rows: 16, columns: 16 },
-  gpu: { kernel: 'pointwise-filter-gradient', rows: 8, columns: 8 },
-} as const;
-
 /** Elements of a pointwise filter from which quads take its gradient for a pass. */
 const LEAST_PRODUCT = 8192;
 
@@ -64,7 +56,12 @@ interface Draft {
   readonly profile: DeviceProfile;
   readonly op: string;
   readonly borrowed: ReadonlySet<Weight>;
-  readonly preset: ReturnType<typeof presetWithin>;
+  readonly preset: Preset;
+  /** The passes of the forward kernel. */
+  readonly depthwise: Choice;
+  readonly pointwise: Choice;
+  /** The tile of the passes back through the depthwise one. */
+  readonly tile: Tile;
   readonly steps: Step<Value>[];
   /** Elements of each value. */
   readonly counts: Record<BufferValue, number>;
@@ -77,11 +74,13 @@ interface Draft {
  * @throws UnsupportedError when a tensor is larger than the device can bind
  */
 export function planBackward(
-  { op, geometry, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile, preset = presetsFor(geometry, profile)[0],
+  { op, geometry, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile, name = presetsFor(geometry, profile)[0],
 ): GradientPlan {
+  const preset: Preset = presets[name];
   const draft: Draft = {
-    geometry, profile, op, borrowed, preset: presetWithin(preset, geometry, profile), steps: [], counts: countsOf(geometry),
-    textures: new Map(),
+    geometry, profile, op, borrowed, preset, steps: [], counts: countsOf(geometry), textures: new Map(),
+    depthwise: firstFitting(preset.depthwise, geometry, profile), pointwise: firstFitting(preset.pointwise, geometry, profile),
+    tile: tileWithin(preset.backward, profile),
   };
   if (draft.counts.output === 0) {
     addZeros(draft);
@@ -134,37 +133,37 @@ function countsOf(geometry: Geometry): Record<BufferValue, number> {
 function addZeros(draft: Draft): void {
   for (const gradient of GRADIENTS) {
     const count = draft.counts[gradient];
-    if (count > 0) addWork(draft, sum({ TERMS: 0, ROWS: 1, CHANNELS: count, STRIDE: count }, whole(0), groupOf(draft)), ['zeros'], gradient);
+    if (count > 0) add(draft, sum, { TERMS: 0, ROWS: 1, CHANNELS: count, STRIDE: count, ...whole(0) }, ['zeros'], gradient);
   }
 }
 
 /** The forward pass again; says what the derivatives of both activations are taken of. */
 function addForward(draft: Draft): readonly [between: Value, after: Value] {
-  const add = (pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[], result: Value, sums: Value): Value => {
+  const addBoth = (pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[], result: Value, sums: Value): Value => {
     addPass(draft, pass, draft.geometry, reads, result);
     if (derivesFromResult(activation)) return result;
     addPass(draft, pass, withoutActivations(draft.geometry), reads, sums);
     return sums;
   };
   const { depthwiseActivation, activation } = draft.geometry;
-  const textured = takesTexture(draft.preset.pointwise.kernel);
+  const textured = takesTexture(draft.pointwise.kernel);
   if (textured) addTexture(draft, draft.geometry, 'filterTexture', 'pointwiseFilter');
   return [
-    add('depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'),
-    add('pointwise', activation, ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'], 'output', 'outputSum'),
+    addBoth('depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'),
+    addBoth('pointwise', activation, ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'], 'output', 'outputSum'),
   ];
 }
 
 /** Back through the pointwise pass; says where the gradient behind the depthwise activation is. */
 function addPointwise(draft: Draft, after: Value): Value {
-  const { geometry, preset } = draft;
+  const { geometry } = draft;
   const { N, OH, OW, K, O, activation } = geometry;
   const PIXELS = N * OH * OW;
   const STRIDE = outputStride(geometry); // Pointwise kernels read whole packs of 4 channels.
   const linear = activation.kind === 'linear';
   const scaled = linear && STRIDE === O ? 'outputGradient' : 'scaledGradient';
   if (scaled === 'scaledGradient') {
-    addWork(draft, activationGradient(activation, { PIXELS, CHANNELS: O, VALUE_STRIDE: O, STRIDE }, groupOf(draft)),
+    add(draft, activationGradient, { activation, PIXELS, CHANNELS: O, VALUE_STRIDE: O, STRIDE },
       ['outputGradient', linear ? 'outputGradient' : after], scaled);
   }
   addChannelSums(draft, { CHANNELS: O, STRIDE }, scaled, 'biasParts', 'biasGradient');
@@ -172,9 +171,9 @@ function addPointwise(draft: Draft, after: Value): Value {
   addPointwiseFilterGradient(draft, scaled);
 
   const back: Geometry = { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K };
-  const textured = takesTexture(preset.pointwise.kernel);
+  const textured = takesTexture(draft.pointwise.kernel);
   if (textured) addTexture(draft, back, 'transposedTexture', 'pointwiseFilter', { ROW_STRIDE: 1, COLUMN_STRIDE: O });
-  else addWork(draft, transpose(geometry, groupOf(draft)), ['pointwiseFilter'], 'transposedFilter');
+  else add(draft, transpose, geometry, ['pointwiseFilter'], 'transposedFilter');
   addPass(draft, 'pointwise', back, [scaled, textured ? 'transposedTexture' : 'transposedFilter', 'zeros'], 'product');
   return 'product';
 }
@@ -184,21 +183,22 @@ function addPointwise(draft: Draft, after: Value): Value {
  * texture holds it and there are enough of its rows: half the time on SwiftShader. Else sums are cut into parts.
  */
 function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
-  const { geometry, profile, preset } = draft;
+  const { geometry, profile, pointwise, preset } = draft;
   const { N, OH, OW, K, O } = geometry;
   const [PIXELS, STRIDE] = [N * OH * OW, outputStride(geometry)];
-  const whole: Geometry = { ...withoutActivations(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
-  if (preset.pointwise.kernel === 'pointwise-quad' && quadsTake(whole, profile.limits.maxTextureDimension2D) && K * O >= LEAST_PRODUCT) {
-    addTexture(draft, whole, 'gradientTexture', scaled, { ROW_STRIDE: STRIDE });
-    addForwardKernel(draft, 'pointwise-quad', whole, preset.pointwise.tile, ['intermediate', 'gradientTexture', 'nearest', 'zeros'],
-      'pointwiseFilterGradient', { PIXEL_STRIDE: 1, K_STEP: channelStride(geometry) });
+  const product: Geometry = { ...withoutActivations(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
+  const textured = takesTexture(pointwise.kernel);
+  if (textured && pointwise.kernel.fits!(product, profile) && K * O >= LEAST_PRODUCT) {
+    addTexture(draft, product, 'gradientTexture', scaled, { ROW_STRIDE: STRIDE });
+    addWith(draft, pointwise, product, ['intermediate', 'gradientTexture', 'nearest', 'zeros'], 'pointwiseFilterGradient',
+      { PIXEL_STRIDE: 1, K_STEP: channelStride(geometry) });
     return;
   }
-  const { kernel, ...product } = PRODUCTS[profile.kind === 'gpu' ? 'gpu' : preset.pointwise.kernel === 'pointwise-quad' ? 'quads' : 'registers'];
-  const tile = { ...product, ...groupOf(draft) };
-  const split = splitOf(PIXELS, productTile(kernel, geometry, tile).invocations, LEAST_PIXELS, profile.kind);
-  addParts(draft, split, pointwiseFilterGradient(kernel, geometry, split, tile), { ROWS: K, CHANNELS: O, STRIDE },
-    ['intermediate', scaled], 'pointwiseParts', 'pointwiseFilterGradient');
+  const { group } = draft.tile;
+  const kernel = textured ? pointwiseFilterGradientQuad : pointwiseFilterGradient;
+  const tile = { ...preset.product[textured ? 'quads' : 'invocations'], group };
+  addSplit(draft, kernel, tile, splitOf(PIXELS, kernel.parallel(geometry, tile), LEAST_PIXELS, profile.kind),
+    { ROWS: K, CHANNELS: O, STRIDE }, ['intermediate', scaled], 'pointwiseParts', 'pointwiseFilterGradient');
 }
 
 /**
@@ -206,24 +206,24 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
  * needs the product of 6x9 outputs, twice the larger part of the work, and the filter's gradient needs the product in memory.
  */
 function addDepthwise(draft: Draft, product: Value, between: Value): void {
-  const { geometry, profile, preset: { backward: tile } } = draft;
+  const { geometry, profile, tile } = draft;
   const { N, KH, KW, K, OH, OW, depthwiseActivation } = geometry;
   const gradient = depthwiseActivation.kind === 'linear' ? product : 'intermediateGradient';
   if (gradient === 'intermediateGradient') {
     const extents = { PIXELS: N * OH * OW, CHANNELS: K, VALUE_STRIDE: channelStride(geometry), STRIDE: K };
-    addWork(draft, activationGradient(depthwiseActivation, extents, groupOf(draft)), [product, between], gradient);
+    add(draft, activationGradient, { activation: depthwiseActivation, ...extents }, [product, between], gradient);
   }
   addChannelSums(draft, { CHANNELS: K, STRIDE: K }, gradient, 'depthwiseBiasParts', 'depthwiseBiasGradient');
 
-  const { tiles, invocations } = filterTile(geometry, tile);
-  const split = splitOf(tiles, invocations, LEAST_TILES, profile.kind);
-  addParts(draft, split, depthwiseFilterGradient(geometry, split, tile), { ROWS: KH * KW, CHANNELS: K, STRIDE: K },
-    ['input', gradient], 'depthwiseParts', 'depthwiseFilterGradient');
+  const parallel = depthwiseFilterGradient.parallel(geometry, tile);
+  const split = splitOf(pixelTiles(geometry, tile), parallel, LEAST_TILES, profile.kind);
+  addSplit(draft, depthwiseFilterGradient, tile, split, { ROWS: KH * KW, CHANNELS: K, STRIDE: K }, ['input', gradient],
+    'depthwiseParts', 'depthwiseFilterGradient');
 
   if (draft.counts.inputGradient === 0) return;
   const { C, SH, SW } = geometry;
   if (geometry.M > 1 || SH > 1 || SW > 1 || C % 4 !== 0) {
-    addWork(draft, depthwiseInputGradient(geometry, tile), [gradient, 'depthwiseFilter'], 'inputGradient');
+    add(draft, depthwiseInputGradient, geometry, [gradient, 'depthwiseFilter'], 'inputGradient');
     return;
   }
   // Back through a pass of stride 1 is a pass with the filter turned, and the padding that is left of its reach.
@@ -231,8 +231,8 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
   const back: Geometry = {
     ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W, padTop: (KH - 1) * RH - padTop, padLeft: (KW - 1) * RW - padLeft,
   };
-  const { kernel, tile: rows } = draft.preset.depthwise;
-  addForwardKernel(draft, kernel, back, rows, [gradient, 'depthwiseFilter', 'zeros'], 'inputGradient', { FIRST_TAP: KH * KW - 1, TAP_STEP: -1 });
+  addWith(draft, draft.depthwise, back, [gradient, 'depthwiseFilter', 'zeros'], 'inputGradient',
+    { FIRST_TAP: KH * KW - 1, TAP_STEP: -1 });
 }
 
 /** Sums over all pixels. */
@@ -240,62 +240,60 @@ function addChannelSums(draft: Draft, row: Omit<Terms, 'TERMS' | 'ROWS'>, reads:
   const { geometry: { N, OH, OW }, profile } = draft;
   const terms = { ...row, TERMS: N * OH * OW, ROWS: 1 };
   const split = splitOf(terms.TERMS, row.CHANNELS / 4, LEAST_PIXELS, profile.kind);
-  addParts(draft, split, sum(terms, split, groupOf(draft)), { ROWS: 1, CHANNELS: row.CHANNELS, STRIDE: row.CHANNELS }, [reads], parts, writes);
+  addParts(draft, split, { ROWS: 1, CHANNELS: row.CHANNELS, STRIDE: row.CHANNELS }, parts, writes, (value) =>
+    add(draft, sum, { ...terms, ...split }, [reads], value));
+}
+
+/** A kernel whose sums are cut, then their sum. */
+function addSplit(
+  draft: Draft, kernel: SplitKernel, tile: Tile, split: Split, part: Omit<Terms, 'TERMS'>, reads: readonly Value[],
+  parts: BufferValue, writes: Value,
+): void {
+  addParts(draft, split, part, parts, writes, (value) =>
+    addWith(draft, { kernel, tile }, { geometry: draft.geometry, split }, reads, value));
 }
 
 /** The parts of a sum, then their sum; a dense single part is the sum. */
 function addParts(
-  draft: Draft, { SPLITS }: Split, work: Work, part: Omit<Terms, 'TERMS'>, reads: readonly Value[], parts: BufferValue, writes: Value,
+  draft: Draft, { SPLITS }: Split, part: Omit<Terms, 'TERMS'>, parts: BufferValue, writes: Value, addTo: (value: Value) => void,
 ): void {
-  if (SPLITS === 1 && part.STRIDE === part.CHANNELS) {
-    addWork(draft, work, reads, writes);
-    return;
-  }
+  if (SPLITS === 1 && part.STRIDE === part.CHANNELS) return addTo(writes);
   draft.counts[parts] = SPLITS * part.ROWS * part.STRIDE;
-  addWork(draft, work, reads, parts);
-  addWork(draft, sum({ ...part, TERMS: SPLITS }, whole(SPLITS), groupOf(draft)), [parts], writes);
+  addTo(parts);
+  add(draft, sum, { ...part, TERMS: SPLITS, ...whole(SPLITS) }, [parts], writes);
 }
 
 function addPass(draft: Draft, pass: 'depthwise' | 'pointwise', geometry: Geometry, reads: readonly Value[], writes: Value): void {
-  const { kernel, tile } = draft.preset[pass];
   const [first, filter, bias] = reads as [Value, Value, Value];
-  addForwardKernel(draft, kernel, geometry, tile, takesTexture(kernel) ? [first, filter, 'nearest', bias] : reads, writes);
+  const textured = takesTexture(draft[pass].kernel);
+  addWith(draft, draft[pass], geometry, textured ? [first, filter, 'nearest', bias] : reads, writes);
 }
 
 /** A matrix `[K, O]` for kernels that take it from a texture. */
 function addTexture(draft: Draft, geometry: Geometry, writes: TextureName, reads: Value, strides?: Readonly<Record<string, number>>): void {
   draft.textures.set(writes, [geometry.K, geometry.O]);
-  addForwardKernel(draft, 'filter-texture', geometry, groupOf(draft), [reads], writes, strides);
+  add(draft, filterTexture, geometry, [reads], writes, strides);
 }
 
-function addForwardKernel(
-  draft: Draft, kernel: KernelName, geometry: Geometry, tile: Tile, reads: readonly Value[], writes: Value,
-  other?: Readonly<Record<string, number>>,
+function add<Work>(
+  draft: Draft, kernel: Kernel<Work>, work: Work, reads: readonly Value[], writes: Value, others?: Readonly<Record<string, number>>,
 ): void {
-  const { workgroups, params, ...specialized } = variant(kernel, geometry, tile);
-  addStep(draft, { ...specialized, workgroups, uniforms: uniformData(kernel, geometry, { ...params, ...other }) }, tile, reads, writes);
+  addWith(draft, { kernel, tile: draft.tile }, work, reads, writes, others);
 }
 
-function addWork(draft: Draft, { group, ...work }: Work, reads: readonly Value[], writes: Value): void {
-  addStep(draft, work, { group }, reads, writes);
-}
-
-function addStep(
-  { steps, counts, profile, op, borrowed, textures }: Draft, { workgroups, ...dispatch }: Omit<Work, 'group' | 'kernel'> & { readonly kernel: string },
-  tile: Pick<Tile, 'group'>, reads: readonly Value[], writes: Value,
+function addWith<Work>(
+  draft: Draft, choice: Choice<Work, Kernel<Work>>, work: Work, reads: readonly Value[], writes: Value, others?: Readonly<Record<string, number>>,
 ): void {
+  const { steps, counts, profile, op, borrowed, textures } = draft;
   // A texture lasts, other than scratch memory, so that what was uploaded is copied once.
   const once = (textures as ReadonlyMap<Value, unknown>).has(writes)
     && reads.every((value) => (WEIGHTS as readonly Value[]).includes(value) && !borrowed.has(value as Weight));
   steps.push({
-    dispatch: { ...dispatch, grid: grid(op, workgroups, tile, profile) }, // What has no elements is never read, but something must be bound.
+    dispatch: dispatchOf(op, choice, work, profile, others), once, writes: { value: writes, range: undefined },
+    // What has no elements is never read, but something must be bound.
     reads: reads.map((value) => ({ value: counts[value as BufferValue] === 0 ? 'zeros' : value, range: undefined })),
-    writes: { value: writes, range: undefined }, once,
   });
 }
-
-/** The workgroups of kernels without a tile of their own. */
-const groupOf = ({ preset }: Draft): Pick<Tile, 'group'> => ({ group: preset.backward.group });
 
 const whole = (terms: number): Split => ({ SPLITS: 1, PER_SPLIT: terms });
 

@@ -1,5 +1,5 @@
 import { elementBytes, type Geometry } from '../arguments/geometry.js';
-import { channelStride } from '../kernels/tiles.js';
+import { channelStride } from '../kernels/cuts.js';
 
 /**
  * A part of a convolution that is a convolution itself: some images, or some output rows of one image with the input rows

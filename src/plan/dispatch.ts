@@ -1,11 +1,10 @@
 import { UnsupportedError } from '../arguments/errors.js';
-import type { Variant } from '../kernels/kernels.js';
-import type { Tile } from '../kernels/tiles.js';
-import type { DeviceProfile } from './presets.js';
+import { type Cut, type Kernel, type Variant, variantOf } from '../kernels/kernel.js';
+import type { DeviceProfile } from '../kernels/profile.js';
+import type { Choice } from './presets.js';
 
 /** One run of a kernel. */
-export interface Dispatch extends Variant<string> {
-  readonly uniforms: ArrayBuffer;
+export interface Dispatch extends Variant {
   readonly grid: readonly [x: number, y: number];
 }
 
@@ -13,13 +12,16 @@ export interface Dispatch extends Variant<string> {
 export const bindingLimit = ({ limits }: DeviceProfile): number =>
   Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 31);
 
-/**
- * Spreads workgroups over two dimensions where one does not hold them; kernels flatten the index again.
- * @throws UnsupportedError
- */
-export function grid(
-  op: string, workgroups: number, { group }: Pick<Tile, 'group'>, { limits }: DeviceProfile,
-): readonly [number, number] {
+/** Runs a kernel over some work. `others` are further values for its `Params`. @throws UnsupportedError */
+export function dispatchOf<Work>(
+  op: string, { kernel, tile }: Choice<Work, Kernel<Work>>, work: Work, profile: DeviceProfile, others?: Readonly<Record<string, number>>,
+): Dispatch {
+  const cut = kernel.cut(work, tile);
+  return { ...variantOf(kernel, cut, others), grid: gridOf(op, cut, profile) };
+}
+
+/** Spreads workgroups over two dimensions where one does not hold them; kernels flatten the index again. */
+function gridOf(op: string, { workgroups, group }: Cut, { limits }: DeviceProfile): readonly [number, number] {
   const most = limits.maxComputeWorkgroupsPerDimension;
   const y = Math.ceil(workgroups / most);
   const x = Math.ceil(workgroups / y);

@@ -2,11 +2,13 @@ import type { Call } from '../arguments/call.js';
 import type { Strategy } from '../arguments/descriptor.js';
 import { UnsupportedError } from '../arguments/errors.js';
 import { elementBytes, elements, type Geometry, outputShape } from '../arguments/geometry.js';
-import { kernels, takesTexture, uniformData, variant } from '../kernels/kernels.js';
-import { channelStride } from '../kernels/tiles.js';
+import { channelStride } from '../kernels/cuts.js';
+import { filterTexture } from '../kernels/filter-texture.js';
+import { takesTexture } from '../kernels/kernel.js';
+import type { DeviceProfile } from '../kernels/profile.js';
 import { type Band, bands, outputSpan, spatialBands } from './bands.js';
-import { bindingLimit, grid } from './dispatch.js';
-import { chooseStrategy, type DeviceProfile, type PresetName, presetsFor, presetWithin } from './presets.js';
+import { bindingLimit, type Dispatch, dispatchOf } from './dispatch.js';
+import { chooseStrategy, firstFitting, type PresetName, presets, presetsFor, tileWithin } from './presets.js';
 import type { Place, Plan, Range, Step, Use } from './steps.js';
 
 /** A decision that can be made by measuring instead. */
@@ -32,6 +34,9 @@ export type Wanted = Pick<Call, 'op' | 'geometry' | 'strategy' | 'borrowed'>;
 
 /** Offsets into storage buffers must be multiples of this on every device, and need be of no more on any. */
 const OFFSET_ALIGNMENT = 256;
+
+/** Invocations of a workgroup that copies a filter. */
+const COPY_GROUP = [16, 1] as const;
 
 /**
  * Decides what to dispatch. Pure: the same arguments give the same plan. A `choice` overrides the plan's own. Tensors
@@ -69,7 +74,7 @@ function strategiesFor(
   geometry: Geometry, profile: DeviceProfile, preset: PresetName, wanted: Strategy,
 ): readonly ('fused' | 'two-pass')[] {
   if (wanted !== 'auto') return [wanted];
-  const best = chooseStrategy(geometry, profile, presetWithin(preset, geometry, profile));
+  const best = chooseStrategy(geometry, profile, presets[preset]);
   return [best, best === 'fused' ? 'two-pass' : 'fused'];
 }
 
@@ -85,7 +90,8 @@ function feasible(
 
 function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, preset }: Choice): Plan {
   const { op, geometry, borrowed } = wanted;
-  const { depthwise, pointwise, fused } = presetWithin(preset, geometry, profile);
+  const [depthwise, pointwise, fused] = (['depthwise', 'pointwise', 'fused'] as const).map((pass) =>
+    firstFitting(presets[preset][pass], geometry, profile));
   const found = bandsWithin(op, geometry, strategy, profile);
   if (!Array.isArray(found)) throw found as UnsupportedError;
   const parts = found as readonly Band[];
@@ -114,22 +120,18 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, preset 
       add(value, { kind: 'texture', rows: K, columns: O });
       return { value, range: undefined };
     };
+    const offsets = { inputStart: inputFrom, outputStart: outputFrom };
+    const step = (dispatch: Dispatch, operands: readonly string[], once = false): Step => {
+      const uses = operands.map(use);
+      return { dispatch, reads: uses.slice(0, -1), writes: uses.at(-1)!, once };
+    };
     // One depthwise result serves all bands of its pixels.
-    const passes = strategy === 'fused' ? [fused] : firstChannel === 0 ? [depthwise, pointwise] : [pointwise];
-    if (takesTexture(passes.at(-1)!.kernel) && !inTextures.has(firstChannel)) {
-      inTextures.add(firstChannel);
-      passes.unshift({ kernel: 'filter-texture', tile: { group: depthwise.tile.group } });
-    }
-    return passes.map(({ kernel, tile }): Step => {
-      const { workgroups, params, ...specialized } = variant(kernel, band, tile);
-      const uniforms = uniformData(kernel, band, { ...params, inputStart: inputFrom, outputStart: outputFrom });
-      const uses = kernels[kernel].operands.map(use);
-      return {
-        dispatch: { ...specialized, grid: grid(op, workgroups, tile, profile), uniforms },
-        reads: uses.slice(0, -1), writes: uses.at(-1)!,
-        once: kernel === 'filter-texture' && !borrowed.has('pointwiseFilter'),
-      };
-    });
+    const passes = strategy === 'fused' ? [fused!] : firstChannel === 0 ? [depthwise!, pointwise!] : [pointwise!];
+    const made = passes.map((pass) => step(dispatchOf(op, pass, band, profile, offsets), pass.kernel.operands));
+    if (!takesTexture(passes.at(-1)!.kernel) || inTextures.has(firstChannel)) return made;
+    inTextures.add(firstChannel);
+    const copy = { kernel: filterTexture, tile: tileWithin({ group: COPY_GROUP }, profile) };
+    return [step(dispatchOf(op, copy, band, profile), filterTexture.operands, !borrowed.has('pointwiseFilter')), ...made];
   });
   if (parts.some((part) => part.geometry.O < geometry.O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
     throw new UnsupportedError(`${op}: pointwiseFilter has ${storedBytes(geometry.K * geometry.O, geometry)} bytes, more than `

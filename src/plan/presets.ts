@@ -1,88 +1,102 @@
 import { elements, type Geometry, outputShape } from '../arguments/geometry.js';
-import type { KernelName } from '../kernels/kernels.js';
-import { depthwiseTile, fusedQuadsTake, fusedQuadTile, MAX_HELD_TAPS, pointwiseQuadTile, QUAD, quadsTake, type Tile } from '../kernels/tiles.js';
+import { MAX_HELD_TAPS } from '../kernels/cuts.js';
+import { depthwise } from '../kernels/depthwise.js';
+import { fused, fusedQuad, fusedTiled } from '../kernels/fused.js';
+import type { Cut, Kernel, Tile } from '../kernels/kernel.js';
+import { pointwise, pointwiseQuad, pointwiseTiled } from '../kernels/pointwise.js';
+import type { DeviceProfile } from '../kernels/profile.js';
 
-/** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
-export type AdapterKind = 'software' | 'gpu';
-
-/** What the plan needs to know of a device. */
-export interface DeviceProfile {
-  readonly kind: AdapterKind;
-  /** Whether the device has the feature `subgroups`. */
-  readonly subgroups: boolean;
-  /** Whether it has the feature `shader-f16`. */
-  readonly shaderF16: boolean;
-  readonly limits: Pick<GPUSupportedLimits,
-    'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'
-    | 'maxTextureDimension2D'>;
-}
-
-interface Choice {
-  readonly kernel: KernelName;
+/** A kernel and the tile that it shall have. */
+export interface Choice<Work = Geometry, K extends Kernel<Work> = Kernel<Work>> {
+  readonly kernel: K;
   readonly tile: Tile;
 }
 
-/** Which kernel does which pass, and in which tiles. */
-interface Preset {
-  readonly depthwise: Choice;
-  readonly pointwise: Choice;
-  readonly fused: Choice;
-  /** Of the backward pass through the depthwise one. */
+/** Which kernel does which pass: the first of each list that fits. */
+export interface Preset {
+  readonly depthwise: readonly Choice[];
+  readonly pointwise: readonly Choice[];
+  readonly fused: readonly Choice[];
+  /** Tiles of the backward pass through the depthwise one, and the workgroups of small kernels. */
   readonly backward: Tile;
+  /** Tiles of the pointwise filter's gradient, by quads and by single invocations. */
+  readonly product: Readonly<Record<'quads' | 'invocations', Omit<Tile, 'group'>>>;
 }
 
 const row: Tile['group'] = [16, 1];
 const quad: Tile['group'] = [4, 1];
+const line: Tile['group'] = [64, 1];
+const block: Tile['group'] = [16, 8];
 
 /**
- * On SwiftShader a load of a buffer costs as much as 30 multiply-adds, what a loop carries from turn to turn a dozen instructions,
- * and a barrier microseconds. So quads hold as many weights as they can compile and go over pixels, sharing what they load: a product
- * of 3136x128x128 takes 4.8 ms with 512 vectors of weights a lane, compiled in 0.9 s. The fused kernel holds 256, for the rest of it
- * compiles too: 64x64 weights in 1.2 to 1.9 s. Small convolutions hold 64, compiled in 0.1 s. Without subgroups large register tiles win, although they spill. On a GPU more than about 64 registers an invocation
- * cost occupancy, and workgroup memory is the way to share a tile; that preset is reasoned, not measured.
+ * On SwiftShader 32x32 a quad take 0.6 times as long as 16x16 an invocation, and compile twice as fast; 32x64 are slower. On
+ * a GPU more than 64 registers an invocation cost occupancy (not measured).
+ */
+const softwareProduct = { quads: { pixels: 32, columns: 32 }, invocations: { pixels: 16, columns: 16 } };
+const gpuProduct = { quads: { pixels: 32, columns: 32 }, invocations: { pixels: 8, columns: 8 } };
+
+const registers: Preset = {
+  depthwise: [{ kernel: depthwise, tile: { group: row, height: 14, width: 7 } }],
+  pointwise: [{ kernel: pointwise, tile: { group: row, pixels: 28, columns: 16 } }],
+  fused: [{ kernel: fused, tile: { group: row, width: 7, columns: 32 } }],
+  backward: { group: row, height: 4, width: 7 },
+  product: softwareProduct,
+};
+
+/**
+ * On SwiftShader a load of a buffer costs as much as 30 multiply-adds, what a loop carries from turn to turn a dozen
+ * instructions, and a barrier microseconds. So quads hold as many weights as they can compile, and go over pixels.
+ *
+ * - `quads`: 512 vectors of weights a lane, compiled in 0.9 s; a product of 3136x128x128 takes 4.8 ms. The fused kernel
+ *   holds 256, for the rest of it compiles too: 64x64 weights in 1.2 to 1.9 s.
+ * - `lightQuads`, for small convolutions: 64 vectors, compiled in 0.1 s.
+ * - `registers` and `lightRegisters`, without subgroups: large register tiles win, although they spill.
+ * - `gpu` and others: more than about 64 registers an invocation cost occupancy, and workgroup memory is the way to share a
+ *   tile. Reasoned, not measured.
  */
 export const presets = {
   quads: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 28, width: 7 } },
-    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 512 } },
-    fused: { kernel: 'fused-quad', tile: { group: quad, height: 112, width: 7, weights: 256 } },
+    depthwise: [{ kernel: depthwise, tile: { group: row, height: 28, width: 7 } }],
+    pointwise: [{ kernel: pointwiseQuad, tile: { group: quad, pixels: 128, weights: 512 } }, ...registers.pointwise],
+    fused: [{ kernel: fusedQuad, tile: { group: quad, height: 112, width: 7, weights: 256 } }, ...registers.fused],
     backward: { group: row, height: 4, width: 7 },
+    product: softwareProduct,
   },
   lightQuads: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 28, width: 4 } },
-    pointwise: { kernel: 'pointwise-quad', tile: { group: quad, rows: 128, weights: 64 } },
-    fused: { kernel: 'fused-quad', tile: { group: quad, height: 112, width: 4, weights: 64 } },
+    depthwise: [{ kernel: depthwise, tile: { group: row, height: 28, width: 4 } }],
+    pointwise: [{ kernel: pointwiseQuad, tile: { group: quad, pixels: 128, weights: 64 } }, ...registers.pointwise],
+    fused: [{ kernel: fusedQuad, tile: { group: quad, height: 112, width: 4, weights: 64 } }, ...registers.fused],
     backward: { group: row, height: 2, width: 2 },
+    product: softwareProduct,
   },
-  registers: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 7 } },
-    pointwise: { kernel: 'pointwise', tile: { group: row, rows: 28, columns: 16 } },
-    fused: { kernel: 'fused', tile: { group: row, width: 7, columns: 32 } },
-    backward: { group: row, height: 4, width: 7 },
-  },
+  registers,
   lightRegisters: {
-    depthwise: { kernel: 'depthwise', tile: { group: row, height: 14, width: 2 } },
-    pointwise: { kernel: 'pointwise', tile: { group: row, rows: 7, columns: 16 } },
-    fused: { kernel: 'fused', tile: { group: row, width: 7, columns: 16 } },
+    depthwise: [{ kernel: depthwise, tile: { group: row, height: 14, width: 2 } }],
+    pointwise: [{ kernel: pointwise, tile: { group: row, pixels: 7, columns: 16 } }],
+    fused: [{ kernel: fused, tile: { group: row, width: 7, columns: 16 } }],
     backward: { group: row, height: 2, width: 4 },
+    product: softwareProduct,
   },
   gpu: {
-    depthwise: { kernel: 'depthwise', tile: { group: [64, 1], height: 1, width: 4 } },
-    pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 8, columns: 4, chunk: 16 } },
-    fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 4, rows: 8, columns: 4, chunk: 32 } },
-    backward: { group: [64, 1], height: 1, width: 4 },
+    depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 4 } }],
+    pointwise: [{ kernel: pointwiseTiled, tile: { group: block, pixels: 8, columns: 4, chunk: 16 } }],
+    fused: [{ kernel: fusedTiled, tile: { group: block, width: 4, pixels: 8, columns: 4, chunk: 32 } }],
+    backward: { group: line, height: 1, width: 4 },
+    product: gpuProduct,
   },
   gpuFewPixels: {
-    depthwise: { kernel: 'depthwise', tile: { group: [64, 1], height: 1, width: 1 } },
-    pointwise: { kernel: 'pointwise-tiled', tile: { group: [16, 8], rows: 2, columns: 4, chunk: 32 } },
-    fused: { kernel: 'fused-tiled', tile: { group: [16, 8], width: 2, rows: 2, columns: 4, chunk: 32 } },
-    backward: { group: [64, 1], height: 1, width: 1 },
+    depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 1 } }],
+    pointwise: [{ kernel: pointwiseTiled, tile: { group: block, pixels: 2, columns: 4, chunk: 32 } }],
+    fused: [{ kernel: fusedTiled, tile: { group: block, width: 2, pixels: 2, columns: 4, chunk: 32 } }],
+    backward: { group: line, height: 1, width: 1 },
+    product: gpuProduct,
   },
   gpuThin: {
-    depthwise: { kernel: 'depthwise', tile: { group: [64, 1], height: 1, width: 4 } },
-    pointwise: { kernel: 'pointwise', tile: { group: [64, 1], rows: 2, columns: 32 } },
-    fused: { kernel: 'fused', tile: { group: [64, 1], width: 1, columns: 32 } },
-    backward: { group: [64, 1], height: 1, width: 4 },
+    depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 4 } }],
+    pointwise: [{ kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }],
+    fused: [{ kernel: fused, tile: { group: line, width: 1, columns: 32 } }],
+    backward: { group: line, height: 1, width: 4 },
+    product: gpuProduct,
   },
 } as const satisfies Record<string, Preset>;
 
@@ -98,54 +112,55 @@ const FEW = 128;
 const THIN = 32;
 
 /** The presets that suit a device, the one for this geometry first. */
-export function presetsFor(geometry: Geometry, { kind, subgroups, limits }: DeviceProfile): readonly [PresetName, ...PresetName[]] {
+export function presetsFor(geometry: Geometry, { kind, subgroups }: DeviceProfile): readonly [PresetName, ...PresetName[]] {
   if (kind === 'gpu') {
     const { N, OH, OW, K, O } = geometry;
     if (K <= THIN && O <= THIN) return ['gpuThin', 'gpu'];
     return Math.ceil(N * OH * OW / 64) * Math.ceil(O / 64) < FEW ? ['gpuFewPixels', 'gpu'] : ['gpu', 'gpuFewPixels'];
   }
-  const light = isLight(geometry);
-  if (subgroups && limits.maxComputeInvocationsPerWorkgroup >= QUAD) return light ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
-  return light ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
+  if (subgroups) return isLight(geometry) ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
+  return isLight(geometry) ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
 }
 
-/** A preset with kernels that take the geometry, and with its workgroups within the device's limits. */
-export function presetWithin(name: PresetName, geometry: Geometry, { limits: { maxComputeInvocationsPerWorkgroup: most, maxTextureDimension2D } }: DeviceProfile): Preset {
-  const { depthwise, pointwise, fused, backward } = presets[name];
-  const fit = ({ kernel, tile }: Choice): Choice => ({ kernel, tile: fitted(tile, most) });
-  return {
-    depthwise: fit(depthwise),
-    pointwise: fit(pointwise.kernel === 'pointwise-quad' && !quadsTake(geometry, maxTextureDimension2D) ? presets.registers.pointwise : pointwise),
-    fused: fit(fused.kernel === 'fused-quad' && !fusedQuadsTake(geometry, maxTextureDimension2D) ? presets.registers.fused : fused),
-    backward: fitted(backward, most),
-  };
+/** The first kernel of a list that can compute some work on a device, with its workgroups within the device's limits. */
+export function firstFitting<Work, K extends Kernel<Work>>(
+  choices: readonly Choice<Work, K>[], work: Work, profile: DeviceProfile,
+): Choice<Work, K> {
+  const { kernel, tile } = choices.find((choice) => choice.kernel.fits?.(work, profile) ?? true)!;
+  return { kernel, tile: tileWithin(tile, profile) };
 }
 
 /** Halves the longer side of a workgroup until the device allows it. */
-function fitted(tile: Tile, most: number): Tile {
+export function tileWithin(tile: Tile, profile: DeviceProfile): Tile {
   const [x, y] = tile.group;
-  if (x * y <= most) return tile;
-  return fitted({ ...tile, group: y > x ? [x, y / 2] : [x / 2, y] }, most);
+  if (x * y <= profile.limits.maxComputeInvocationsPerWorkgroup) return tile;
+  return tileWithin({ ...tile, group: y > x ? [x, y / 2] : [x / 2, y] }, profile);
 }
 
 /**
  * Whether one kernel or two take less time. The fused one computes the depthwise pass again for every tile of output
  * channels, but never stores its result or loads it.
  *
- * On a GPU what counts is memory: the fused kernel reads the input for every tile of output channels, two passes write and read
- * the intermediate. On software adapters with subgroups what counts is loads and stores, whose cost tiles.ts reckons for both: the
- * fused kernel is faster by up to a third where a quad holds all pointwise weights, and slower where it computes depthwise
- * results again for other output channels or stores sums between blocks of k. Small convolutions, filters aside that the
- * depthwise kernel cannot hold, and adapters without subgroups take two passes, which compile faster.
+ * Where all three kernels have costs, as on software adapters with subgroups, those decide: what counts there is loads and
+ * stores. Small convolutions, filters aside that the depthwise kernel cannot hold, and software adapters without subgroups
+ * take two passes, which compile faster.
+ *
+ * On a GPU what counts is memory: the fused kernel reads the input for every tile of output channels, two passes write and
+ * read the intermediate.
  */
-export function chooseStrategy(geometry: Geometry, { kind }: DeviceProfile, { depthwise, pointwise, fused }: Preset): 'fused' | 'two-pass' {
-  const { N, H, W, C, KH, KW, K, O, OH, OW } = geometry;
-  if (kind === 'software') {
-    if (fused.kernel !== 'fused-quad' || (isLight(geometry) && KH * KW <= MAX_HELD_TAPS)) return 'two-pass';
-    const twoPass = depthwiseTile(geometry, depthwise.tile).cost + pointwiseQuadTile(geometry, pointwise.tile).cost;
-    return fusedQuadTile(geometry, fused.tile).cost < twoPass ? 'fused' : 'two-pass';
+export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, preset: Preset): 'fused' | 'two-pass' {
+  const { N, H, W, C, KH, KW, K, OH, OW } = geometry;
+  const cut = (pass: 'depthwise' | 'pointwise' | 'fused'): Cut => {
+    const { kernel, tile } = firstFitting(preset[pass], geometry, profile);
+    return kernel.cut(geometry, tile);
+  };
+  const one = cut('fused');
+  if (profile.kind === 'software') {
+    const two = [cut('depthwise'), cut('pointwise')].map(({ cost }) => cost);
+    if (one.cost === undefined || two.includes(undefined)) return 'two-pass';
+    if (isLight(geometry) && KH * KW <= MAX_HELD_TAPS) return 'two-pass';
+    return one.cost < two[0]! + two[1]! ? 'fused' : 'two-pass';
   }
-  const outputTiles = Math.ceil(O / ((fused.tile.columns ?? 1) * (fused.kernel === 'fused-tiled' ? fused.tile.group[0] : 1)));
   const [input, intermediate] = [N * H * W * C, N * OH * OW * K];
-  return outputTiles * input < input + 2 * intermediate ? 'fused' : 'two-pass';
+  return one.outputTiles! * input < input + 2 * intermediate ? 'fused' : 'two-pass';
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { UnsupportedError } from '../../src/arguments/errors.js';
-import type { DeviceProfile, PresetName } from '../../src/plan/presets.js';
+import type { DeviceProfile } from '../../src/kernels/profile.js';
+import type { PresetName } from '../../src/plan/presets.js';
 import type { Case } from '../cases.js';
 import { type Mutation, places, valueNames } from '../arguments.js';
 import type { Implementation } from '../implementations.js';

@@ -1,24 +1,6 @@
 import type { Geometry } from '../arguments/geometry.js';
-
-/**
- * How work is cut up, for one invocation, or for one quad in the `-quad` kernels. A kernel reads what it has use for, and
- * takes less where the geometry is smaller.
- */
-export interface Tile {
-  /** Invocations of a workgroup along output channels and along pixels; one-dimensional kernels take their product. */
-  readonly group: readonly [x: number, y: number];
-  /** Outputs along H and along W. */
-  readonly height?: number;
-  readonly width?: number;
-  /** Pixels. */
-  readonly rows?: number;
-  /** Output channels. */
-  readonly columns?: number;
-  /** K that go through workgroup memory in one round. */
-  readonly chunk?: number;
-  /** Vectors of 4 pointwise weights that an invocation holds. */
-  readonly weights?: number;
-}
+import type { Tile } from './kernel.js';
+import type { DeviceProfile } from './profile.js';
 
 /** Filter columns that a row of outputs takes at once: wider filters go in several rounds, to bound the code. */
 const MAX_TAPS = 8;
@@ -30,37 +12,21 @@ export const QUAD = 4;
 /** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
 export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;
 
-const type = (lanes: number): string => (lanes === 4 ? 'vec4f' : 'f32');
-const stored = (lanes: number): string => (lanes === 4 ? 'vec4<Elem>' : 'Elem');
-
 /** Vector loads need four channels side by side in both the input and the depthwise filter. */
 export function channelLanes({ C, M }: Geometry) {
   const INPUT_LANES = M === 1 && C % 4 === 0 ? 4 : 1;
   const LANES = INPUT_LANES === 4 || M % 4 === 0 ? 4 : 1;
-  return { Input: type(INPUT_LANES), INPUT_LANES, Lanes: type(LANES), LANES };
+  return { INPUT_LANES, LANES };
 }
 
-/** The same, with how they are stored. */
-export function storedChannelLanes(geometry: Geometry) {
-  const lanes = channelLanes(geometry);
-  return { ...lanes, StoredInput: stored(lanes.INPUT_LANES), Stored: stored(lanes.LANES) };
-}
+/** Channels of one store of the output. */
+export const outputLanes = ({ O, O_STRIDE }: Geometry): number => (O % 4 === 0 && O_STRIDE % 4 === 0 ? 4 : 1);
 
-export function outputLanes({ O, O_STRIDE }: Geometry) {
-  const LANES = O % 4 === 0 && O_STRIDE % 4 === 0 ? 4 : 1;
-  return { Lanes: type(LANES), Stored: stored(LANES), LANES };
-}
-
-export function fusedOutputLanes(geometry: Geometry) {
-  const { Lanes, Stored, LANES } = outputLanes(geometry);
-  return { OutputLanes: Lanes, StoredOutput: Stored, OUTPUT_LANES: LANES };
-}
-
-export const lanesName = ({ INPUT_LANES, LANES, OUTPUT_LANES }: { INPUT_LANES: number; LANES: number; OUTPUT_LANES?: number }): string =>
-  `c${INPUT_LANES}k${LANES}${OUTPUT_LANES ? `o${OUTPUT_LANES}` : ''}`;
+/** 4 where all of the channels are a multiple of it, else 1. */
+export const lanesOf = (...channels: readonly number[]): number => (channels.every((count) => count % 4 === 0) ? 4 : 1);
 
 /** Tiles of few pixels are powers of two, so that there are few variants. */
-export const rowsOf = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
+export const fewPixels = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
 
 /** On SwiftShader, nanoseconds of a thread for a scalar load by four lanes, for a vector's, and for a vector's store. */
 const [LOAD, LOAD_4, STORE_4] = [11, 25, 35];
@@ -81,7 +47,7 @@ const SHARED_STEPS = 32;
  * The cost returned is that of a pixel, without its multiply-adds by weights.
  */
 function heldTile(g: Geometry, weights: number, step: { readonly cost: number; readonly most: number }) {
-  const lanes = outputLanes(g);
+  const LANES = outputLanes(g);
   const [packs, steps] = [Math.ceil(g.O / 4 / QUAD), channelStride(g) / 4];
   const { COLUMNS, STEPS, blocks, tiles, cost } = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map((columns) => {
     const COLUMNS = evenTile(packs, columns);
@@ -95,29 +61,20 @@ function heldTile(g: Geometry, weights: number, step: { readonly cost: number; r
   const [full, exact] = [g.O % (COLUMNS * 4 * QUAD) === 0, g.K === blocks * STEPS * 4];
   const alone = blocks === 1 && STEPS < SHARED_STEPS;
   return {
-    name: `${full ? '' : '<'}${COLUMNS * 4 * QUAD}k${exact ? '' : '<'}${STEPS * 4}${alone ? '' : '+'}`,
     tiles,
     cost,
-    values: {
-      Lanes: lanes.Lanes, LANES: lanes.LANES, PARTS: 4 / lanes.LANES, COLUMNS, STEPS,
-      ...(full && { insideO: 'true' }),
-      ...(lanes.LANES === 1 && { biasOf: four('bias', ''), split: 'array<Lanes, PARTS>(x.x, x.y, x.z, x.w)' }),
-      ...(alone ? { begun: 'start', finished: 'activation(sum, alpha)' }
-        : lanes.LANES === 1 && { begun: `select(start, ${four('output', 'at + ')}, block > 0)` }),
-      ...(exact && { within: 'x' }),
+    constants: {
+      LANES, PARTS: 4 / LANES, COLUMNS, STEPS, ALONE: Number(alone), EXACT_K: Number(exact), FULL_O: Number(full),
     },
   };
 }
 
-/** The 4 channels of a pack, loaded one by one. */
-const four = (array: string, start: string): string => `vec4f(${[0, 1, 2, 3].map((i) => `${array}[${start}min(pack * 4 + ${i}, last)]`).join(', ')})`;
-
 /** The tile of the pointwise kernel that holds weights, its part of a name, its pixels, how many there are, and its cost. */
-export function pointwiseQuadTile(g: Geometry, { rows = 1, weights = 4 }: Tile) {
+export function pointwiseQuadTile(g: Geometry, { pixels: most = 1, weights = 4 }: Tile) {
   const pixels = g.N * g.OH * g.OW;
-  const { name, tiles, cost, values } = heldTile(g, weights, { cost: LOAD, most: Infinity });
-  const ROWS = evenTile(pixels, Math.min(rows, Math.ceil(pixels * tiles / BATCHES)));
-  return { name, rows: ROWS, tiles: Math.ceil(pixels / ROWS) * tiles, cost, values };
+  const { tiles, cost, constants } = heldTile(g, weights, { cost: LOAD, most: Infinity });
+  const TILE_PIXELS = evenTile(pixels, Math.min(most, Math.ceil(pixels * tiles / BATCHES)));
+  return { constants, params: { TILE_PIXELS }, tiles: Math.ceil(pixels / TILE_PIXELS) * tiles, cost };
 }
 
 /** The tile of the fused kernel that holds weights, its parts of a name, its rows, how many there are, and its cost. */
@@ -127,36 +84,24 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH)));
   const LEAD = Math.ceil(KH / FRESH) - 1;
   const loads = FRESH * SPAN_W;
-  const { name, tiles, cost, values } = heldTile(g, weights, {
+  const { tiles, cost, constants } = heldTile(g, weights, {
     cost: depthwiseCost(g, loads / TILE_W, LEAD),
     // Else loads, of 85 instructions each, and taps would compile for longer than weights.
     most: 9 * weights / (8 * loads + KH * KW * TILE_W),
   });
   const { rows, down } = rowsDown(g, height, across * tiles);
   return {
-    filter: `${KH}x${KW}s${SH}x${SW}`,
-    tile: `${FRESH}x${fullW ? '' : '<'}${TILE_W}x${name}`,
-    rows,
-    tiles: down * across * tiles,
-    cost,
-    values: {
-      ...values, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD, TILE_W, SPAN_W,
-      ...(fullW && { insideW: 'true' }),
-    },
+    constants: { ...constants, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD, TILE_W, SPAN_W, FULL_W: Number(fullW) },
+    params: { TILE_ROWS: rows }, tiles: down * across * tiles, outputTiles: tiles, cost,
   };
 }
 
-/**
- * Whether the pointwise kernel by quads takes a geometry, and the fused one: their weights come from a texture of at most
- * `mostTexels` along an axis, as f32.
- */
-export const quadsTake = ({ dtype, K, O }: Geometry, mostTexels: number): boolean =>
-  dtype === 'f32' && K <= mostTexels && Math.ceil(O / 4) <= mostTexels;
-export const fusedQuadsTake = (g: Geometry, mostTexels: number): boolean => quadsTake(g, mostTexels) && g.KH * g.KW <= MOST_TAPS;
-
-/** How four k of a pack of weights are held and multiplied. */
-export const productOf = (lanes: number) =>
-  (lanes === 4 ? { Weights: 'mat4x4f', product: 'b * a' } : { Weights: 'vec4f', product: 'dot(b, a)' });
+/** Whether a device takes a geometry's pointwise pass by quads, and the fused one: their weights come from a texture, as f32. */
+export function quadsTake({ dtype, K, O }: Geometry, { subgroups, limits }: DeviceProfile): boolean {
+  const { maxComputeInvocationsPerWorkgroup: invocations, maxTextureDimension2D: texels } = limits;
+  return subgroups && invocations >= QUAD && dtype === 'f32' && K <= texels && Math.ceil(O / 4) <= texels;
+}
+export const fusedQuadsTake = (g: Geometry, profile: DeviceProfile): boolean => quadsTake(g, profile) && g.KH * g.KW <= MOST_TAPS;
 
 /** Taps that an invocation of the depthwise kernel holds at once, and vectors of its window: a 7x7 filter over 7 outputs. */
 export const MAX_HELD_TAPS = 49;
@@ -202,15 +147,12 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
   const [ROUNDS_H, ROUNDS_W] = [KH / TAPS_H, KW / TAPS_W];
   const loads = ROUNDS_H * ROUNDS_W * (FRESH * SPAN_W + LOADED * TAPS_W) / TILE_W;
   return {
-    filter: `${KH}x${KW}s${SH}x${SW}`,
-    tile: `${CARRIED}+${FRESH}x${fullW ? '' : '<'}${TILE_W}`,
-    rows,
-    tiles: down * across,
-    cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + STORE_4 / 4),
-    values: {
-      SH, SW, TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, LOADED, CARRIED, FRESH,
-      LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W, ...(fullW && { inside: 'true' }),
+    constants: {
+      SH, SW, TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, LOADED, CARRIED, FRESH, LEAD: Math.ceil(CARRIED / SH),
+      TILE_W, SPAN_W, FULL_W: Number(fullW),
     },
+    params: { TILE_ROWS: rows }, tiles: down * across,
+    cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + STORE_4 / 4),
   };
 }
 

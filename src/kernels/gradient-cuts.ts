@@ -1,5 +1,6 @@
 import type { Geometry } from '../arguments/geometry.js';
-import { divisor, evenTile, MAX_TILE_TAPS, rowTiles, type Tile } from './tiles.js';
+import { divisor, evenTile, MAX_TILE_TAPS, rowTiles } from './cuts.js';
+import type { Tile } from './kernel.js';
 
 /**
  * A tile along H and W, its part of a name, and how many there are. Tiles of strides and large filters are smaller, to
@@ -11,10 +12,8 @@ export function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { heig
   const TILE_H = evenTile(Math.ceil(OH / RH), Math.ceil(height / SH / (TAPS_H * TAPS_W > 9 ? 2 : 1)));
   const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
   return {
-    filter: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
-    tile: `${TILE_H}x${TILE_W}`,
     tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * rowTiles({ OW, RW }, TILE_W),
-    values: {
+    constants: {
       SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
     },
   };
@@ -36,10 +35,8 @@ export function transposedTile(
   const TILE_H = evenTile(Math.ceil(down / RH), height / PHASES_H / (large ? 2 : 1));
   const TILE_W = evenTile(Math.ceil(across / RW), width / PHASES_W);
   return {
-    filter: `${TAPS_H}x${TAPS_W}s${SH}x${SW}`,
-    tile: `${TILE_H}x${TILE_W}`,
     tiles: N * RH * Math.ceil(down / (TILE_H * RH)) * RW * Math.ceil(across / (TILE_W * RW)) * (SH / PHASES_H) * (SW / PHASES_W),
-    values: {
+    constants: {
       SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W + TAPS_W - 1,
     },
   };

@@ -1,0 +1,152 @@
+import type { ActivationKind } from '../arguments/activation.js';
+import { SepconvError, show } from '../arguments/errors.js';
+import type { Dtype, Geometry } from '../arguments/geometry.js';
+import type { DeviceProfile } from './profile.js';
+import { packParams, specialize } from './shader.js';
+
+/** How work is cut up. A kernel reads what it has use for, and takes less where the geometry is smaller. */
+export interface Tile {
+  /** Invocations of a workgroup along output channels and along pixels; one-dimensional kernels take their product. */
+  readonly group: readonly [x: number, y: number];
+  /** Outputs along H and along W. */
+  readonly height?: number;
+  readonly width?: number;
+  /** Pixels. */
+  readonly pixels?: number;
+  /** Output channels. */
+  readonly columns?: number;
+  /** K that go through workgroup memory in one round. */
+  readonly chunk?: number;
+  /** Vectors of 4 pointwise weights that an invocation holds. */
+  readonly weights?: number;
+}
+
+/** All that there is to know of a kernel. `Work` is what it computes: a convolution's geometry, or the extents of a sum. */
+export interface Kernel<Work = Geometry> {
+  readonly name: string;
+  /** The file in `shaders`. */
+  readonly load: Load;
+  /** Where the bodies of its activation functions are. */
+  readonly loadLibrary?: Load;
+  /** What it binds after its uniforms, by the names that steps have for it; the last one is written. */
+  readonly operands: readonly string[];
+  /** Whether it can compute the work on a device; absent: always. */
+  readonly fits?: (work: Work, profile: DeviceProfile) => boolean;
+  readonly cut: (work: Work, tile: Tile) => Cut;
+}
+
+/** A shader's text, loaded when it is needed: a device downloads the shaders that it compiles. */
+type Load = () => Promise<{ readonly default: string }>;
+
+/** One work cut up for one kernel. */
+export interface Cut {
+  /** The shader's constants, which say which variant it is. */
+  readonly constants: Readonly<Record<string, number>>;
+  /** Whose bodies its activation functions get. */
+  readonly bodies?: Readonly<Record<string, ActivationKind>>;
+  /** What is stored as `dtype` says; absent: the shader has float32 only. */
+  readonly elem?: Dtype;
+  /** What the struct `Params` holds. */
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly workgroups: number;
+  readonly group: Tile['group'];
+  /** Tiles along the output channels, for each of which a fused kernel computes the depthwise result again. */
+  readonly outputTiles?: number;
+  /** What a pixel takes beside its multiply-adds by pointwise weights, in nanoseconds on the measured adapter. */
+  readonly cost?: number;
+}
+
+/** What a bind group's entry is. */
+export type BindingKind = 'uniform' | 'read' | 'write' | 'texture' | 'write-texture' | 'sampler';
+
+/** How a pointwise filter is stored as a texture. */
+export const FILTER_FORMAT = 'rgba32float';
+
+/** A specialised kernel, not yet compiled. `name` is its cache key, GPU label, test title and benchmark row. */
+export interface Variant extends Pick<Cut, 'constants' | 'bodies' | 'elem' | 'params'> {
+  readonly kernel: string;
+  readonly name: string;
+  readonly bindings: readonly BindingKind[];
+  readonly load: Load;
+  readonly loadLibrary: Load | undefined;
+}
+
+/** The variant that a cut needs; `others` are further values for its `Params`. */
+export function variantOf<Work>(
+  { name: kernel, operands, load, loadLibrary }: Kernel<Work>, { constants, bodies, elem, params }: Cut,
+  others: Readonly<Record<string, number>> = {},
+): Variant {
+  return {
+    kernel, name: nameOf(kernel, constants, bodies, elem), bindings: bindingsOf(operands), load, loadLibrary, constants,
+    bodies: bodies ?? {}, params: { ...params, ...others }, ...(elem && { elem }),
+  };
+}
+
+/**
+ * What a variant is called: `<dtype>-<kernel>-<activations>__<constants>`, where a constant is a tag and its value. It
+ * names all constants but those that follow from others, so that two variants never share a name.
+ */
+function nameOf(
+  kernel: string, constants: Cut['constants'], bodies: Cut['bodies'] = {}, elem: Dtype = 'f32',
+): string {
+  const tags = Object.entries(constants).flatMap(([constant, value]) => {
+    const tag = TAGS[constant];
+    if (tag === undefined) throw new Error(`${kernel}: the constant ${constant} has no tag`);
+    return tag === FOLLOWS ? [] : [`${tag}${value}`];
+  });
+  return [elem, kernel, ...Object.values(bodies)].join('-') + `__${tags.join('_')}`;
+}
+
+/** The tag of a constant that follows from others. */
+const FOLLOWS = '';
+const TAGS: Readonly<Record<string, string>> = {
+  INPUT_LANES: 'c', LANES: 'k', OUTPUT_LANES: 'o', PARTS: FOLLOWS,
+  SH: 'sh', SW: 's', TAPS: 't', TAPS_H: 'th', TAPS_W: 't', ROUNDS_H: 'rh', ROUNDS_W: 'r', PHASES_H: 'ph', PHASES_W: 'p',
+  TILE_H: 'h', TILE_W: 'w', SPAN: FOLLOWS, SPAN_H: FOLLOWS, SPAN_W: FOLLOWS,
+  KEPT: 'kept', LOADED: FOLLOWS, CARRIED: 'carried', FRESH: 'fresh', LEAD: 'lead',
+  TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', CHUNK: 'chunk', ALONE: 'alone', EXACT_K: 'exact', FULL_O: 'fullo', FULL_W: 'fullw',
+  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy',
+};
+
+/** The bindings of a kernel: its Params, what it reads, and last what it writes. */
+export function bindingsOf(operands: readonly string[]): readonly BindingKind[] {
+  return ['uniform', ...operands.map((operand, index): BindingKind => {
+    const last = index === operands.length - 1;
+    if (operand === 'filterTexture') return last ? 'write-texture' : 'texture';
+    if (operand === 'nearest') return 'sampler';
+    return last ? 'write' : 'read';
+  })];
+}
+
+/** Whether a kernel takes the pointwise filter from a texture, which must be filled before. */
+export const takesTexture = ({ operands }: { readonly operands: readonly string[] }): boolean =>
+  operands.slice(0, -1).includes('filterTexture');
+
+/** The program of a variant. @throws SepconvError where its files are not to be had */
+export async function codeOf({ kernel, constants, bodies, elem, load, loadLibrary }: Variant): Promise<string> {
+  const [source, library] = await Promise.all([loaded(kernel, load), loadLibrary && loaded(kernel, loadLibrary)]);
+  return about(kernel, () => specialize(source, { constants, elem, bodies, library }));
+}
+
+/** The contents of its uniform buffer. @throws SepconvError where its file is not to be had */
+export async function uniformsOf({ kernel, params, load }: Variant): Promise<ArrayBuffer> {
+  const source = await loaded(kernel, load);
+  return about(kernel, () => packParams(source, params));
+}
+
+const loaded = async (kernel: string, load: Load): Promise<string> => {
+  try {
+    return (await load()).default;
+  } catch (cause) {
+    throw new SepconvError(`The shader ${kernel}.wgsl could not be loaded: all files of the package must be served beside `
+      + `each other (${show(cause)})`, { cause });
+  }
+};
+
+function about<T>(kernel: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new Error(`${kernel}.wgsl: ${show(error)}`, { cause: error });
+  }
+}

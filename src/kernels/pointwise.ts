@@ -1,0 +1,62 @@
+import { channelStride, evenTile, fewPixels, outputLanes, pointwiseQuadTile, QUAD, quadsTake } from './cuts.js';
+import type { Kernel } from './kernel.js';
+import { withOffsets } from './params.js';
+
+/** From the intermediate `[N, OH, OW, K_STRIDE]` to `[N, OH, OW, O]`. */
+
+const operands = ['intermediate', 'pointwiseFilter', 'bias', 'output'] as const;
+const loadLibrary: Kernel['loadLibrary'] = () => import('../../shaders/activations.wgsl?raw');
+
+/** Each invocation has a tile in registers. */
+export const pointwise: Kernel = {
+  name: 'pointwise',
+  load: () => import('../../shaders/pointwise.wgsl?raw'),
+  loadLibrary,
+  operands,
+  cut(g, { pixels: most = 1, columns = 1, group }) {
+    const LANES = outputLanes(g);
+    const pixels = g.N * g.OH * g.OW;
+    const TILE_PIXELS = fewPixels(pixels, most);
+    const COLUMNS = evenTile(g.O / LANES, columns / LANES);
+    const WORKGROUP = group[0] * group[1];
+    return {
+      constants: { LANES, TILE_PIXELS, COLUMNS, WORKGROUP }, bodies: { activation: g.activation.kind }, elem: g.dtype,
+      params: withOffsets(g), group,
+      workgroups: Math.ceil(Math.ceil(pixels / TILE_PIXELS) * Math.ceil(g.O / LANES / COLUMNS) / WORKGROUP),
+    };
+  },
+};
+
+/** Quads hold weights, which come from a texture, and share what they load of the input. */
+export const pointwiseQuad: Kernel = {
+  name: 'pointwise-quad',
+  load: () => import('../../shaders/pointwise-quad.wgsl?raw'),
+  loadLibrary,
+  operands: ['intermediate', 'filterTexture', 'nearest', 'bias', 'output'],
+  fits: quadsTake,
+  cut(g, tile) {
+    const { constants, params, tiles, cost } = pointwiseQuadTile(g, tile);
+    return {
+      constants, bodies: { activation: g.activation.kind }, group: [QUAD, 1], workgroups: tiles, cost,
+      params: { ...withOffsets(g), ...params, PIXEL_STRIDE: channelStride(g), K_STEP: 1 },
+    };
+  },
+};
+
+/** Workgroups share tiles of both operands in their memory. */
+export const pointwiseTiled: Kernel = {
+  name: 'pointwise-tiled',
+  load: () => import('../../shaders/pointwise-tiled.wgsl?raw'),
+  loadLibrary,
+  operands,
+  cut(g, { pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, group }) {
+    const LANES = outputLanes(g);
+    const COLUMNS = Math.max(1, columns / LANES);
+    const [GROUP_X, GROUP_Y] = group;
+    return {
+      constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK }, bodies: { activation: g.activation.kind },
+      elem: g.dtype, params: withOffsets(g), group,
+      workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
+    };
+  },
+};
