@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, normalize } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -11,11 +11,13 @@ import { run } from './command.js';
 const root = new URL('../', import.meta.url);
 const read = (file: string) => readFileSync(new URL(file, root), 'utf8');
 const files = readdirSync(new URL('dist', root)).filter((file) => file.endsWith('.js'));
-const { dependencies, peerDependencies = {}, peerDependenciesMeta, sideEffects, version } = JSON.parse(read('package.json')) as Manifest;
+const { dependencies, peerDependencies = {}, peerDependenciesMeta, scripts, sideEffects, version } =
+  JSON.parse(read('package.json')) as Manifest;
 
 interface Manifest {
   readonly version: string;
   readonly sideEffects: boolean;
+  readonly scripts: Readonly<Record<string, string>>;
   readonly dependencies?: object;
   readonly peerDependencies?: object;
   readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional: boolean }>>;
@@ -68,6 +70,60 @@ test('minified and gzipped, what both entries load takes at most 25 KiB', async 
 
 test('saved tuning bears the version of the package', () => {
   expect(VERSION).toBe(version);
+});
+
+describe('package-lock.json', () => {
+  interface Locked { readonly optional?: boolean; readonly optionalDependencies?: Readonly<Record<string, string>> }
+  const { packages } = JSON.parse(read('package-lock.json')) as { packages: Readonly<Record<string, Locked>> };
+
+  /** Where npm finds what a package asks for: in its own node_modules, or in one further out. */
+  function lookUp(from: string, name: string): Locked | undefined {
+    for (let folder = from; ; folder = folder.slice(0, folder.lastIndexOf('node_modules/')).replace(/\/$/, '')) {
+      const found = packages[`${folder}${folder && '/'}node_modules/${name}`];
+      if (found || folder === '') return found;
+    }
+  }
+
+  test('has the optional packages of every platform, not only of the one that it was made on', () => {
+    // npm leaves out what is not in node_modules: make the file in a folder that has only package.json and the old file.
+    for (const name of ['@rolldown/binding', '@oxlint/binding', '@esbuild', '@oxlint-tsgolint']) {
+      for (const platform of ['darwin-arm64', 'win32-x64', 'linux-x64']) {
+        const found = Object.keys(packages).filter((path) => path.startsWith(`node_modules/${name}${name.includes('/') ? '-' : '/'}${platform}`));
+        expect(found, `${name} for ${platform}`).not.toEqual([]);
+      }
+    }
+    for (const [path, { optionalDependencies = {} }] of Object.entries(packages)) {
+      for (const name of Object.keys(optionalDependencies)) expect(lookUp(path, name), `${name} of ${path}`).toBeDefined();
+    }
+  });
+
+  test('is what package.json asks for: npm ci installs from it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sepconv-webgpu-'));
+    try {
+      for (const file of ['package.json', 'package-lock.json']) copyFileSync(new URL(file, root), join(folder, file));
+      // With an empty cache and no network, so that nothing but the two files counts.
+      const ci = ['npm', 'ci', '--dry-run', '--offline', '--ignore-scripts', '--no-audit', '--cache', join(folder, 'cache')] as const;
+      expect(await run(ci, folder)).toContain('added');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('stays as it is when scripts install packages', () => {
+    const installs = Object.values(scripts).flatMap((script) => script.match(/npm (?:install|i|ci|update)\b[^&|;]*/g) ?? []);
+    expect(installs.length).toBeGreaterThan(5);
+    // Versions of npm write the file each in its own way, npm 10 without `libc`: an install that saves changes it.
+    for (const install of installs) expect(install).toMatch(/^npm (?:ci|install\b.* --no-save)\b/);
+  });
+
+  test('is what continuous integration installs from, once, and it looks whether the tree stayed clean', () => {
+    const lines = read('.ci/run').split('\n');
+    expect(lines.filter((line) => /^\s*npm (?:ci|install)\b/.test(line))).toEqual([expect.stringMatching(/^npm ci\b/)]);
+    const commands = ['npm ci', 'npm test', 'npm run test:package', 'npm run test:interop'];
+    const order = [...commands, 'git .*status --porcelain'].map((command) => lines.findIndex((line) => new RegExp(`(?:^|\\()${command}\\b`).test(line)));
+    expect(order).not.toContain(-1);
+    expect(order).toEqual(order.toSorted((a, b) => a - b));
+  });
 });
 
 test('the published package needs no other', () => {
