@@ -5,7 +5,8 @@ import { checked } from './device.js';
 import { SepconvError, show, UnsupportedError, ValueError } from './errors.js';
 import { fromFloat16, toFloat16 } from './float16.js';
 import {
-  checkTensor, type Dtype, elementBytes, elements, type Geometry, operation, outputShape, type Shape4D, type Tensor4D,
+  checkTensor, type Dtype, elementBytes, elements, type Geometry, operation, outputShape, type ResultArray,
+  type ResultTensor, type Shape4D, type TensorArgument,
 } from './geometry.js';
 import { type BufferOperand, kernels, type TextureOperand } from './kernels.js';
 import { given, readTensor } from './options.js';
@@ -38,7 +39,7 @@ export interface EncodeTargets {
    * Where to leave the depthwise result for `Gradients.encode`, with strategy `'two-pass'` only: float32
    * `[N, OH, OW, C*M]`, each pixel's channels filled up to a multiple of 4 with zeros; usage STORAGE.
    */
-  readonly intermediate?: GPUBuffer | GPUBufferBinding;
+  readonly intermediate?: GPUBuffer | GPUBufferBinding | undefined;
 }
 
 export type Binding = Required<GPUBufferBinding>;
@@ -106,7 +107,7 @@ export class Convolution {
   constructor(shared: Shared, descriptor: ConvolutionDescriptor, geometry: Geometry, parts: Parts) {
     const storedBytes = (shape: Shape4D) => Math.ceil(elements(shape) * elementBytes(geometry.dtype) / 4) * 4;
     this.label = descriptor.name ?? 'separableConv2d';
-    this.inputShape = [...descriptor.inputShape];
+    this.inputShape = [...(descriptor.inputShape as Shape4D)];
     this.outputShape = outputShape(geometry);
     this.inputByteLength = storedBytes(this.inputShape);
     this.outputByteLength = storedBytes(this.outputShape);
@@ -160,7 +161,7 @@ export class Convolution {
    * Uploads `input`, runs, and reads back `[N, OH, OW, O]`. Calls may overlap. Leave the input unchanged until then.
    * @throws ValueError unless `input` has this convolution's shape; DeviceLostError
    */
-  async run(input: Tensor4D): Promise<Tensor4D> {
+  async run(input: TensorArgument): Promise<ResultTensor> {
     this.#checkUsable();
     const x = readTensor(`${this.#op}: input`, input);
     checkTensor(`${this.#op}: input`, x);
@@ -181,7 +182,7 @@ export class Convolution {
     return { shape, data };
   }
 
-  async #runPortion(input: Float32Array, portion: Portion): Promise<Float32Array> {
+  async #runPortion(input: Float32Array, portion: Portion): Promise<ResultArray> {
     const { device, buffers } = this.#shared;
     const held: GPUBuffer[] = [];
     const hold = (what: string, byteLength: number, usage: number): GPUBuffer => {

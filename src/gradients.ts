@@ -3,7 +3,10 @@ import { type Binding, resolveBinding, type Shared } from './convolution.js';
 import { type ConvolutionDescriptor, resolveDescriptor, WEIGHTS } from './descriptor.js';
 import { checked } from './device.js';
 import { SepconvError, UnsupportedError, ValueError } from './errors.js';
-import { checkTensorOf, operation, outputShape, type SeparableConv2dGradients, type Shape4D, type Tensor4D } from './geometry.js';
+import {
+  checkTensorOf, operation, outputShape, type ResultArray, type SeparableConv2dGradients, type Shape4D, type Tensor4D,
+  type TensorArgument,
+} from './geometry.js';
 import {
   GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, planGradients, type Step, stepsFor, TEMPORARIES, type Value,
 } from './gradient-plan.js';
@@ -20,19 +23,19 @@ export interface GradientTargets {
   /** `[N, H, W, C]` */
   readonly input: GPUBuffer | GPUBufferBinding;
   /** The depthwise result `[N, OH, OW, C*M]`, each pixel's channels filled up to a multiple of 4 with zeros; else it is computed again. */
-  readonly intermediate?: GPUBuffer | GPUBufferBinding;
+  readonly intermediate?: GPUBuffer | GPUBufferBinding | undefined;
   /** The output `[N, OH, OW, O]`; else it is computed again where an activation's derivative needs it. */
-  readonly output?: GPUBuffer | GPUBufferBinding;
+  readonly output?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[N, H, W, C]`. */
-  readonly inputGradient?: GPUBuffer | GPUBufferBinding;
+  readonly inputGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[KH, KW, C, M]`. */
-  readonly depthwiseFilterGradient?: GPUBuffer | GPUBufferBinding;
+  readonly depthwiseFilterGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[1, 1, C*M, O]`. */
-  readonly pointwiseFilterGradient?: GPUBuffer | GPUBufferBinding;
+  readonly pointwiseFilterGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[C*M]`. */
-  readonly depthwiseBiasGradient?: GPUBuffer | GPUBufferBinding;
+  readonly depthwiseBiasGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[O]`. */
-  readonly biasGradient?: GPUBuffer | GPUBufferBinding;
+  readonly biasGradient?: GPUBuffer | GPUBufferBinding | undefined;
 }
 
 interface Stage extends Step {
@@ -127,7 +130,7 @@ export class Gradients {
   /** @internal */
   constructor(shared: Shared, descriptor: ConvolutionDescriptor, plan: GradientPlan, output: Shape4D, parts: Parts) {
     this.label = descriptor.name ?? 'separableConv2d';
-    this.inputShape = [...descriptor.inputShape];
+    this.inputShape = [...(descriptor.inputShape as Shape4D)];
     this.outputShape = output;
     this.byteLengths = Object.fromEntries(GRADIENTS.map((name) => [name, plan.byteLengths[name]])) as Record<GradientName, number>;
     this.#op = operation(descriptor.name);
@@ -161,7 +164,7 @@ export class Gradients {
    * Calls may overlap.
    * @throws ValueError unless the tensors have this convolution's shapes; DeviceLostError
    */
-  async run(outputGradient: Tensor4D, input: Tensor4D): Promise<SeparableConv2dGradients> {
+  async run(outputGradient: TensorArgument, input: TensorArgument): Promise<SeparableConv2dGradients> {
     this.#checkUsable();
     const [dy, x] = [readTensor(`${this.#op}: outputGradient`, outputGradient), readTensor(`${this.#op}: input`, input)];
     checkTensorOf(`${this.#op}: outputGradient`, this.outputShape, dy);
@@ -170,11 +173,11 @@ export class Gradients {
     const wanted = GRADIENTS.filter((name) =>
       (name !== 'depthwiseBiasGradient' || depthwiseBias) && (name !== 'biasGradient' || bias) && this.byteLengths[name] > 0);
     const results = await this.#run(wanted, { outputGradient: dy, input: x });
-    const data = (name: GradientName): Float32Array => results.get(name) ?? new Float32Array(0);
+    const data = (name: GradientName): ResultArray => results.get(name) ?? new Float32Array(0);
     return {
       input: { shape: this.inputShape, data: data('inputGradient') },
-      depthwiseFilter: { shape: depthwiseFilter.shape, data: data('depthwiseFilterGradient') },
-      pointwiseFilter: { shape: pointwiseFilter.shape, data: data('pointwiseFilterGradient') },
+      depthwiseFilter: { shape: depthwiseFilter.shape as Shape4D, data: data('depthwiseFilterGradient') },
+      pointwiseFilter: { shape: pointwiseFilter.shape as Shape4D, data: data('pointwiseFilterGradient') },
       ...(depthwiseBias && { depthwiseBias: data('depthwiseBiasGradient') }),
       ...(bias && { bias: data('biasGradient') }),
     };
@@ -198,7 +201,7 @@ export class Gradients {
 
   async #run(
     wanted: readonly GradientName[], given: Readonly<Record<'outputGradient' | 'input', Tensor4D>>,
-  ): Promise<ReadonlyMap<GradientName, Float32Array>> {
+  ): Promise<ReadonlyMap<GradientName, ResultArray>> {
     const { device, buffers } = this.#shared;
     const held: GPUBuffer[] = [];
     const hold = (what: string, byteLength: number, usage: number): GPUBuffer => {

@@ -9,7 +9,7 @@ import type { Gradients } from './gradients.js';
 import type { Variant } from './kernels.js';
 import { given, readOptions, reading } from './options.js';
 import { PipelineCache } from './pipelines.js';
-import { plan } from './plan.js';
+import { plan, type Strategy } from './plan.js';
 import { prepareConvolution } from './prepare.js';
 import type { AdapterKind, DeviceProfile } from './presets.js';
 import type { SavedTuning, Tuning } from './tuning.js';
@@ -17,22 +17,22 @@ import type { SavedTuning, Tuning } from './tuning.js';
 /** What `PipelineManager.create` takes. */
 export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */
-  readonly device?: GPUDevice;
+  readonly device?: GPUDevice | undefined;
   /**
    * `'measure'` times a few kernels for each new geometry in `prepare` and takes the fastest; a table from `exportTuning`
    * takes what was measured before. A table of another version or adapter is ignored.
    */
-  readonly tuning?: 'measure' | SavedTuning;
+  readonly tuning?: 'measure' | (string & {}) | SavedTuning | undefined;
   /** Which kernels suit the device; default: what its adapter says of itself. */
-  readonly adapterKind?: AdapterKind;
+  readonly adapterKind?: AdapterKind | (string & {}) | undefined;
   /** Bytes that one binding may have, at least 1024, where that is less than the device allows; larger tensors go in bands. */
-  readonly maxBindingBytes?: number;
+  readonly maxBindingBytes?: number | undefined;
 }
 
 /** What `PipelineManager.warmUp` takes beside descriptors. */
 export interface WarmUpOptions {
   /** Called after each compiled pipeline, from 1 to `total`. */
-  readonly onProgress?: (compiled: number, total: number) => void;
+  readonly onProgress?: ((compiled: number, total: number) => void) | undefined;
 }
 
 /** Milliseconds that the news of a device's loss may lag behind its effects, on a busy machine. */
@@ -60,7 +60,7 @@ export class PipelineManager {
     }
     const [device, tuning, adapterKind, maxBindingBytes = Infinity] = reading('PipelineManager.create: options', () =>
       ['device', 'tuning', 'adapterKind', 'maxBindingBytes'].map((name) => given(options, name)),
-    ) as [GPUDevice | undefined, PipelineManagerOptions['tuning'], AdapterKind | undefined, number | undefined];
+    ) as [GPUDevice | undefined, 'measure' | SavedTuning | undefined, AdapterKind | undefined, number | undefined];
     if (device !== undefined && !reading('PipelineManager.create: device', () => isDevice(device))) {
       throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
     }
@@ -109,7 +109,7 @@ export class PipelineManager {
     const op = operation(own.name);
     const geometry = resolveDescriptor(own);
     this.#checkUsable(op);
-    const choice = await this.#tuning?.choose(geometry, own.strategy ?? 'auto', (candidate) =>
+    const choice = await this.#tuning?.choose(geometry, (own.strategy ?? 'auto') as Strategy, (candidate) =>
       prepareConvolution(this.#shared, own, candidate)).catch(async (error: unknown) => {
       throw await this.#explain(op, error);
     });
@@ -137,7 +137,7 @@ export class PipelineManager {
     if (!Array.isArray(descriptors)) throw new ValueError(`warmUp: descriptors must be an array, got ${show(descriptors)}`);
     for (const descriptor of descriptors as readonly WarmUpDescriptor[]) {
       const own = readOptions(descriptor);
-      const { strategy, name } = own;
+      const { strategy, name } = own as { readonly strategy?: Strategy; readonly name?: string };
       const geometry = resolveShapes(own);
       this.#checkUsable(operation(name));
       for (const dispatch of plan(geometry, this.#shared.profile, strategy, name).dispatches) variants.set(dispatch.name, dispatch);

@@ -4,7 +4,7 @@ import { type ConvolutionDescriptor, resolveDescriptor, type Weight } from './de
 import { checked } from './device.js';
 import { UnsupportedError } from './errors.js';
 import { elements, type Geometry, operation, outputShape } from './geometry.js';
-import { type BandDispatch, checkIndices, type Choice, type Plan, plan } from './plan.js';
+import { type BandDispatch, checkIndices, type Choice, type Plan, plan, type Strategy } from './plan.js';
 import type { DeviceProfile } from './presets.js';
 import { borrowedWeights, filterTexture, uploader, weightData } from './weights.js';
 
@@ -102,7 +102,7 @@ function planPortions(
   if (elements(outputShape(geometry)) > 0) checkIndices(geometry, name);
   const most = Math.floor(profile.limits.maxBufferSize / 16) * 16;
   const parts = spatialBands(geometry, most, 'fused') ?? [{ geometry, inputStart: 0, outputStart: 0 }]; // The plan says what is too large.
-  const wanted = choice?.strategy ?? strategy;
+  const wanted = choice?.strategy ?? strategy as Strategy | undefined;
   let first: Plan | undefined;
   const planned = parts.map(({ geometry: part, inputStart, outputStart }): PlannedPortion => {
     const own = plan(part, profile, first?.strategy ?? wanted, name, first?.preset ?? choice?.preset);

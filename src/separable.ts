@@ -1,7 +1,8 @@
 import { type ConvolutionDescriptor, type GpuOptions, resolveDescriptor } from './descriptor.js';
 import { show, ValueError } from './errors.js';
 import {
-  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type SeparableConv2dGradients, type Tensor4D,
+  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type ResultTensor,
+  type SeparableConv2dGradients, type TensorArgument,
 } from './geometry.js';
 import { PipelineManager } from './manager.js';
 import { reading, readOptions, readTensor } from './options.js';
@@ -9,7 +10,7 @@ import { reading, readOptions, readTensor } from './options.js';
 export interface SeparableConv2dOptions
   extends ConvolutionOptions, GpuOptions, Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'> {
   /** Where to run; default: one manager that all such calls share, on a device requested at the first. */
-  readonly manager?: PipelineManager;
+  readonly manager?: PipelineManager | undefined;
 }
 
 let shared: Promise<PipelineManager> | undefined;
@@ -45,8 +46,9 @@ function checkManager(op: string, manager: PipelineManager | null | undefined): 
  * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/separable_conv2d
  */
 export async function separableConv2d(
-  input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
-): Promise<Tensor4D> {
+  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument,
+  options: SeparableConv2dOptions,
+): Promise<ResultTensor> {
   const { manager, ...rest } = readOptions(options);
   const op = operation(rest.name);
   checkManager(op, manager);
@@ -70,7 +72,8 @@ export async function separableConv2d(
  * @throws ValueError before any GPU call; UnsupportedError; DeviceLostError
  */
 export async function separableConv2dGradients(
-  outputGradient: Tensor4D, input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
+  outputGradient: TensorArgument, input: TensorArgument, depthwiseFilter: TensorArgument,
+  pointwiseFilter: TensorArgument, options: SeparableConv2dOptions,
 ): Promise<SeparableConv2dGradients> {
   const { manager, ...rest } = readOptions(options);
   const op = operation(rest.name);

@@ -1,5 +1,5 @@
 import { type Binding, resolveBinding } from './convolution.js';
-import { type ConvolutionDescriptor, isGpuTensor, type Weight, WEIGHTS } from './descriptor.js';
+import { type ConvolutionDescriptor, type GpuTensor, isGpuTensor, type Weight, WEIGHTS } from './descriptor.js';
 import { ValueError } from './errors.js';
 import type { Tensor4D } from './geometry.js';
 import { FILTER_FORMAT } from './kernels.js';
@@ -12,7 +12,7 @@ export function borrowedWeights(
 ): Map<Weight, Binding> {
   const borrowed = new Map<Weight, Binding>();
   for (const weight of WEIGHTS) {
-    const tensor = descriptor[weight];
+    const tensor = descriptor[weight] as (GPUBufferBinding & GpuTensor) | Tensor4D | Float32Array | undefined;
     if (isGpuTensor(tensor)) borrowed.set(weight, resolveBinding(device, `${op}: ${weight}`, { offset: 0, ...tensor }, byteLengths[weight]));
   }
   return borrowed;

@@ -195,7 +195,8 @@ describe('the types compile', () => {
   let project = '';
   beforeAll(async () => {
     const compilers = versions.map((version) => `typescript-${version}@npm:typescript@${version}`);
-    project = await install('types', ['types.ts', 'layer.ts'], [...compilers, sameVersion('@webgpu/types')]);
+    const packages = [...compilers, sameVersion('@webgpu/types')];
+    project = await install('types', ['types.ts', 'calls.ts', 'layer.ts'], packages);
   });
 
   test.for(['5.2.2', '5.9.3'])('with TypeScript %s and @webgpu/types', (version) => compile(version, {}));
@@ -205,6 +206,11 @@ describe('the types compile', () => {
     await compile(version, { types: [] }, 'types.ts');
     await compile(version, { types: [], module: 'NodeNext', moduleResolution: 'NodeNext' }, 'types.ts');
   });
+
+  test.for([['5.2.2', {}], ['5.9.3', {}], ['6.0.3', { types: [] }], ['7.0.2', { types: [] }]] as const)(
+    'with TypeScript %s: number[] shapes, options in variables or undefined, results for Blob and writeBuffer',
+    ([version, options]) => compile(version, options, 'calls.ts'),
+  );
 
   // Its declarations and the compiler's own disagree in details.
   test.for(['6.0.3', '7.0.2'])('with TypeScript %s and @webgpu/types, unless its declarations are checked', (version) =>
