@@ -93,8 +93,8 @@ export async function optional(
   const descriptor: ConvolutionDescriptor = { ...options, ...tensors, depthwiseBias: gpuBias, strategy, dtype };
   (await one.prepare(descriptor)).encode(pass, { input: buffer, output: buffer, intermediate: maybe });
   (await one.prepareGradients(descriptor)).encode(pass, {
-    input: buffer, outputGradient: buffer, intermediate: maybe, output: maybe, inputGradient: maybe, biasGradient: maybe,
-    depthwiseFilterGradient: maybe, pointwiseFilterGradient: maybe, depthwiseBiasGradient: maybe,
+    input: buffer, outputGradient: buffer, intermediate: maybe, output: maybe, inputGradient: maybe,
+    depthwiseFilterGradient: maybe, pointwiseFilterGradient: maybe, depthwiseBiasGradient: maybe, biasGradient: maybe,
   });
   await one.warmUp([{ ...options, ...tensors }], { onProgress: undefined });
 }
