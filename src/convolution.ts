@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Call } from './arguments/call.js';
 import { SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
-import { checkTensorOf, elementBytes, elements, outputShape, type Shape4D, type Tensor4D } from './arguments/geometry.js';
+import { checkTensorOf, elementBytes, elements, outputShape, type ResultArray, type ResultTensor, type Shape4D, type TensorArgument } from './arguments/geometry.js';
 import { readTensor } from './arguments/options.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
 import { bindMethods } from './methods.js';
@@ -19,7 +19,7 @@ export interface EncodeTargets {
    * Where to leave the depthwise result for `Gradients.encode`, with strategy `'two-pass'` only: float32
    * `[N, OH, OW, C*M]`, each pixel's channels filled up to a multiple of 4 with zeros; usage STORAGE.
    */
-  readonly intermediate?: GPUBuffer | GPUBufferBinding;
+  readonly intermediate?: GPUBuffer | GPUBufferBinding | undefined;
 }
 
 /** Plans a convolution and puts it on the device. @throws ValueError, UnsupportedError, DeviceLostError */
@@ -104,7 +104,7 @@ export class Convolution {
    * Uploads `input`, runs, and reads back `[N, OH, OW, O]`. Calls may overlap. Leave the input unchanged until then.
    * @throws ValueError unless `input` has this convolution's shape; DeviceLostError
    */
-  async run(input: Tensor4D): Promise<Tensor4D> {
+  async run(input: TensorArgument): Promise<ResultTensor> {
     this.#checkUsable();
     const x = readTensor(`${this.#op}: input`, input);
     checkTensorOf(`${this.#op}: input`, this.inputShape, x, ' as prepared');
@@ -125,7 +125,7 @@ export class Convolution {
     return { shape, data };
   }
 
-  async #runPortion(input: Float32Array, index: number): Promise<Float32Array> {
+  async #runPortion(input: Float32Array, index: number): Promise<ResultArray> {
     const portion = this.#plan.portions[index]!;
     const outputs = new Map([['output', portion.output.size]]);
     const results = await this.#program.run(new Map([['input', input]]), outputs, index, () => stepsOf(portion));

@@ -2,7 +2,7 @@
 import type { Call } from './arguments/call.js';
 import { SepconvError, UnsupportedError } from './arguments/errors.js';
 import {
-  checkTensorOf, type Geometry, outputShape, type SeparableConv2dGradients, type Shape4D, type Tensor4D,
+  checkTensorOf, type Geometry, outputShape, type SeparableConv2dGradients, type ResultArray, type Shape4D, type TensorArgument,
 } from './arguments/geometry.js';
 import { readTensor } from './arguments/options.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
@@ -21,19 +21,19 @@ export interface GradientTargets {
   /** `[N, H, W, C]` */
   readonly input: GPUBuffer | GPUBufferBinding;
   /** The depthwise result `[N, OH, OW, C*M]`, each pixel's channels filled up to a multiple of 4 with zeros; else it is computed again. */
-  readonly intermediate?: GPUBuffer | GPUBufferBinding;
+  readonly intermediate?: GPUBuffer | GPUBufferBinding | undefined;
   /** The output `[N, OH, OW, O]`; else it is computed again where an activation's derivative needs it. */
-  readonly output?: GPUBuffer | GPUBufferBinding;
+  readonly output?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[N, H, W, C]`. */
-  readonly inputGradient?: GPUBuffer | GPUBufferBinding;
+  readonly inputGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[KH, KW, C, M]`. */
-  readonly depthwiseFilterGradient?: GPUBuffer | GPUBufferBinding;
+  readonly depthwiseFilterGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[1, 1, C*M, O]`. */
-  readonly pointwiseFilterGradient?: GPUBuffer | GPUBufferBinding;
+  readonly pointwiseFilterGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[C*M]`. */
-  readonly depthwiseBiasGradient?: GPUBuffer | GPUBufferBinding;
+  readonly depthwiseBiasGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[O]`. */
-  readonly biasGradient?: GPUBuffer | GPUBufferBinding;
+  readonly biasGradient?: GPUBuffer | GPUBufferBinding | undefined;
 }
 
 /** Plans the gradients of a convolution and puts them on the device. @throws ValueError, UnsupportedError, DeviceLostError */
@@ -110,7 +110,7 @@ export class Gradients {
    * Calls may overlap.
    * @throws ValueError unless the tensors have this convolution's shapes; DeviceLostError
    */
-  async run(outputGradient: Tensor4D, input: Tensor4D): Promise<SeparableConv2dGradients> {
+  async run(outputGradient: TensorArgument, input: TensorArgument): Promise<SeparableConv2dGradients> {
     this.#checkUsable();
     const [dy, x] = [readTensor(`${this.#op}: outputGradient`, outputGradient), readTensor(`${this.#op}: input`, input)];
     checkTensorOf(`${this.#op}: outputGradient`, this.outputShape, dy);
@@ -119,7 +119,7 @@ export class Gradients {
     const inputs = new Map([['outputGradient', dy.data], ['input', x.data]]);
     const outputs = new Map(wanted.map((name) => [name, this.byteLengths[name] / 4]));
     const results = await this.#program.run(inputs, outputs, 0, () => this.#stepsFor(new Map<string, unknown>([...inputs, ...outputs])));
-    const data = (name: GradientName): Float32Array => results.get(name) ?? new Float32Array(0);
+    const data = (name: GradientName): ResultArray => results.get(name) ?? new Float32Array(0);
     const { KH, KW, C, M, K, O } = this.#geometry;
     return {
       input: { shape: this.inputShape, data: data('inputGradient') },

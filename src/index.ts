@@ -2,7 +2,10 @@ export type { Activation } from './arguments/activation.js';
 export type { Convolution, EncodeTargets } from './convolution.js';
 export type { ConvolutionDescriptor, GpuOptions, GpuTensor, Strategy, WarmUpDescriptor } from './arguments/descriptor.js';
 export { DeviceLostError, SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
-export type { ConvolutionOptions, Dtype, Padding, Pair, SeparableConv2dGradients, Shape4D, Tensor4D } from './arguments/geometry.js';
+export type {
+  ConvolutionOptions, Dtype, Padding, Pair, ResultArray, ResultTensor, SeparableConv2dGradients, Shape4D, Tensor4D,
+  TensorArgument,
+} from './arguments/geometry.js';
 export type { GradientName } from './plan/backward.js';
 export type { Gradients, GradientTargets } from './gradients.js';
 export { PipelineManager, type PipelineManagerOptions, type WarmUpOptions } from './manager.js';

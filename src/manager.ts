@@ -18,22 +18,22 @@ import type { SavedTuning, Tuning } from './tuning.js';
 /** What `PipelineManager.create` takes. */
 export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */
-  readonly device?: GPUDevice;
+  readonly device?: GPUDevice | undefined;
   /**
    * `'measure'` times a few kernels for each new geometry in `prepare` and takes the fastest; a table from `exportTuning`
    * takes what was measured before. A table of another version or adapter is ignored.
    */
-  readonly tuning?: 'measure' | SavedTuning;
+  readonly tuning?: 'measure' | (string & {}) | SavedTuning | undefined;
   /** Which kernels suit the device; default: what its adapter says of itself. */
-  readonly adapterKind?: AdapterKind;
+  readonly adapterKind?: AdapterKind | (string & {}) | undefined;
   /** Bytes that one binding may have, at least 1024, where that is less than the device allows; larger tensors go in bands. */
-  readonly maxBindingBytes?: number;
+  readonly maxBindingBytes?: number | undefined;
 }
 
 /** What `PipelineManager.warmUp` takes beside descriptors. */
 export interface WarmUpOptions {
   /** Called after each compiled pipeline, from 1 to `total`. */
-  readonly onProgress?: (compiled: number, total: number) => void;
+  readonly onProgress?: ((compiled: number, total: number) => void) | undefined;
 }
 
 /** Milliseconds that the news of a device's loss may lag behind its effects, on a busy machine. */
@@ -63,7 +63,7 @@ export class PipelineManager {
     const [device, tuning, adapterKind, maxBindingBytes = Infinity] = reading('PipelineManager.create: options', () => {
       checkNames('PipelineManager.create: options', options, names);
       return names.map((name) => given(options, name));
-    }) as [GPUDevice | undefined, PipelineManagerOptions['tuning'], AdapterKind | undefined, number | undefined];
+    }) as [GPUDevice | undefined, 'measure' | SavedTuning | undefined, AdapterKind | undefined, number | undefined];
     if (device !== undefined && !reading('PipelineManager.create: device', () => isDevice(device))) {
       throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
     }

@@ -1,19 +1,22 @@
 import { activations, derivatives, derivesFromResult, type ResolvedActivation } from './arguments/activation.js';
 import {
   checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
-  resolveGeometry, type SeparableConv2dGradients, type Tensor4D, withoutActivations,
+  resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D, type TensorArgument,
+  withoutActivations,
 } from './arguments/geometry.js';
 import { REFERENCE, readOptions, readTensor } from './arguments/options.js';
 
 export { ValueError } from './arguments/errors.js';
-export type { ConvolutionOptions, SeparableConv2dGradients, Tensor4D } from './arguments/geometry.js';
+export type {
+  ConvolutionOptions, ResultArray, ResultTensor, SeparableConv2dGradients, Tensor4D, TensorArgument,
+} from './arguments/geometry.js';
 
 /** What `separableConv2dReference` takes beside tensors. */
 export interface ReferenceOptions extends ConvolutionOptions {
   /** `[C*M]`, added before `depthwiseActivation`. */
-  readonly depthwiseBias?: Float32Array;
+  readonly depthwiseBias?: Float32Array | undefined;
   /** `[O]`, added before `activation`. */
-  readonly bias?: Float32Array;
+  readonly bias?: Float32Array | undefined;
 }
 
 /**
@@ -22,8 +25,8 @@ export interface ReferenceOptions extends ConvolutionOptions {
  * @throws ValueError for what TensorFlow refuses
  */
 export function separableConv2dReference(
-  input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions,
-): Tensor4D {
+  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: ReferenceOptions,
+): ResultTensor {
   const { geometry, x, d, p, depthwiseBias, bias } = checked(input, depthwiseFilter, pointwiseFilter, options);
   const intermediate = depthwise(geometry, x.data, d.data, depthwiseBias);
   const output = pointwise(geometry, intermediate, p.data, bias);
@@ -36,7 +39,8 @@ export function separableConv2dReference(
  * @throws ValueError for what TensorFlow refuses, and unless `outputGradient` has the output's shape
  */
 export function separableConv2dGradientsReference(
-  outputGradient: Tensor4D, input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions,
+  outputGradient: TensorArgument, input: TensorArgument, depthwiseFilter: TensorArgument,
+  pointwiseFilter: TensorArgument, options: ReferenceOptions,
 ): SeparableConv2dGradients {
   const { geometry, x, d, p, depthwiseBias, bias, op } = checked(input, depthwiseFilter, pointwiseFilter, options);
   const dy = readTensor(`${op}: outputGradient`, outputGradient);
@@ -51,7 +55,7 @@ export function separableConv2dGradientsReference(
   const product = pointwiseInputGradient(geometry, scaled, p.data);
   const intermediateGradient = activationGradient(depthwiseActivation, product, between);
   const { K, O } = geometry;
-  const tensor = ({ shape }: Tensor4D, data: Float64Array): Tensor4D => ({ shape, data: Float32Array.from(data) });
+  const tensor = ({ shape }: Tensor4D, data: Float64Array): ResultTensor => ({ shape, data: Float32Array.from(data) });
   return {
     input: tensor(x, depthwiseInputGradient(geometry, intermediateGradient, d.data)),
     depthwiseFilter: tensor(d, depthwiseFilterGradient(geometry, x.data, intermediateGradient)),
@@ -62,7 +66,9 @@ export function separableConv2dGradientsReference(
 }
 
 /** The caller's arguments, read once and checked. */
-function checked(input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: ReferenceOptions) {
+function checked(
+  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: ReferenceOptions,
+) {
   const own = readOptions(options, REFERENCE);
   const { depthwiseBias, bias, name } = own;
   const op = operation(name);

@@ -2,7 +2,7 @@ import { type Call, resolveCall } from './arguments/call.js';
 import type { ConvolutionDescriptor, GpuOptions } from './arguments/descriptor.js';
 import { show, ValueError } from './arguments/errors.js';
 import {
-  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type SeparableConv2dGradients, type Tensor4D,
+  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type ResultTensor, type SeparableConv2dGradients, type TensorArgument,
 } from './arguments/geometry.js';
 import { PipelineManager } from './manager.js';
 import { ONE_CALL, reading, readOptions, readTensor } from './arguments/options.js';
@@ -10,7 +10,7 @@ import { ONE_CALL, reading, readOptions, readTensor } from './arguments/options.
 export interface SeparableConv2dOptions
   extends ConvolutionOptions, GpuOptions, Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'> {
   /** Where to run; default: one manager that all such calls share, on a device requested at the first. */
-  readonly manager?: PipelineManager;
+  readonly manager?: PipelineManager | undefined;
 }
 
 let shared: Promise<PipelineManager> | undefined;
@@ -35,8 +35,8 @@ function sharedManager(): Promise<PipelineManager> {
 
 /** The caller's arguments, each read once and checked. @throws ValueError */
 function readArguments(
-  input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
-): { readonly call: Call; readonly x: Tensor4D; readonly manager: PipelineManager | undefined } {
+  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: SeparableConv2dOptions,
+): { readonly call: Call; readonly x: TensorArgument; readonly manager: PipelineManager | undefined } {
   const own = readOptions(options, ONE_CALL);
   const { manager } = own;
   const op = operation(own.name);
@@ -45,7 +45,7 @@ function readArguments(
     throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
   }
   const [x, depthwise, pointwise] = Object.entries({ input, depthwiseFilter, pointwiseFilter })
-    .map(([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor)) as [Tensor4D, Tensor4D, Tensor4D];
+    .map(([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor)) as [TensorArgument, TensorArgument, TensorArgument];
   checkTensor(`${op}: input`, x);
   const tensors = { inputShape: x.shape, depthwiseFilter: depthwise, pointwiseFilter: pointwise };
   const call = resolveCall(Object.assign(own, tensors)); // A record without a prototype, as others could have put things on it.
@@ -60,8 +60,8 @@ function readArguments(
  * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/separable_conv2d
  */
 export async function separableConv2d(
-  input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
-): Promise<Tensor4D> {
+  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: SeparableConv2dOptions,
+): Promise<ResultTensor> {
   const { call, x, manager } = readArguments(input, depthwiseFilter, pointwiseFilter, options);
   const shape = outputShape(call.geometry);
   if (elements(shape) === 0) return { shape, data: new Float32Array(0) };
@@ -80,7 +80,7 @@ export async function separableConv2d(
  * @throws ValueError before any GPU call; UnsupportedError; DeviceLostError
  */
 export async function separableConv2dGradients(
-  outputGradient: Tensor4D, input: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, options: SeparableConv2dOptions,
+  outputGradient: TensorArgument, input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: SeparableConv2dOptions,
 ): Promise<SeparableConv2dGradients> {
   const { call, x, manager } = readArguments(input, depthwiseFilter, pointwiseFilter, options);
   const dy = readTensor(`${call.op}: outputGradient`, outputGradient);

@@ -108,7 +108,7 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
     const data = await Promise.all(NAMES.map(async (name) => {
       const { data: result, failure } = unguarded(new Uint32Array(await download(device, targets[name].buffer)), targets[name].size);
       check(failure === undefined, `${name}: ${failure}`);
-      return result;
+      return result as Float32Array<ArrayBuffer>;
     }));
     checkGradients({
       input: { shape: one.x.shape, data: data[0]! }, depthwiseFilter: { shape: depthwiseFilter.shape, data: data[1]! },

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, normalize } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -11,11 +11,21 @@ import { run } from './command.js';
 const root = new URL('../', import.meta.url);
 const read = (file: string) => readFileSync(new URL(file, root), 'utf8');
 const files = readdirSync(new URL('dist', root)).filter((file) => file.endsWith('.js'));
-const { dependencies, peerDependencies = {}, peerDependenciesMeta, sideEffects, version } = JSON.parse(read('package.json')) as Manifest;
+const {
+  alias, dependencies, exports, main, module, peerDependencies = {}, peerDependenciesMeta, scripts, sideEffects,
+  types: mainTypes, typesVersions, version,
+} = JSON.parse(read('package.json')) as Manifest;
 
 interface Manifest {
   readonly version: string;
   readonly sideEffects: boolean;
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly main?: string;
+  readonly module?: string;
+  readonly types?: string;
+  readonly typesVersions?: object;
+  readonly alias?: object;
+  readonly exports: Readonly<Record<'.' | `./${string}`, { readonly types: string; readonly default: string }>>;
   readonly dependencies?: object;
   readonly peerDependencies?: object;
   readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional: boolean }>>;
@@ -70,6 +80,74 @@ test('saved tuning bears the version of the package', () => {
   expect(VERSION).toBe(version);
 });
 
+describe('package-lock.json', () => {
+  interface Locked { readonly optional?: boolean; readonly optionalDependencies?: Readonly<Record<string, string>> }
+  const { packages } = JSON.parse(read('package-lock.json')) as { packages: Readonly<Record<string, Locked>> };
+
+  /** Where npm finds what a package asks for: in its own node_modules, or in one further out. */
+  function lookUp(from: string, name: string): Locked | undefined {
+    for (let folder = from; ; folder = folder.slice(0, folder.lastIndexOf('node_modules/')).replace(/\/$/, '')) {
+      const found = packages[`${folder}${folder && '/'}node_modules/${name}`];
+      if (found || folder === '') return found;
+    }
+  }
+
+  test('has the optional packages of every platform, not only of the one that it was made on', () => {
+    // npm may leave out what is not in node_modules. Change the file where there is none: npm install --package-lock-only.
+    for (const name of ['@rolldown/binding-', '@oxlint/binding-', '@esbuild/', '@oxlint-tsgolint/']) {
+      for (const platform of ['darwin-arm64', 'win32-x64', 'linux-x64']) {
+        const found = Object.keys(packages).filter((path) => path.startsWith(`node_modules/${name}${platform}`));
+        expect(found, `${name}${platform}`).not.toEqual([]);
+      }
+    }
+    for (const [path, { optionalDependencies = {} }] of Object.entries(packages)) {
+      const missing = Object.keys(optionalDependencies).filter((name) => !lookUp(path, name));
+      expect(missing, `missing for ${path}`).toEqual([]);
+    }
+  });
+
+  test('is what package.json asks for: npm ci installs from it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sepconv-webgpu-'));
+    try {
+      for (const file of ['package.json', 'package-lock.json']) copyFileSync(new URL(file, root), join(folder, file));
+      // With an empty cache and no network, so that nothing but the two files counts.
+      const flags = ['--dry-run', '--offline', '--ignore-scripts', '--no-audit', '--cache', join(folder, 'cache')];
+      expect(await run(['npm', 'ci', ...flags], folder)).toContain('added');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('stays as it is when scripts install packages', () => {
+    const installs = Object.values(scripts).flatMap((script) => script.match(/npm (?:install|i)\b[^&|;]*/g) ?? []);
+    expect(installs.length).toBeGreaterThan(5);
+    // Versions of npm write the file each in its own way, npm 10 without `libc`: an install that saves changes it.
+    for (const install of installs) expect(install).toMatch(/^npm install\b.* --no-save\b/);
+  });
+
+  test('is what continuous integration installs from, once, and it looks whether the tree stayed clean', () => {
+    const lines = read('.ci/run').split('\n');
+    expect(lines.filter((line) => /^\s*npm (?:ci|install)\b/.test(line))).toEqual([expect.stringMatching(/^npm ci\b/)]);
+    const commands = ['npm ci', 'npm test', 'npm run test:package', 'npm run test:interop'];
+    const order = [...commands, '.*\\(git .*status --porcelain'].map((command) =>
+      lines.findIndex((line) => new RegExp(`^${command}\\b`).test(line)));
+    expect(order).not.toContain(-1);
+    expect(order).toEqual(order.toSorted((a, b) => a - b));
+  });
+});
+
+test('tools that do not read exports find the same files', () => {
+  const { '.': { types, default: file }, ...entries } = exports;
+  expect(main).toBe(file);
+  expect(module).toBe(file); // Parcel 2 takes this, webpack 4 and others of its age too.
+  expect(mainTypes).toBe(types);
+  const named = Object.entries(entries).map(([path, entry]) => [path.slice('./'.length), entry] as const);
+  expect(named.map(([name]) => name)).toEqual(['reference', 'tfjs']);
+  // TypeScript's resolution "node10", and Parcel 2 unless it is told to read exports.
+  expect(typesVersions).toEqual({ '*': Object.fromEntries(named.map(([name, entry]) => [name, [entry.types]])) });
+  expect(alias).toEqual(Object.fromEntries(named.map(([name, entry]) => [`./${name}`, entry.default])));
+});
+
 test('the published package needs no other', () => {
   expect(dependencies).toBeUndefined();
   for (const peer of Object.keys(peerDependencies)) expect(peerDependenciesMeta?.[peer]?.optional, peer).toBe(true);
@@ -108,8 +186,8 @@ describe('the tarball', () => {
 
   test('is what publint and @arethetypeswrong/cli want', async () => {
     expect(await run(['publint', 'run', tarball, '--strict'])).toContain('All good!');
-    // ESM only: what resolves like old Node and old TypeScript is not meant to find it.
-    await run(['attw', tarball, '--profile', 'esm-only', '--no-definitely-typed']);
+    // In every way to resolve; the one rule left out says that there is no CommonJS, which there is not meant to be.
+    await run(['attw', tarball, '--ignore-rules', 'cjs-resolves-to-esm', '--no-definitely-typed']);
   });
 });
 

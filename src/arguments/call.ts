@@ -1,6 +1,6 @@
 import type { ConvolutionDescriptor, GpuTensor, Strategy, WarmUpDescriptor } from './descriptor.js';
 import { show, ValueError } from './errors.js';
-import { checkData, checkTensor, type Geometry, operation, resolveGeometry, type Tensor4D } from './geometry.js';
+import { checkData, checkTensor, type Geometry, operation, resolveGeometry, type TensorArgument } from './geometry.js';
 import { DESCRIPTOR, readOptions } from './options.js';
 
 /** The arguments that a convolution keeps from run to run. */
@@ -42,7 +42,8 @@ export function resolveCall(descriptor: ConvolutionDescriptor): Call {
 }
 
 function resolve(descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'>): Call {
-  const { inputShape, depthwiseFilter, pointwiseFilter, name, strategy = 'auto' } = descriptor;
+  const { inputShape, depthwiseFilter, pointwiseFilter, name } = descriptor;
+  const strategy = (descriptor.strategy ?? 'auto') as Strategy;
   const op = operation(name);
   const biasShape = (argument: 'depthwiseBias' | 'bias'): readonly number[] | undefined => {
     const bias: unknown = descriptor[argument];
@@ -67,7 +68,7 @@ function resolve(descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'dep
   return { op, label: name ?? operation(), geometry, strategy, weights, borrowed };
 }
 
-function sourceOf(tensor: Tensor4D | Float32Array | GpuTensor<readonly number[]> | undefined): WeightSource | undefined {
+function sourceOf(tensor: TensorArgument | Float32Array | GpuTensor<readonly number[]> | undefined): WeightSource | undefined {
   if (isGpuTensor(tensor)) return { kind: 'buffer', tensor };
   const data = ArrayBuffer.isView(tensor) ? tensor : tensor?.data;
   return data && { kind: 'data', data, length: data.length };

@@ -1,4 +1,4 @@
-import type { ConvolutionOptions, Dtype, Shape4D, Tensor4D } from './geometry.js';
+import type { ConvolutionOptions, Dtype, Shape4D, TensorArgument } from './geometry.js';
 
 /** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
 export type Strategy = 'auto' | 'fused' | 'two-pass';
@@ -13,40 +13,40 @@ export interface GpuTensor<Shape extends readonly number[] = Shape4D> {
   /** Of the manager's device; usage STORAGE. It stays the caller's. */
   readonly buffer: GPUBuffer;
   /** Bytes; a multiple of the device's `minStorageBufferOffsetAlignment`. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
 }
 
 /** How a convolution runs on the GPU. */
 export interface GpuOptions {
   /** `'auto'` (default) takes what the plan finds faster; `'fused'` runs one kernel, `'two-pass'` two. */
-  readonly strategy?: Strategy;
+  readonly strategy?: Strategy | (string & {}) | undefined;
   /**
    * How input, weights and output are stored; sums are float32. Default `'f32'`; `'f16'` needs a device with the feature
    * `shader-f16`. What lies between two passes is float32 in both, so that a sum beyond 65,504 stays finite.
    */
-  readonly dtype?: Dtype;
+  readonly dtype?: Dtype | (string & {}) | undefined;
 }
 
 /** One convolution with its weights, for inputs of one shape. */
 export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions {
   /** `[N, H, W, C]` */
-  readonly inputShape: Shape4D;
+  readonly inputShape: readonly number[];
   /** `[KH, KW, C, M]` */
-  readonly depthwiseFilter: Tensor4D | GpuTensor;
+  readonly depthwiseFilter: TensorArgument | GpuTensor<readonly number[]>;
   /** `[1, 1, C*M, O]` */
-  readonly pointwiseFilter: Tensor4D | GpuTensor;
+  readonly pointwiseFilter: TensorArgument | GpuTensor<readonly number[]>;
   /** `[C*M]` */
-  readonly depthwiseBias?: Float32Array | GpuTensor<readonly [number]>;
+  readonly depthwiseBias?: Float32Array | GpuTensor<readonly number[]> | undefined;
   /** `[O]` */
-  readonly bias?: Float32Array | GpuTensor<readonly [number]>;
+  readonly bias?: Float32Array | GpuTensor<readonly number[]> | undefined;
 }
 
 /** A descriptor whose tensors may be shapes only. */
 export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions {
   /** `[N, H, W, C]` */
-  readonly inputShape: Shape4D;
+  readonly inputShape: readonly number[];
   /** `[KH, KW, C, M]` */
-  readonly depthwiseFilter: Pick<Tensor4D, 'shape'>;
+  readonly depthwiseFilter: Pick<TensorArgument, 'shape'>;
   /** `[1, 1, C*M, O]` */
-  readonly pointwiseFilter: Pick<Tensor4D, 'shape'>;
+  readonly pointwiseFilter: Pick<TensorArgument, 'shape'>;
 }

@@ -12,45 +12,65 @@ export interface Tensor4D {
   readonly data: Float32Array;
 }
 
+/** A tensor as an argument. Its shape may have been kept as `number[]`: that it has rank 4 is checked by the call. */
+export interface TensorArgument {
+  /** Extents; may be 0. */
+  readonly shape: readonly number[];
+  /** As many values as the product of the extents. */
+  readonly data: Float32Array;
+}
+
+/** `Float32Array<ArrayBuffer>`, as `Blob` and `writeBuffer` take it; `Float32Array` before TypeScript 5.7. */
+export type ResultArray = ReturnType<Float32ArrayConstructor['of']>;
+
+/** A tensor that was computed. */
+export interface ResultTensor extends Tensor4D {
+  readonly data: ResultArray;
+}
+
 /** What a loss changes by with each argument: tensors of the arguments' shapes; biases only where there are any. */
 export interface SeparableConv2dGradients {
   /** `[N, H, W, C]` */
-  readonly input: Tensor4D;
+  readonly input: ResultTensor;
   /** `[KH, KW, C, M]` */
-  readonly depthwiseFilter: Tensor4D;
+  readonly depthwiseFilter: ResultTensor;
   /** `[1, 1, C*M, O]` */
-  readonly pointwiseFilter: Tensor4D;
+  readonly pointwiseFilter: ResultTensor;
   /** `[C*M]` */
-  readonly depthwiseBias?: Float32Array;
+  readonly depthwiseBias?: ResultArray;
   /** `[O]` */
-  readonly bias?: Float32Array;
+  readonly bias?: ResultArray;
 }
 
 /** Along H and along W, or before and after. */
 export type Pair = readonly [number, number];
 
 /** `'SAME'` and `'VALID'` in any case, `[[top, bottom], [left, right]]`, or TensorFlow's four pairs in NHWC order. */
-export type Padding = string | readonly [Pair, Pair] | readonly [Pair, Pair, Pair, Pair];
+export type Padding =
+  string | readonly [Pair, Pair] | readonly [Pair, Pair, Pair, Pair] | readonly (readonly number[])[];
 
 /** How tensors are stored on the GPU; sums are float32 in both. */
 export type Dtype = 'f32' | 'f16';
 
-/** What defines the operation, beside its tensors. The same on the GPU and in the reference. */
+/**
+ * What defines the operation, beside its tensors. The same on the GPU and in the reference. Any string and any array of
+ * numbers will do for the compiler, so that options may be kept in variables; calls check them.
+ */
 export interface ConvolutionOptions {
   /** Step of the depthwise pass: `number | [sh, sw] | [1, sh, sw, 1]`; default 1. */
-  readonly strides?: number | Pair | Shape4D;
+  readonly strides?: number | Pair | Shape4D | readonly number[] | undefined;
   /** What the depthwise pass sees around the input: zeros, as many as this says. */
   readonly padding: Padding;
   /** Dilation of the depthwise taps: `number | [rh, rw]`; default 1. More than 1 needs strides of 1. */
-  readonly rate?: number | Pair;
+  readonly rate?: number | Pair | readonly number[] | undefined;
   /** Appears in GPU debug labels and error messages. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Activation between the two passes; default `'linear'`. */
-  readonly depthwiseActivation?: Activation;
+  readonly depthwiseActivation?: Activation | (string & {}) | undefined;
   /** Activation after the pointwise pass; default `'linear'`. */
-  readonly activation?: Activation;
+  readonly activation?: Activation | (string & {}) | undefined;
   /** Accept `C * M > O`, which TensorFlow refuses; default false. */
-  readonly allowOverparameterized?: boolean;
+  readonly allowOverparameterized?: boolean | undefined;
 }
 
 /** The shapes of a convolution's tensors; biases are absent or `[length]`. */
@@ -100,7 +120,9 @@ export function withoutActivations(geometry: Geometry): Geometry {
  * @throws ValueError for everything TensorFlow refuses, in TensorFlow's order
  * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/separable_conv2d
  */
-export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions & { readonly dtype?: Dtype }): Geometry {
+export function resolveGeometry(
+  shapes: Shapes, options: ConvolutionOptions & { readonly dtype?: string | undefined },
+): Geometry {
   const op = operation(options.name);
   const fail = (argument: string, rule: string, got: unknown): never => {
     throw new ValueError(`${op}: ${argument} ${rule}, got ${show(got)}`);
@@ -144,7 +166,7 @@ export function resolveGeometry(shapes: Shapes, options: ConvolutionOptions & { 
   checkShape(`${op}: output`, [N, OH, OW, O]);
   checkShape(`${op}: depthwise result`, [N, OH, OW, K]);
   return {
-    N, H, W, C, KH, KW, M, K, OH, OW, O, O_STRIDE: O, SH, SW, RH, RW, padTop, padLeft, dtype,
+    N, H, W, C, KH, KW, M, K, OH, OW, O, O_STRIDE: O, SH, SW, RH, RW, padTop, padLeft, dtype: dtype as Dtype,
     depthwiseActivation: resolveActivation(`${op}: depthwiseActivation`, options.depthwiseActivation),
     activation: resolveActivation(`${op}: activation`, options.activation),
   };

@@ -1,5 +1,5 @@
 import { show, ValueError } from './errors.js';
-import { operation, type Tensor4D } from './geometry.js';
+import { operation, type TensorArgument } from './geometry.js';
 
 /** Arrays longer than any rule allows are cut there: what is left still breaks the rule, and fits a message. */
 const LONGEST = 8;
@@ -85,7 +85,8 @@ export function checkNames(where: string, object: object, names: readonly string
 }
 
 /** The same of a tensor. @throws ValueError */
-export const readTensor = (where: string, tensor: Tensor4D): Tensor4D => reading(where, () => copyRecord(tensor) as Tensor4D);
+export const readTensor = (where: string, tensor: TensorArgument): TensorArgument =>
+  reading(where, () => copyRecord(tensor) as TensorArgument);
 
 /** What `read` gives of a caller's object. @throws ValueError where the object throws */
 export function reading<T>(where: string, read: () => T): T {

@@ -1,3 +1,5 @@
+import type { ResultArray } from '../arguments/geometry.js';
+
 /** The GPU's float16 from float32 and back. Float16 has 11 significant bits and reaches 65,504. */
 
 interface Float16Like { readonly buffer: ArrayBufferLike }
@@ -18,7 +20,9 @@ export function toFloat16(values: Float32Array, convert: Float16Constructor | nu
 }
 
 /** `length` float16 values as float32, exactly. */
-export function fromFloat16(bytes: ArrayBuffer, length: number, convert: Float16Constructor | null = native): Float32Array {
+export function fromFloat16(
+  bytes: ArrayBuffer, length: number, convert: Float16Constructor | null = native,
+): ResultArray {
   if (convert) return Float32Array.from(new convert(bytes, 0, length));
   return Float32Array.from(new Uint16Array(bytes, 0, length), halfValue);
 }

@@ -1,6 +1,6 @@
 import type { Call, Weight, WeightSource } from '../arguments/call.js';
 import { show, ValueError } from '../arguments/errors.js';
-import type { Dtype } from '../arguments/geometry.js';
+import type { Dtype, ResultArray } from '../arguments/geometry.js';
 import { FILTER_FORMAT, uniformsOf } from '../kernels/kernel.js';
 import type { DeviceProfile } from '../kernels/profile.js';
 import { byteLengthOf, type Columns, type Place, type Plan, type Range, type Step, type Use } from '../plan/steps.js';
@@ -124,7 +124,7 @@ export class Program {
    */
   async run<Output extends string>(
     inputs: ReadonlyMap<string, Float32Array>, outputs: ReadonlyMap<Output, number>, index: number, choose: () => readonly Step[],
-  ): Promise<ReadonlyMap<Output, Float32Array>> {
+  ): Promise<ReadonlyMap<Output, ResultArray>> {
     const { device, buffers } = this.#shared;
     const { places } = this.#plans[index]!;
     const held: GPUBuffer[] = [];
@@ -296,7 +296,7 @@ function borrowedWeights(device: GPUDevice, { op, weights }: Call, plans: readon
   for (const [weight, source] of weights) {
     const place = plans[0]!.places.get(weight);
     if (source.kind === 'data' || !place) continue;
-    borrowed.set(weight, resolveBinding(device, `${op}: ${weight}`, { offset: 0, ...source.tensor }, byteLengthOf(place)));
+    borrowed.set(weight, resolveBinding(device, `${op}: ${weight}`, { buffer: source.tensor.buffer, offset: source.tensor.offset ?? 0 }, byteLengthOf(place)));
   }
   return borrowed;
 }

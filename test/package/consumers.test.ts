@@ -132,6 +132,32 @@ describe('with Vite and strict TypeScript', () => {
   });
 });
 
+describe('with Parcel as it comes, which does not read exports', () => {
+  let project = '';
+  beforeAll(async () => {
+    project = await install('parcel', ['index.html', 'page.ts', 'worker.ts', 'layer.ts'], ['parcel@2.16.4']);
+    writeFileSync(join(project, 'alone.html'), '<!doctype html>\n<script type="module" src="./alone.ts"></script>\n');
+    writeFileSync(join(project, 'alone.ts'), `
+      import { tryLayer } from './layer.js';
+      Object.assign(globalThis, { tryAll: async (seed: number) => [await tryLayer(seed)] });
+    `);
+  });
+  const build = (page: string, ...flags: string[]) =>
+    run(['parcel', 'build', page, '--no-cache', '--public-url', './', '--dist-dir', `dist-${page}`, ...flags], project);
+
+  test('a page builds and runs', async () => {
+    await build('alone.html');
+    expectExact('Parcel', await tryInBrowser(join(project, 'dist-alone.html'), 'alone.html'));
+  });
+
+  test('a page and a worker do, unless scopes are hoisted', async () => {
+    // Parcel 2.16 builds workers for browsers without module workers, unless a browserslist says otherwise. Where it
+    // also hoists scopes, it loses modules that such a worker shares with what it imports on demand.
+    await build('index.html', '--no-scope-hoist');
+    expectExact('Parcel', await tryInBrowser(join(project, 'dist-index.html'), 'index.html'));
+  });
+});
+
 test('a page with an import map and no bundler runs', async () => {
   const project = await install('html', ['import-map.html']);
   writeLayerAsJavaScript(project);
@@ -161,7 +187,7 @@ test('Node runs it on Dawn', async ({ skip }) => {
 });
 
 describe('the types compile', () => {
-  const versions = ['5.2.2', '6.0.3', '7.0.2'];
+  const versions = ['5.2.2', '5.9.3', '6.0.3', '7.0.2'];
   const compile = async (version: string, options: object, include?: string) => {
     writeTsconfig(project, options, include);
     await run([process.execPath, `node_modules/typescript-${version}/bin/tsc`], project);
@@ -169,10 +195,11 @@ describe('the types compile', () => {
   let project = '';
   beforeAll(async () => {
     const compilers = versions.map((version) => `typescript-${version}@npm:typescript@${version}`);
-    project = await install('types', ['types.ts', 'layer.ts'], [...compilers, sameVersion('@webgpu/types')]);
+    const packages = [...compilers, sameVersion('@webgpu/types')];
+    project = await install('types', ['types.ts', 'calls.ts', 'layer.ts'], packages);
   });
 
-  test('with TypeScript 5.2 and @webgpu/types', () => compile('5.2.2', {}));
+  test.for(['5.2.2', '5.9.3'])('with TypeScript %s and @webgpu/types', (version) => compile(version, {}));
 
   test.for(['6.0.3', '7.0.2'])('with TypeScript %s alone', async (version) => {
     // They lack GPUBufferUsage and the like, which layer.ts takes.
@@ -180,7 +207,18 @@ describe('the types compile', () => {
     await compile(version, { types: [], module: 'NodeNext', moduleResolution: 'NodeNext' }, 'types.ts');
   });
 
+  test.for([['5.2.2', {}], ['5.9.3', {}], ['6.0.3', { types: [] }], ['7.0.2', { types: [] }]] as const)(
+    'with TypeScript %s: number[] shapes, options in variables or undefined, results for Blob and writeBuffer',
+    ([version, options]) => compile(version, options, 'calls.ts'),
+  );
+
   // Its declarations and the compiler's own disagree in details.
   test.for(['6.0.3', '7.0.2'])('with TypeScript %s and @webgpu/types, unless its declarations are checked', (version) =>
     compile(version, { skipLibCheck: true }));
+
+  // TypeScript 7 has it no more.
+  test.for([['5.2.2', {}], ['5.9.3', {}], ['6.0.3', { ignoreDeprecations: '6.0', skipLibCheck: true }]] as const)(
+    'with TypeScript %s and the resolution "node10", which does not read exports', ([version, options]) =>
+      compile(version, { ...options, moduleResolution: 'node10' }, 'layer.ts'),
+  );
 });
