@@ -43,7 +43,7 @@ export default defineConfig({
     target: 'es2022',
     sourcemap: true,
     lib: { entry: ['index', 'reference', 'tfjs'].map((entry) => path(`src/${entry}.ts`)), formats: ['es'] }, // As in package.json's exports.
-    rolldownOptions: { external: /^@tensorflow\//, output: { chunkFileNames: '[name].js' } },
+    rolldownOptions: { external: /^@tensorflow\//, output: { chunkFileNames: ({ facadeModuleId }) => (facadeModuleId?.includes('.wgsl') ? 'shaders/[name].js' : '[name].js') } },
   },
   test: {
     include: ['test/*.test.ts'],

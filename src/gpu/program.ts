@@ -258,11 +258,12 @@ export class Program {
       const whole = targets.get(value) ?? this.#borrowed.get(value) ?? this.#own.get(value)!;
       return range ? within(whole as Binding, range) : whole;
     };
+    const buffer = this.#uniforms.get(step)!;
+    const uniforms = { buffer, offset: 0, size: buffer.size };
     const group = this.#shared.device.createBindGroup({
       label: `${this.#op} ${name}`,
       layout: this.#shared.pipelines.layout(bindings),
-      entries: [{ buffer: this.#uniforms.get(step)! }, ...[...reads, writes].map(resource)]
-        .map((entry, binding) => ({ binding, resource: entry })),
+      entries: [uniforms, ...[...reads, writes].map(resource)].map((entry, binding) => ({ binding, resource: entry })),
     });
     return { pipeline: this.#pipelines.get(name)!, group, grid };
   }
