@@ -1,19 +1,24 @@
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
-import { backend, conv2d, customGrad, depthwiseConv2d, engine, getBackend, Tensor, type Tensor4D, zeros } from '@tensorflow/tfjs-core';
+import {
+  backend, customGrad, engine, getBackend, type GradSaveFunc, reshape, Tensor, tensor, type Tensor3D, type Tensor4D,
+  type TensorLike, tidy, util, zeros,
+} from '@tensorflow/tfjs-core';
 import type { Convolution } from './convolution.js';
 import type { ConvolutionDescriptor, GpuTensor } from './arguments/descriptor.js';
-import { UnsupportedError, ValueError } from './arguments/errors.js';
-import { elements, type Geometry, outputShape, type Padding, resolveGeometry } from './arguments/geometry.js';
+import { show, UnsupportedError, ValueError } from './arguments/errors.js';
+import { elements, type Geometry, outputShape, type Padding, resolveGeometry, type Shape4D } from './arguments/geometry.js';
 import type { Gradients } from './gradients.js';
 import { PipelineManager } from './manager.js';
 import { Recent } from './gpu/recent.js';
+import { derivativeByTfjs, type Factor, FACTORS, type Factors, factorShape } from './tfjs-ops.js';
 
 /** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
 export type TfjsPadding = 'same' | 'valid' | number | [[number, number], [number, number], [number, number], [number, number]];
 
-/** A call whose arguments were checked, with where its filters are. */
+/** A call whose arguments were checked, with its tensors of rank 4, and where its filters are. */
 interface Call {
   readonly webgpu: WebGPUBackend;
+  readonly tensors: Readonly<Record<Exclude<Factor, 'dy'>, Tensor4D>>;
   readonly geometry: Geometry;
   readonly descriptor: ConvolutionDescriptor & { readonly depthwiseFilter: GpuTensor; readonly pointwiseFilter: GpuTensor };
 }
@@ -53,45 +58,63 @@ const bufferNumbers = new WeakMap<GPUBuffer, number>();
 let lastBufferNumber = 0;
 
 /**
- * `tf.separableConv2d` on the device and buffers of tfjs's backend `webgpu`, with tfjs's arguments. `x` is `[N, H, W, C]`, the
- * filters are `[KH, KW, C, M]` and `[1, 1, C*M, O]`, all float32; none is copied. The result is a tensor as tfjs's own are.
+ * `tf.separableConv2d` on the device and buffers of tfjs's backend `webgpu`, with tfjs's arguments. `x` is
+ * `[N, H, W, C]`, or `[H, W, C]` for a result of rank 3; the filters are `[KH, KW, C, M]` and `[1, 1, C*M, O]`. All are
+ * float32 tensors, none of which is copied, or nested arrays. The result is a tensor as tfjs's own are.
  *
- * It returns at once, as tfjs does, but this library's kernels compile in the background: until then tfjs's kernels compute,
- * equal but for rounding. `prepare` a call before, or run a model once and wait for `ready`: then this library's kernels run.
- * The same holds for the backward pass, where tfjs records gradients as in training; `prepareTraining` prepares both passes.
+ * It returns at once, as tfjs does, but this library's kernels compile in the background: until then tfjs's kernels
+ * compute, equal but for rounding. `prepare` a call before, or run a model once and wait for `ready`: then this
+ * library's kernels run. The same holds for the backward pass, where tfjs records gradients as in training, and for
+ * gradients of gradients, of every order; `prepareTraining` prepares both passes.
  * @throws ValueError for what tfjs refuses; UnsupportedError when tfjs's current backend is another; DeviceLostError
  * @see https://js.tensorflow.org/api/latest/#separableConv2d
  */
 export function separableConv2d(
-  x: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, strides: [number, number] | number, pad: TfjsPadding,
-  dilation: [number, number] | number = 1, dataFormat: 'NHWC' | 'NCHW' = 'NHWC',
-): Tensor4D {
-  const call = checkedCall(x, depthwiseFilter, pointwiseFilter, strides, pad, dilation, dataFormat);
-  if (isEmpty(call)) return zeros<Tensor4D['rankType']>([...outputShape(call.geometry)]);
-  if (engine().state.gradientDepth > 0) {
-    const { training } = trainingFor(call);
-    if (training) return differentiable(call, training, [x, depthwiseFilter, pointwiseFilter]);
-  } else {
-    const { convolution } = entryFor(call);
-    if (convolution) return run(call, convolution, x);
-  }
-  return conv2d(depthwiseConv2d(x, depthwiseFilter, strides, pad, 'NHWC', dilation), pointwiseFilter, 1, 'valid');
+  x: Tensor4D, depthwiseFilter: Tensor4D, pointwiseFilter: Tensor4D, strides: [number, number] | number,
+  pad: TfjsPadding, dilation?: [number, number] | number, dataFormat?: 'NHWC' | 'NCHW',
+): Tensor4D;
+/** The same for an `x` of rank 3, and for nested arrays, which are uploaded at every call. */
+export function separableConv2d<T extends Tensor3D | Tensor4D>(
+  x: T | TensorLike, depthwiseFilter: Tensor4D | TensorLike, pointwiseFilter: Tensor4D | TensorLike,
+  strides: [number, number] | number, pad: TfjsPadding, dilation?: [number, number] | number,
+  dataFormat?: 'NHWC' | 'NCHW',
+): T;
+export function separableConv2d<T extends Tensor3D | Tensor4D>(
+  x: T | TensorLike, depthwiseFilter: Tensor4D | TensorLike, pointwiseFilter: Tensor4D | TensorLike,
+  strides: [number, number] | number, pad: TfjsPadding, dilation: [number, number] | number = 1,
+  dataFormat: 'NHWC' | 'NCHW' = 'NHWC',
+): T {
+  return tidy(() => {
+    const { rank, call } = checkedCall(x, depthwiseFilter, pointwiseFilter, strides, pad, dilation, dataFormat);
+    const y = result(call);
+    const [, ...shape] = y.shape;
+    return (rank === 3 ? reshape(y, shape) : y) as T;
+  });
 }
 
 /**
  * Compiles what `separableConv2d` needs for these arguments, of which `x` counts by its shape only: such calls run this
- * library's kernels from then on.
+ * library's kernels from then on, if their filters are tensors. (Arrays get other buffers at other calls.)
  * @throws what `separableConv2d` throws; UnsupportedError, for instance for tensors too large to bind, which tfjs then computes
  */
 export async function prepare(...args: Parameters<typeof separableConv2d>): Promise<void> {
-  const call = checkedCall(...args);
-  if (!isEmpty(call)) await entryFor(call).prepared;
+  await preparedBy(entryFor, args);
 }
 
 /** The same for calls under `tf.grads` and the like, both ways; the filters count by their shapes too. @throws what `prepare` throws */
 export async function prepareTraining(...args: Parameters<typeof separableConv2d>): Promise<void> {
-  const call = checkedCall(...args);
-  if (!isEmpty(call)) await trainingFor(call).prepared;
+  await preparedBy(trainingFor, args);
+}
+
+async function preparedBy(
+  entryOf: (call: Call) => Entry | TrainingEntry, args: Parameters<typeof separableConv2d>,
+): Promise<void> {
+  let entry: Entry | TrainingEntry | undefined;
+  tidy(() => { // Of arrays nothing stays.
+    const { call } = checkedCall(...args);
+    if (!isEmpty(call)) entry = entryOf(call);
+  });
+  await entry?.prepared;
 }
 
 /** Resolves when all calls so far on tfjs's current device are prepared. @throws what `prepare` throws for any of them */
@@ -102,20 +125,32 @@ export async function ready(): Promise<void> {
   }));
 }
 
-function checkedCall(...args: Parameters<typeof separableConv2d>): Call {
-  const [x, depthwiseFilter, pointwiseFilter, strides, pad, dilation = 1, dataFormat = 'NHWC'] = args;
+function checkedCall(...args: Parameters<typeof separableConv2d>): { readonly rank: number; readonly call: Call } {
+  const [x, depthwise, pointwise, strides, pad, dilation = 1, dataFormat = 'NHWC'] = args;
   const webgpu = webgpuBackend();
-  checkTensors({ x, depthwiseFilter, pointwiseFilter });
+  const given = tensorOf('x', x, [3, 4]);
+  const depthwiseFilter = tensorOf('depthwiseFilter', depthwise, [4]) as Tensor4D;
+  const pointwiseFilter = tensorOf('pointwiseFilter', pointwise, [4]) as Tensor4D;
   if (dataFormat !== 'NHWC') throw new ValueError(`separableConv2d: dataFormat must be 'NHWC', got '${String(dataFormat)}'`);
   const padding: Padding = typeof pad === 'number' ? [[pad, pad], [pad, pad]] : pad;
   const options = { strides, padding, rate: dilation, allowOverparameterized: true };
-  const shapes = { input: x.shape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape };
+  const inputShape = [...(given.rank === 3 ? [1] : []), ...given.shape] as Tensor4D['shape'];
+  const shapes = { input: inputShape, depthwiseFilter: depthwiseFilter.shape, pointwiseFilter: pointwiseFilter.shape };
   const geometry = resolveGeometry(shapes, options);
   const filters = {
     depthwiseFilter: { shape: shapes.depthwiseFilter, buffer: bufferOf(webgpu, depthwiseFilter) },
     pointwiseFilter: { shape: shapes.pointwiseFilter, buffer: bufferOf(webgpu, pointwiseFilter) },
   };
-  return { webgpu, geometry, descriptor: { ...options, ...filters, inputShape: x.shape } };
+  const batch = given.rank === 3 ? reshape(given, inputShape) : given;
+  const tensors = { x: batch as Tensor4D, depthwiseFilter, pointwiseFilter };
+  return { rank: given.rank, call: { webgpu, tensors, geometry, descriptor: { ...options, ...filters, inputShape } } };
+}
+
+function result(call: Call): Tensor4D {
+  if (engine().state.gradientDepth > 0) return derivatives(call, call.tensors, ['dy'])[0]!;
+  if (isEmpty(call)) return zerosFor(call.geometry, 'dy');
+  const { convolution } = entryFor(call);
+  return convolution ? run(call, convolution) : derivativeByTfjs(call.geometry, call.tensors, 'dy');
 }
 
 const isEmpty = ({ geometry }: Call): boolean => elements(outputShape(geometry)) * geometry.H * geometry.W * geometry.C === 0;
@@ -127,14 +162,36 @@ function webgpuBackend(): WebGPUBackend {
     + `got ${name ? `'${name}'` : 'none'}`);
 }
 
-function checkTensors(tensors: Readonly<Record<string, unknown>>): void {
-  for (const [argument, tensor] of Object.entries(tensors)) {
-    if (!(tensor instanceof Tensor) || tensor.rank !== 4 || tensor.dtype !== 'float32') {
-      const got = tensor instanceof Tensor ? `${tensor.dtype} [${tensor.shape.join(', ')}]` : String(tensor);
-      throw new ValueError(`separableConv2d: ${argument} must be a float32 tensor of rank 4, got ${got}`);
-    }
-    if (tensor.isDisposed) throw new ValueError(`separableConv2d: ${argument} must not be disposed, got a disposed tensor`);
+/** An argument as a tensor, made of nested arrays as tfjs makes it. Messages never show the values. */
+function tensorOf(argument: string, value: unknown, ranks: readonly number[]): Tensor {
+  const rule = `separableConv2d: ${argument} must be a float32 tensor of rank ${ranks.join(' or ')}`;
+  if (!(value instanceof Tensor) && !isArray(value)) {
+    throw new ValueError(`${rule}, or nested arrays, got ${show(value).slice(0, 40)}`);
   }
+  const one = value instanceof Tensor ? value : tensorOfArrays(rule, value, Math.max(...ranks));
+  if (!ranks.includes(one.rank) || one.dtype !== 'float32') {
+    throw new ValueError(`${rule}, got ${one.dtype} [${one.shape.join(', ')}]`);
+  }
+  if (one.isDisposed) throw new ValueError(`separableConv2d: ${argument} must not be disposed, got a disposed tensor`);
+  return one;
+}
+
+/** What tfjs takes for a dimension of a tensor. */
+function isArray(value: unknown): value is ArrayLike<unknown> {
+  return Array.isArray(value) || util.isTypedArray(value as object);
+}
+
+/** tfjs trusts the first array at each depth: a ragged one would be a tensor with more or fewer values than it says. */
+function tensorOfArrays(rule: string, values: ArrayLike<unknown>, mostRank: number): Tensor {
+  const shape: number[] = [];
+  for (let part: unknown = values; isArray(part) && shape.length <= mostRank; part = part[0]) shape.push(part.length);
+  if (shape.length <= mostRank && isRegular(values, shape)) return tensor(values as TensorLike);
+  throw new ValueError(`${rule}, got an array [${shape.join(', ')}] that is deeper, ragged, or not of numbers`);
+}
+
+function isRegular(part: unknown, [size, ...sizes]: readonly number[]): boolean {
+  if (size === undefined) return typeof part === 'number';
+  return isArray(part) && part.length === size && Array.from(part).every((one) => isRegular(one, sizes));
 }
 
 /** Where tfjs keeps a tensor, after uploading what is still on the CPU. The tensor's own `dataToGPU` would copy it. */
@@ -201,37 +258,61 @@ function destroyTraining({ convolution, gradients, depthwiseFilter, pointwiseFil
   for (const one of [convolution, gradients, depthwiseFilter, pointwiseFilter]) one.destroy();
 }
 
-/** A result whose gradients this library computes too. */
-function differentiable({ webgpu, geometry }: Call, training: Training, tensors: readonly [Tensor4D, Tensor4D, Tensor4D]): Tensor4D {
-  const { convolution, gradients, depthwiseFilter, pointwiseFilter } = training;
-  /** In the filters' own buffers and one pass. Uploads are recorded by tfjs too, so that all buffers are known before. */
-  const compute = (label: string, [depthwise, pointwise]: readonly GPUBuffer[], encode: (pass: GPUComputePassEncoder) => void): void =>
-    submit(webgpu, label, (encoder) => {
-      encoder.copyBufferToBuffer(depthwise!, 0, depthwiseFilter, 0, tensors[1].size * 4);
-      encoder.copyBufferToBuffer(pointwise!, 0, pointwiseFilter, 0, tensors[2].size * 4);
-      const pass = encoder.beginComputePass({ label });
-      encode(pass);
-      pass.end();
+/**
+ * The derivatives of the sum of `dy * y` by some factors, each of which has derivatives again, of every order. All are
+ * computed in one pass, or by tfjs where this library's kernels are not there: they may have come or gone meanwhile.
+ */
+function derivatives(call: Call, factors: Factors, wanted: readonly Factor[]): Tensor4D[] {
+  const { geometry } = call;
+  const training = isEmpty(call) ? undefined : trainingFor(call).training;
+  const computed = training && compute(call, training, factors, wanted);
+  return wanted.map((factor, i) => {
+    const others = FACTORS.filter((one) => one !== factor);
+    const operation = customGrad((...args) => {
+      const save = args.pop() as GradSaveFunc;
+      save(args as Tensor[]);
+      const byTfjs = () => (isEmpty(call) ? zerosFor(geometry, factor) : derivativeByTfjs(geometry, factors, factor));
+      const gradFunc = (given: Tensor, saved: Tensor[]): Tensor[] => {
+        const known = Object.fromEntries(others.map((one, j) => [one, saved[j]!]));
+        return derivatives(call, { ...known, [factor]: given }, others);
+      };
+      return { value: computed?.[i] ?? byTfjs(), gradFunc };
     });
-  const buffersOf = (...some: readonly Tensor[]) => some.map((tensor) => bufferOf(webgpu, tensor));
-  const operation = customGrad((...args) => {
-    const [x, ...filters] = args.slice(0, 3) as Tensor[];
-    (args[3] as unknown as (saved: Tensor[]) => void)([x!, ...filters]);
-    const value = resultOf(webgpu, outputShape(geometry));
-    const [input, output] = buffersOf(x!, value) as [GPUBuffer, GPUBuffer];
-    compute(convolution.label, buffersOf(...filters), (pass) => convolution.encode(pass, { input, output }));
-    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
-      const results = saved.map(({ shape }) => resultOf(webgpu, shape));
-      const [given, depthwise, pointwise, outputGradient] = buffersOf(...saved, dy) as [GPUBuffer, GPUBuffer, GPUBuffer, GPUBuffer];
-      const [inputGradient, depthwiseFilterGradient, pointwiseFilterGradient] = buffersOf(...results) as [GPUBuffer, GPUBuffer, GPUBuffer];
-      compute(`${gradients.label} gradients`, [depthwise, pointwise], (pass) => gradients.encode(pass, {
-        input: given, outputGradient, inputGradient, depthwiseFilterGradient, pointwiseFilterGradient,
-      }));
-      return results;
-    };
-    return { value, gradFunc };
+    return operation(...others.map((one) => factors[one]!)) as Tensor4D;
   });
-  return operation(...tensors) as Tensor4D;
+}
+
+/** In the training's own filters and one pass; tfjs records none of it. */
+function compute(
+  { webgpu, geometry }: Call, training: Training, factors: Factors, wanted: readonly Factor[],
+): Tensor4D[] {
+  const { convolution, gradients, depthwiseFilter, pointwiseFilter } = training;
+  const results = wanted.map((factor) => resultOf(webgpu, factorShape(geometry, factor)));
+  // tfjs records uploads, too: so all buffers are asked for before it submits.
+  const buffers = (tensors: Factors): Partial<Record<Factor, GPUBuffer>> =>
+    Object.fromEntries(Object.entries(tensors).map(([factor, one]) => [factor, bufferOf(webgpu, one)]));
+  const from = buffers(factors);
+  const to = buffers(Object.fromEntries(wanted.map((factor, i) => [factor, results[i]!])));
+  submit(webgpu, convolution.label, (encoder) => {
+    encoder.copyBufferToBuffer(from.depthwiseFilter!, 0, depthwiseFilter, 0, factors.depthwiseFilter!.size * 4);
+    encoder.copyBufferToBuffer(from.pointwiseFilter!, 0, pointwiseFilter, 0, factors.pointwiseFilter!.size * 4);
+    const pass = encoder.beginComputePass({ label: convolution.label });
+    if (to.dy) convolution.encode(pass, { input: from.x!, output: to.dy });
+    if (from.dy) {
+      gradients.encode(pass, {
+        input: from.x!, outputGradient: from.dy, ...(to.x && { inputGradient: to.x }),
+        ...(to.depthwiseFilter && { depthwiseFilterGradient: to.depthwiseFilter }),
+        ...(to.pointwiseFilter && { pointwiseFilterGradient: to.pointwiseFilter }),
+      });
+    }
+    pass.end();
+  });
+  return results;
+}
+
+/** What an empty call has: no elements, or sums of nothing. */
+function zerosFor(geometry: Geometry, factor: Factor): Tensor4D {
+  return zeros([...factorShape(geometry, factor)]);
 }
 
 function bufferNumber(buffer: GPUBuffer): number {
@@ -240,23 +321,23 @@ function bufferNumber(buffer: GPUBuffer): number {
   return number;
 }
 
-function run({ webgpu, geometry }: Call, convolution: Convolution, x: Tensor4D): Tensor4D {
-  const result = resultOf(webgpu, outputShape(geometry)) as Tensor4D;
-  const [input, output] = [bufferOf(webgpu, x), bufferOf(webgpu, result)];
+function run({ webgpu, tensors, geometry }: Call, convolution: Convolution): Tensor4D {
+  const y = resultOf(webgpu, outputShape(geometry));
+  const [input, output] = [bufferOf(webgpu, tensors.x), bufferOf(webgpu, y)];
   submit(webgpu, convolution.label, (encoder) => {
     const pass = encoder.beginComputePass({ label: convolution.label });
     convolution.encode(pass, { input, output });
     pass.end();
   });
-  return result;
+  return y;
 }
 
 /**
  * A tensor in a buffer from tfjs's pool, where it goes back to with the tensor; one of our own, as `tf.tensor` takes it with
  * `zeroCopy`, tfjs would never free.
  */
-function resultOf(webgpu: WebGPUBackend, shape: readonly number[]): Tensor {
-  return engine().makeTensorFromTensorInfo(webgpu.makeTensorInfo([...shape], 'float32'), webgpu);
+function resultOf(webgpu: WebGPUBackend, shape: Shape4D): Tensor4D {
+  return engine().makeTensorFromTensorInfo(webgpu.makeTensorInfo([...shape], 'float32'), webgpu) as Tensor4D;
 }
 
 /** Runs after all that tfjs has recorded so far, which may be what computes the input. */

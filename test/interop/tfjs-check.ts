@@ -124,8 +124,8 @@ const memory = (): string => {
 const ones = (...shape: Shape): tf.Tensor4D => tf.ones(shape);
 
 /**
- * Gradients before kernels are ready, which are tfjs's own, and after, which are this library's: both near those of
- * `tf.separableConv2d`, or for a rate, where tfjs has none, of the reference. Nothing leaks. The largest error.
+ * Gradients before kernels are ready, by tfjs's kernels, and after, by this library's: near those of the reference,
+ * also at a rate, for which tfjs has none. Nothing leaks. The largest error.
  */
 export async function checkGradients(seed: number): Promise<number> {
   const next = random(seed);
@@ -149,8 +149,7 @@ export async function checkGradients(seed: number): Promise<number> {
       for (const [i, one] of expected.entries()) largest = Math.max(largest, relativeError(actual[i]!, one));
     };
     const count = backward;
-    if (rate === 1) compare(await ours());
-    else await prepareTraining(...tensors, strides, 'same', rate);
+    compare(await ours());
     check(backward === count, 'gradients of this library before they were ready');
     await ready();
     compare(await ours());
@@ -255,7 +254,7 @@ export async function errors(): Promise<string[]> {
   const disposed = ones(1, 4, 4, 3);
   disposed.dispose();
   const messages = [
-    () => separableConv2d(tf.ones([4, 4, 3]) as tf.Tensor as tf.Tensor4D, depthwise, pointwise, 1, 'same'),
+    () => separableConv2d(tf.ones([4, 3]) as tf.Tensor as tf.Tensor4D, depthwise, pointwise, 1, 'same'),
     () => separableConv2d(tf.cast(x, 'int32'), depthwise, pointwise, 1, 'same'),
     () => separableConv2d(disposed, depthwise, pointwise, 1, 'same'),
     () => separableConv2d(x, depthwise, ones(1, 1, 4, 5), 1, 'same'),
