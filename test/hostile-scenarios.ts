@@ -212,6 +212,27 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     device.destroy();
   },
 
+  async 'an adapter that refuses what it says it has gives a device with less'() {
+    for (const [what, refuses] of [
+      ['limits', ({ requiredLimits }: GPUDeviceDescriptor) => Object.keys(requiredLimits ?? {}).length > 0],
+      ['features', ({ requiredFeatures }: GPUDeviceDescriptor) => [...(requiredFeatures ?? [])].length > 0],
+    ] as const) {
+      const requests: string[] = [];
+      using _ = intercept(({ method, args, proceed }) => {
+        if (method !== 'requestDevice') return proceed();
+        const descriptor = args[0] as GPUDeviceDescriptor;
+        requests.push(JSON.stringify(descriptor));
+        return refuses(descriptor) ? Promise.reject(new DOMException('refused', 'OperationError')) : proceed();
+      });
+      const { description, x, expected } = work();
+      using manager = await PipelineManager.create();
+      checkClose(await (await manager.prepare(description)).run(x), expected, 30, `without ${what}`);
+      check(requests.length > 1, `${what}: ${requests.join()}`);
+    }
+    using _ = intercept(({ method, proceed }) => (method === 'requestDevice' ? Promise.reject(new DOMException('never', 'OperationError')) : proceed()));
+    await checkThrows(() => PipelineManager.create(), UnsupportedError, 'WebGPU gives no device: OperationError: never');
+  },
+
   async 'sizes beyond 2^31 indices or 2^53 are refused before anything is allocated'() {
     const device = await borrowedDevice();
     using manager = await PipelineManager.create({ device });

@@ -33,6 +33,9 @@ const SWIFTSHADER = firstOf([
 ].map((folder) => join(folder, 'vk_swiftshader_icd.json')));
 const driver = (manifest: string | undefined) => (wantsGpu || !manifest ? {} : { VK_ICD_FILENAMES: manifest, VK_DRIVER_FILES: manifest });
 
+/** What a process needs in its environment to get the software adapter of its implementation. */
+export const environmentOf = (name: 'Deno' | 'Node'): Record<string, string> => driver(name === 'Deno' ? LAVAPIPE : SWIFTSHADER);
+
 /** Every implementation that is tested. Opening one throws `Missing` where it cannot be had. */
 export const implementations = {
   async Chromium() {
@@ -50,11 +53,11 @@ export const implementations = {
   async Deno() {
     const deno = fileURLToPath(new URL('../node_modules/.bin/deno', import.meta.url));
     if (!existsSync(deno)) throw new Missing('no Deno is installed: npm install');
-    return inProcess(`Deno ${versionOf('deno')}`, deno, ['run', '--allow-all', '--unstable-webgpu'], driver(LAVAPIPE));
+    return inProcess(`Deno ${versionOf('deno')}`, deno, ['run', '--allow-all', '--unstable-webgpu'], environmentOf('Deno'));
   },
 
   async Node() {
-    return inProcess(`Node ${process.versions.node}, webgpu ${versionOf('webgpu')}`, process.execPath, [], driver(SWIFTSHADER));
+    return inProcess(`Node ${process.versions.node}, webgpu ${versionOf('webgpu')}`, process.execPath, [], environmentOf('Node'));
   },
 } satisfies Record<string, () => Promise<Implementation>>;
 

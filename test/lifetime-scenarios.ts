@@ -1,4 +1,5 @@
 import { DeviceLostError, PipelineManager, SepconvError, separableConv2d } from 'sepconv-webgpu';
+import { separableConv2dGradientsReference } from 'sepconv-webgpu/reference';
 import { BOUND, loss, outcomeOf, prepareAndRun, problem, rightOr } from './fault-scenarios.js';
 import { intercept, LiveResources } from './intercept.js';
 import { borrowedDevice, check, checkClose, checkThrows, STORAGE } from './scenarios.js';
@@ -54,6 +55,29 @@ function targets(device: GPUDevice): { pass: GPUComputePassEncoder; input: GPUBu
 }
 
 export const lifetimes: Readonly<Record<string, () => Promise<unknown>>> = {
+  async 'memory that was not there is not given on: gradients made beside those that failed get other memory'() {
+    const device = await borrowedDevice({ maxBufferSize: (await navigator.gpu.requestAdapter())!.limits.maxBufferSize });
+    using manager = await PipelineManager.create({ device });
+    const { description, x } = problem();
+    let refused = 0;
+    let all: PromiseSettledResult<unknown>[];
+    {
+      using _ = intercept(({ method, args, proceed, target }) => {
+        const { label = '', size } = (args[0] ?? {}) as { label?: string; size?: number };
+        if (method !== 'createBuffer' || label !== 'sepconv-webgpu product' || refused > 0) return proceed();
+        refused++;
+        return (target as GPUDevice).createBuffer({ label, size: size! + 2 ** 48, usage: STORAGE }); // Out of memory.
+      });
+      all = await Promise.allSettled([manager.prepareGradients(description), manager.prepareGradients(description)]);
+    }
+    check(refused === 1 && all[0]!.status === 'rejected', `${refused}, ${all[0]!.status}`);
+    const gradients = await manager.prepareGradients(description);
+    const actual = await gradients.run(x, x);
+    const expected = separableConv2dGradientsReference(x, x, description.depthwiseFilter, description.pointwiseFilter, description);
+    checkClose(actual.input, expected.input, 40, 'gradients afterwards');
+    device.destroy();
+  },
+
   async 'after the loss of a device every call is a DeviceLostError, whosever it was'() {
     for (const device of [undefined, await borrowedDevice()]) {
       const manager = await PipelineManager.create(device ? { device } : {});

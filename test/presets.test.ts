@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { adapterKindOf } from '../src/gpu/device.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';
-import { type PresetName, presetsFor } from '../src/plan/presets.js';
+import { type PresetName, presets, presetsFor } from '../src/plan/presets.js';
 import { codeOf } from '../src/kernels/kernel.js';
-import { type Case, geometryOf } from './cases.js';
-import { defaultProfile, planOf } from './plans.js';
+import { type Case, cases, geometryOf } from './cases.js';
+import { backwardPlanOf, compatibilityLimits, defaultProfile, planOf } from './plans.js';
 
 /** What implementations tell of their adapters, as seen in 2026. */
 const adapters: readonly [string, Partial<GPUAdapterInfo> | undefined, 'software' | 'gpu'][] = [
@@ -46,4 +46,24 @@ test('without subgroups no kernel needs them, whatever the geometry', async () =
       }
     }
   }
+});
+
+test('every preset of every case stays within the least limits that a device may have', () => {
+  const within = { ...limits, ...compatibilityLimits };
+  const extents: number[] = [];
+  for (const one of [...cases, { name: 'c_4100', input: [1, 2, 2, 4100], filter: [3, 3, 1], O: 4, padding: 'SAME' } as Case,
+    { name: 'pixels_4225', input: [1, 65, 65, 64], filter: [3, 3, 1], O: 128, padding: 'SAME' } as Case]) {
+    for (const preset of Object.keys(presets) as PresetName[]) {
+      const profile = { kind: preset.startsWith('gpu') ? 'gpu' : 'software', subgroups: true, shaderF16: true, limits: within } as const;
+      const plans = [...(['fused', 'two-pass'] as const).map((strategy) => planOf(one, profile, strategy, preset)), backwardPlanOf({ ...one, dtype: 'f32' }, profile, preset)];
+      for (const { steps, places } of plans) {
+        for (const place of places.values()) if (place.kind === 'texture') extents.push(place.rows, Math.ceil(place.columns / 4));
+        for (const { dispatch: { name, constants: { WORKGROUP = 1, GROUP_X = 1, GROUP_Y = 1 } } } of steps) {
+          expect(WORKGROUP * GROUP_X * GROUP_Y, name).toBeLessThanOrEqual(within.maxComputeInvocationsPerWorkgroup);
+        }
+      }
+    }
+  }
+  expect(Math.max(...extents)).toBeGreaterThan(1000);
+  expect(Math.max(...extents)).toBeLessThanOrEqual(within.maxTextureDimension2D);
 });

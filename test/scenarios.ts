@@ -5,6 +5,7 @@ import {
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
 import { tolerance } from './cases.js';
 import { random, randomData } from './random.js';
+import { embedding } from './embedding-scenarios.js';
 import { storageScenarios } from './storage-scenarios.js';
 
 /** The public API as an app uses it, in a real browser. Each scenario throws when something is wrong. */
@@ -415,8 +416,8 @@ export type Scenarios = Readonly<Record<string, () => Promise<void>>>;
 /** Runs one scenario, of these or others, with fresh random values. */
 export async function runScenario(name: string, seed: number, others: Scenarios = {}): Promise<void> {
   seedScenarios(seed);
-  await { ...scenarios, ...storageScenarios(seed), ...others }[name]!();
+  await { ...scenarios, ...embedding, ...storageScenarios(seed), ...others }[name]!();
   await checkUncaptured();
 }
 
-export const scenarioNames = [...Object.keys(scenarios), ...Object.keys(storageScenarios(0))];
+export const scenarioNames = [...Object.keys(scenarios), ...Object.keys(embedding), ...Object.keys(storageScenarios(0))];
