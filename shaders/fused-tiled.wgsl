@@ -3,12 +3,15 @@
 //   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
-// A workgroup of GROUP_X x GROUP_Y invocations computes RUNS runs of TILE_W pixels, RW apart in a row as in depthwise.wgsl,
-// by TILE_COLUMNS packs of OUTPUT_LANES output channels. In rounds of CHUNK k it computes d for its pixels and loads its
-// part of the pointwise filter into workgroup memory, from where each invocation multiplies TILE_PIXELS pixels by COLUMNS packs,
-// GROUP_X apart, into registers. d is computed again for every tile of output channels.
+// A workgroup is SLICES slices of GROUP_X x GROUP_Y invocations, and computes RUNS runs of TILE_W pixels, RW apart in a row
+// as in depthwise.wgsl, by TILE_COLUMNS packs of OUTPUT_LANES output channels. In rounds of CHUNK k it computes d for its
+// pixels into workgroup memory, from where each invocation multiplies TILE_PIXELS pixels by COLUMNS packs, GROUP_X apart,
+// into registers; each slice takes its share of a round's k. Weights come straight from memory: a workgroup reads each once,
+// and barriers go with rounds. At the end slices hand their sums on as in pointwise-split.wgsl. d is computed again for every
+// tile of output channels.
 // Grid: ceil(N * OH * tiles of a row / RUNS) * ceil(O / (TILE_COLUMNS * OUTPUT_LANES)) workgroups.
-// Memory: 4 * CHUNK * (RUNS * TILE_W + TILE_COLUMNS * OUTPUT_LANES) bytes. Equals `pointwise` of `depthwise` in src/reference.ts.
+// Memory: 4 * CHUNK * RUNS * TILE_W bytes, and 2 * SLICES * GROUP_X * GROUP_Y * TILE_PIXELS * COLUMNS * OUTPUT_LANES where
+// there are slices. Equals `pointwise` of `depthwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what input, weights and output are stored as: f32 or f16
 alias Input = vec4f;       // if INPUT_LANES == 4: what one load of the input yields
@@ -32,14 +35,19 @@ const TILE_W = 4;          // spec: pixels of one run
 const SPAN = 6;            // spec: input columns they read: (TILE_W - 1) * SW + TAPS
 const TILE_PIXELS = 8;            // spec: pixels of one invocation, a multiple of TILE_W
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
-const GROUP_X = 16;        // spec: invocations along the output channels
-const GROUP_Y = 8;         // spec: invocations along the pixels
+const GROUP_X = 16;        // spec: invocations of a slice along the output channels
+const GROUP_Y = 8;         // spec: invocations of a slice along the pixels
+const SLICES = 1;          // spec: parts of a round's k, a power of 2
+const SUMS = 8;            // spec: sums of one invocation: TILE_PIXELS * COLUMNS
 const CHUNK = 32;          // spec: k of one round, a multiple of 4
 
-const_assert SPAN == (TILE_W - 1) * SW + TAPS && TILE_PIXELS % TILE_W == 0;
+const_assert SPAN == (TILE_W - 1) * SW + TAPS && TILE_PIXELS * GROUP_Y % TILE_W == 0 && SUMS == TILE_PIXELS * COLUMNS;
+const_assert (SLICES & (SLICES - 1)) == 0;
 const RUNS = TILE_PIXELS * GROUP_Y / TILE_W;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
-const WORKGROUP = GROUP_X * GROUP_Y;
+const LANES_OF_SLICE = GROUP_X * GROUP_Y;
+const WORKGROUP = SLICES * LANES_OF_SLICE;
+const HANDED = select(1, SLICES / 2 * LANES_OF_SLICE * SUMS, SLICES > 1);
 const PACKS = CHUNK / LANES;
 
 struct Params {
@@ -59,7 +67,7 @@ struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
 @group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
 var<workgroup> d: array<Lanes, RUNS * TILE_W * PACKS>;                          // [RUNS * TILE_W, CHUNK]
-var<workgroup> b: array<OutputLanes, CHUNK * TILE_COLUMNS>;                     // [CHUNK, TILE_COLUMNS]
+var<workgroup> handed: array<OutputLanes, HANDED>;                              // half of all sums, if there are slices
 
 fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
@@ -108,10 +116,10 @@ fn depthwise(run: Run, pack: i32, at: i32) {
   }
 }
 
-@compute @workgroup_size(GROUP_X, GROUP_Y)
+@compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index) index: u32,
+  @builtin(local_invocation_index) index: u32,
 ) {
   let local = i32(index);
   let tile = i32(group.y * groups.x + group.x);
@@ -122,50 +130,64 @@ fn main(
   if (firstRun >= runs) {
     return;
   }
-  let firstPack = tile % columnTiles * TILE_COLUMNS;
-  let column = i32(id.x);
-  let row = i32(id.y) * TILE_PIXELS;
+  let lane = local % LANES_OF_SLICE;
+  let slice = local / LANES_OF_SLICE;
+  let pack = tile % columnTiles * TILE_COLUMNS + lane % GROUP_X;
+  let row = lane / GROUP_X * TILE_PIXELS;
 
-  var sum: array<array<OutputLanes, COLUMNS>, TILE_PIXELS>;
+  var column: array<i32, COLUMNS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
-    let start = OutputLanes(bias[min(firstPack + column + j * GROUP_X, packs - 1)]);
-    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-      sum[r][j] = start;
-    }
+    column[j] = min(pack + j * GROUP_X, packs - 1);
   }
+  var sum: array<OutputLanes, SUMS>;
   for (var k = 0; k < p.K; k += CHUNK) {
     for (var i = local; i < RUNS * PACKS; i += WORKGROUP) {
       depthwise(runOf(min(firstRun + i / PACKS, runs - 1)), k / LANES + i % PACKS, i / PACKS * TILE_W * PACKS + i % PACKS);
     }
-    for (var i = local; i < CHUNK * TILE_COLUMNS; i += WORKGROUP) {
-      let pack = min(firstPack + i % TILE_COLUMNS, packs - 1);
-      b[i] = OutputLanes(pointwiseFilter[min(k + i / TILE_COLUMNS, p.K - 1) * packs + pack]);
-    }
     workgroupBarrier();
-    for (var step = 0; step < PACKS; step++) {
+    let end = min(PACKS, (p.K - k) / LANES);
+    for (var step = slice; step < end; step += SLICES) {
       var x: array<vec4f, TILE_PIXELS>;
       for (var r = 0; r < TILE_PIXELS; r++) { // unroll
         x[r] = vec4f(d[(row + r) * PACKS + step]);
       }
       for (var i = 0; i < LANES; i++) { // unroll
+        let weightRow = (k + step * LANES + i) * packs;
         for (var j = 0; j < COLUMNS; j++) { // unroll
-          let weight = b[(step * LANES + i) * TILE_COLUMNS + column + j * GROUP_X];
+          let weight = OutputLanes(pointwiseFilter[weightRow + column[j]]);
           for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-            sum[r][j] += x[r][i] * weight;
+            sum[r * COLUMNS + j] += x[r][i] * weight;
           }
         }
       }
     }
     workgroupBarrier();
   }
+  for (var half = SLICES / 2; half > 0; half /= 2) {
+    if (slice >= half && slice < 2 * half) {
+      for (var s = 0; s < SUMS; s++) { // unroll
+        handed[((slice - half) * SUMS + s) * LANES_OF_SLICE + lane] = sum[s];
+      }
+    }
+    workgroupBarrier();
+    if (slice < half) {
+      for (var s = 0; s < SUMS; s++) { // unroll
+        sum[s] += handed[(slice * SUMS + s) * LANES_OF_SLICE + lane];
+      }
+    }
+    workgroupBarrier();
+  }
+  if (slice > 0) {
+    return;
+  }
   for (var r = 0; r < TILE_PIXELS; r++) { // unroll
     let run = runOf(firstRun + (row + r) / TILE_W);
     let ox = run.ox + (row + r) % TILE_W * p.RW;
     for (var j = 0; j < COLUMNS; j++) { // unroll
-      let pack = firstPack + column + j * GROUP_X;
-      if (firstRun + (row + r) / TILE_W < runs && ox < p.OW && pack < packs) {
+      if (firstRun + (row + r) / TILE_W < runs && ox < p.OW && pack + j * GROUP_X < packs) {
         let pixel = (run.n * p.OH + run.oy) * p.OW + ox;
-        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack] = StoredOutput(activation(sum[r][j], p.alpha));
+        let value = activation(OutputLanes(bias[column[j]]) + sum[r * COLUMNS + j], p.alpha);
+        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j * GROUP_X] = StoredOutput(value);
       }
     }
   }

@@ -19,6 +19,9 @@ const COLUMNS = 1;         // spec: packs of output channels of one invocation
 const GROUP_X = 16;        // spec: invocations along the output channels
 const GROUP_Y = 8;         // spec: invocations along the pixels
 const CHUNK = 16;          // spec: k of one round, a multiple of 4
+const AHEAD = 0;           // spec: 1 where a round is loaded while the one before it is computed
+const LOADS_A = 2;         // spec: loads of input of one invocation for a round: GROUP_PIXELS * STEPS / WORKGROUP, rounded up
+const LOADS_B = 2;         // spec: the same of weights: CHUNK * TILE_COLUMNS / WORKGROUP, rounded up
 
 const GROUP_PIXELS = TILE_PIXELS * GROUP_Y;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
@@ -46,6 +49,29 @@ var<workgroup> b: array<Lanes, CHUNK * TILE_COLUMNS>;         // [CHUNK, TILE_CO
 
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
+// An invocation's part of the input of a round, 0 beyond K; and of its weights.
+fn loadA(k: i32, firstPixel: i32, local: i32) -> array<vec4f, LOADS_A> {
+  let steps = p.K_STRIDE / STEP;
+  var loaded: array<vec4f, LOADS_A>;
+  for (var i = 0; i < LOADS_A; i++) { // unroll
+    let at = local + i * WORKGROUP;
+    let pixel = min(firstPixel + at / STEPS, p.PIXELS - 1);
+    let step = k / STEP + at % STEPS;
+    loaded[i] = select(vec4f(0.0), input[pixel * steps + min(step, steps - 1)], step < steps);
+  }
+  return loaded;
+}
+fn loadB(k: i32, firstPack: i32, local: i32) -> array<Lanes, LOADS_B> {
+  let packs = p.O / LANES;
+  var loaded: array<Lanes, LOADS_B>;
+  for (var i = 0; i < LOADS_B; i++) { // unroll
+    let at = local + i * WORKGROUP;
+    let pack = min(firstPack + at % TILE_COLUMNS, packs - 1);
+    loaded[i] = Lanes(weights[min(k + at / TILE_COLUMNS, p.K - 1) * packs + pack]);
+  }
+  return loaded;
+}
+
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -62,8 +88,7 @@ fn main(
     return;
   }
   let firstPack = tile % columnTiles * TILE_COLUMNS;
-  let steps = p.K_STRIDE / STEP;
-  let row = i32(id.y) * TILE_PIXELS;
+  let row = i32(id.y);
   let column = i32(id.x);
 
   var sum: array<array<Lanes, COLUMNS>, TILE_PIXELS>;
@@ -73,17 +98,24 @@ fn main(
       sum[r][j] = start;
     }
   }
+  // var freshA = loadA(0, firstPixel, local); // if AHEAD == 1
+  // var freshB = loadB(0, firstPack, local); // if AHEAD == 1
   for (var k = 0; k < p.K_STRIDE; k += CHUNK) {
-    for (var i = local; i < GROUP_PIXELS * STEPS; i += WORKGROUP) {
-      let pixel = min(firstPixel + i / STEPS, p.PIXELS - 1);
-      let step = k / STEP + i % STEPS;
-      a[i] = select(vec4f(0.0), input[pixel * steps + min(step, steps - 1)], step < steps);
+    let freshA = loadA(k, firstPixel, local); // if AHEAD == 0
+    let freshB = loadB(k, firstPack, local); // if AHEAD == 0
+    for (var i = 0; i < LOADS_A; i++) { // unroll
+      if (local + i * WORKGROUP < GROUP_PIXELS * STEPS) {
+        a[local + i * WORKGROUP] = freshA[i];
+      }
     }
-    for (var i = local; i < CHUNK * TILE_COLUMNS; i += WORKGROUP) {
-      let pack = min(firstPack + i % TILE_COLUMNS, packs - 1);
-      b[i] = Lanes(weights[min(k + i / TILE_COLUMNS, p.K - 1) * packs + pack]);
+    for (var i = 0; i < LOADS_B; i++) { // unroll
+      if (local + i * WORKGROUP < CHUNK * TILE_COLUMNS) {
+        b[local + i * WORKGROUP] = freshB[i];
+      }
     }
     workgroupBarrier();
+    // freshA = loadA(k + CHUNK, firstPixel, local); // if AHEAD == 1
+    // freshB = loadB(k + CHUNK, firstPack, local); // if AHEAD == 1
     for (var step = 0; step < STEPS; step++) {
       for (var j = 0; j < COLUMNS; j++) { // unroll
         let at = step * STEP * TILE_COLUMNS + column + j * GROUP_X;
@@ -92,7 +124,7 @@ fn main(
         let b2 = b[at + 2 * TILE_COLUMNS];
         let b3 = b[at + 3 * TILE_COLUMNS];
         for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-          let x = a[(row + r) * STEPS + step];
+          let x = a[(row + r * GROUP_Y) * STEPS + step];
           sum[r][j] += x.x * b0 + x.y * b1 + x.z * b2 + x.w * b3;
         }
       }
@@ -102,7 +134,7 @@ fn main(
   for (var j = 0; j < COLUMNS; j++) { // unroll
     let pack = firstPack + column + j * GROUP_X;
     for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-      let pixel = firstPixel + row + r;
+      let pixel = firstPixel + row + r * GROUP_Y;
       if (pixel < p.PIXELS && pack < packs) {
         output[(p.outputStart + pixel * p.O_STRIDE) / LANES + pack] = Stored(activation(sum[r][j], p.alpha));
       }

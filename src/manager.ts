@@ -2,7 +2,7 @@
 import { BufferPool, Scratch } from './gpu/buffers.js';
 import { type Call, readCall, readShapes } from './arguments/call.js';
 import type { ConvolutionDescriptor, WarmUpDescriptor } from './arguments/descriptor.js';
-import { adapterKindOf, measuredOn, requestDevice } from './gpu/device.js';
+import { adapterKindOf, adapterName, measuredOn, requestDevice } from './gpu/device.js';
 import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
 import type { Gradients } from './gradients.js';
 import { checkNames, given, reading } from './arguments/options.js';
@@ -12,7 +12,7 @@ import { bindMethods } from './methods.js';
 import type { Dispatch } from './plan/dispatch.js';
 import { type ForwardPlan, planForward } from './plan/forward.js';
 import { PipelineCache } from './gpu/pipelines.js';
-import type { AdapterKind, DeviceProfile } from './kernels/profile.js';
+import { type AdapterKind, type DeviceProfile, processorsOf } from './kernels/profile.js';
 import type { SavedTuning, Tuning } from './tuning.js';
 
 /** What `PipelineManager.create` takes. */
@@ -234,15 +234,16 @@ const loadLater = () => import('./later.js').catch((cause: unknown) => {
 });
 
 /** What plans need to know of a device. @internal */
-export function profileOf({ features, limits }: GPUDevice, kind: AdapterKind, maxBindingBytes = Infinity): DeviceProfile {
+export function profileOf(device: GPUDevice, kind: AdapterKind, maxBindingBytes = Infinity): DeviceProfile {
+  const { features, limits } = device;
   const {
     maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup,
-    maxTextureDimension2D,
+    maxComputeWorkgroupStorageSize, maxTextureDimension2D,
   } = limits;
   return {
-    kind, subgroups: features.has('subgroups'), shaderF16: features.has('shader-f16'),
+    kind, processors: processorsOf(adapterName(device)), subgroups: features.has('subgroups'), shaderF16: features.has('shader-f16'),
     limits: {
-      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, maxTextureDimension2D,
+      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize, maxTextureDimension2D,
       maxStorageBufferBindingSize: Math.min(maxStorageBufferBindingSize, maxBindingBytes),
     },
   };

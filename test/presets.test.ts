@@ -25,19 +25,19 @@ test.each(adapters)('%s', (_, info, kind) => {
 const { limits } = defaultProfile;
 const layer = (size: number, C: number, O: number): Case => ({ name: 'layer', input: [1, size, size, C], filter: [3, 3, 1], O, padding: 'SAME' });
 
-test.each<[Omit<DeviceProfile, 'limits'>, string, PresetName]>([
+test.each<[Omit<DeviceProfile, 'limits' | 'processors'>, string, PresetName]>([
   [{ kind: 'software', subgroups: true, shaderF16: false }, 'SwiftShader', 'quads'],
   [{ kind: 'software', subgroups: false, shaderF16: true }, 'lavapipe', 'registers'],
   [{ kind: 'gpu', subgroups: true, shaderF16: true }, 'a GPU', 'gpu'],
   [{ kind: 'gpu', subgroups: false, shaderF16: false }, 'a GPU without subgroups', 'gpu'],
 ])('%o is %s and gets %s', (adapter, _, preset) => {
-  expect(presetsFor(geometryOf(layer(112, 32, 64)), { ...adapter, limits })[0]).toBe(preset);
+  expect(presetsFor(geometryOf(layer(112, 32, 64)), { ...defaultProfile, ...adapter })[0]).toBe(preset);
 });
 
 test('without subgroups no kernel needs them, whatever the geometry', async () => {
   for (const kind of ['software', 'gpu'] as const) for (const size of [2, 7, 112]) for (const C of [1, 4, 512]) for (const O of [C, 2 * C]) {
     const one = layer(size, C, O);
-    const profile = { kind, subgroups: false, shaderF16: true, limits };
+    const profile = { ...defaultProfile, kind, subgroups: false };
     for (const preset of presetsFor(geometryOf(one), profile)) {
       for (const strategy of ['fused', 'two-pass'] as const) {
         for (const { dispatch } of planOf(one, profile, strategy, preset).steps) {
@@ -55,7 +55,7 @@ function largest(within: DeviceProfile['limits']): { readonly texels: number; re
   const many: Case = { name: 'pixels_4225', input: [1, 65, 65, 64], filter: [3, 3, 1], O: 128, padding: 'SAME' };
   for (const one of [...cases, wide, many]) for (const preset of Object.keys(presets) as PresetName[]) {
     const kind = preset.startsWith('gpu') ? 'gpu' : 'software';
-    const profile: DeviceProfile = { kind, subgroups: true, shaderF16: true, limits: within };
+    const profile: DeviceProfile = { ...defaultProfile, kind, limits: within };
     const forward = (['fused', 'two-pass'] as const).map((strategy) => planOf(one, profile, strategy, preset));
     for (const { steps, places } of [...forward, backwardPlanOf({ ...one, dtype: 'f32' }, profile, preset)]) {
       for (const place of places.values()) {

@@ -201,7 +201,7 @@ export const caps: Readonly<Record<string, () => Promise<unknown>>> = {
       if (method === 'createComputePipelineAsync') compiles++;
       return proceed();
     });
-    const profile = { kind: 'software', subgroups: false, shaderF16: false, limits: device.limits } as const;
+    const profile = { kind: 'software', subgroups: false, shaderF16: false, processors: 1, limits: device.limits } as const;
     const [a, b, c] = (['linear', 'relu', 'tanh'] as const).map((activation) =>
       planOf({ name: activation, input: [1, 4, 4, 4], filter: [1, 1, 1], O: 4, padding: 'SAME', activation }, profile, 'fused').steps[0]!.dispatch);
     for (const [variant, expected] of [[a, 1], [b, 2], [a, 2], [c, 3], [a, 3], [b, 4], [c, 5]] as const) {

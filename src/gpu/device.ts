@@ -3,7 +3,10 @@ import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
 
 /** Optional features that kernels or callers profit from, and limits that let larger tensors through. */
 const WANTED_FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const satisfies GPUFeatureName[];
-const WANTED_LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
+const WANTED_LIMITS = [
+  'maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupStorageSize',
+] as const;
 
 /**
  * A device of the library's own, with what the adapter offers; with less, where the adapter refuses what it says it has.

@@ -53,16 +53,19 @@ export const fusedTiled: Kernel = {
   load: () => import('../../shaders/fused-tiled.wgsl?raw'),
   loadLibrary,
   operands,
-  cut(g, { width = 1, pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, group }) {
+  cut(g, { width = 1, pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, slices: SLICES = 1, group }) {
     const row = rowTile(g, width, 'exactly');
     const OUTPUT_LANES = outputLanes(g);
     const COLUMNS = Math.max(1, columns / OUTPUT_LANES);
     const [GROUP_X, GROUP_Y] = group;
+    const SUMS = TILE_PIXELS * COLUMNS;
     const runs = g.N * g.OH * rowTiles(g, row.TILE_W);
     const outputTiles = Math.ceil(g.O / (COLUMNS * OUTPUT_LANES * GROUP_X));
+    const handed = SLICES > 1 ? SLICES / 2 * GROUP_X * GROUP_Y * SUMS : 1;
     return {
-      constants: { ...channelLanes(g), OUTPUT_LANES, ...row, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK },
-      bodies: bodiesOf(g), elem: g.dtype, params: withOffsets(g), group, outputTiles,
+      constants: { ...channelLanes(g), OUTPUT_LANES, ...row, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES, SUMS },
+      bodies: bodiesOf(g), elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES], outputTiles,
+      memory: 4 * CHUNK * TILE_PIXELS * GROUP_Y + 4 * OUTPUT_LANES * handed,
       workgroups: Math.ceil(runs / (TILE_PIXELS * GROUP_Y / row.TILE_W)) * outputTiles,
     };
   },

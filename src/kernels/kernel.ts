@@ -17,6 +17,10 @@ export interface Tile {
   readonly columns?: number;
   /** K that go through workgroup memory in one round. */
   readonly chunk?: number;
+  /** Parts that the k of a round, or all of K, are split into; each has a group of invocations of its own. */
+  readonly slices?: number;
+  /** Whether the next round is loaded while one is computed. */
+  readonly ahead?: boolean;
   /** Vectors of 4 pointwise weights that an invocation holds. */
   readonly weights?: number;
 }
@@ -50,6 +54,8 @@ export interface Cut {
   readonly params: Readonly<Record<string, unknown>>;
   readonly workgroups: number;
   readonly group: Tile['group'];
+  /** Bytes of workgroup memory; absent: none. */
+  readonly memory?: number;
   /** Tiles along the output channels, for each of which a fused kernel computes the depthwise result again. */
   readonly outputTiles?: number;
   /** What a pixel takes beside its multiply-adds by pointwise weights, in nanoseconds on the measured adapter. */
@@ -105,7 +111,8 @@ const TAGS: Readonly<Record<string, string>> = {
   TILE_H: 'h', TILE_W: 'w', SPAN: FOLLOWS, SPAN_H: FOLLOWS, SPAN_W: FOLLOWS,
   KEPT: 'kept', LOADED: FOLLOWS, CARRIED: 'carried', FRESH: 'fresh', LEAD: 'lead',
   TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', CHUNK: 'chunk', ALONE: 'alone', EXACT_K: 'exact', FULL_O: 'fullo', FULL_W: 'fullw',
-  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy',
+  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl', SUMS: FOLLOWS, AHEAD: 'ahead', LOADS_A: FOLLOWS,
+  LOADS_B: FOLLOWS,
 };
 
 /** The bindings of a kernel: its Params, what it reads, and last what it writes. */

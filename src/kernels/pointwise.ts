@@ -49,13 +49,40 @@ export const pointwiseTiled: Kernel = {
   load: () => import('../../shaders/pointwise-tiled.wgsl?raw'),
   loadLibrary,
   operands,
-  cut(g, { pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, group }) {
+  cut(g, { pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, ahead = false, group }) {
     const LANES = outputLanes(g);
     const COLUMNS = Math.max(1, columns / LANES);
     const [GROUP_X, GROUP_Y] = group;
+    const loadsOf = (vectors: number): number => Math.ceil(vectors / (GROUP_X * GROUP_Y));
+    const [vectorsA, vectorsB] = [TILE_PIXELS * GROUP_Y * CHUNK / 4, CHUNK * COLUMNS * GROUP_X];
     return {
-      constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK }, bodies: { activation: g.activation.kind },
-      elem: g.dtype, params: withOffsets(g), group,
+      constants: {
+        LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, AHEAD: Number(ahead), LOADS_A: loadsOf(vectorsA),
+        LOADS_B: loadsOf(vectorsB),
+      },
+      bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g), group,
+      memory: 16 * vectorsA + 4 * LANES * vectorsB,
+      workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
+    };
+  },
+};
+
+/** Slices of a workgroup have parts of K each, straight from memory, and add their sums at the end. */
+export const pointwiseSplit: Kernel = {
+  name: 'pointwise-split',
+  load: () => import('../../shaders/pointwise-split.wgsl?raw'),
+  loadLibrary,
+  operands,
+  fits: (_, { limits }) => limits.maxComputeInvocationsPerWorkgroup >= 2,
+  cut(g, { pixels: TILE_PIXELS = 1, columns = 1, slices: SLICES = 2, group }) {
+    const LANES = outputLanes(g);
+    const COLUMNS = Math.max(1, columns / LANES);
+    const [GROUP_X, GROUP_Y] = group;
+    const SUMS = TILE_PIXELS * COLUMNS;
+    return {
+      constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SUMS }, bodies: { activation: g.activation.kind },
+      elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
+      memory: 2 * SLICES * GROUP_X * GROUP_Y * SUMS * LANES,
       workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
     };
   },

@@ -3,16 +3,18 @@ import { MAX_HELD_TAPS } from '../kernels/cuts.js';
 import { depthwise } from '../kernels/depthwise.js';
 import { fused, fusedQuad, fusedTiled } from '../kernels/fused.js';
 import type { Cut, Kernel, Tile } from '../kernels/kernel.js';
-import { pointwise, pointwiseQuad, pointwiseTiled } from '../kernels/pointwise.js';
+import { pointwise, pointwiseQuad, pointwiseSplit, pointwiseTiled } from '../kernels/pointwise.js';
 import type { DeviceProfile } from '../kernels/profile.js';
 
 /** A kernel and the tile that it shall have. */
 export interface Choice<Work = Geometry, K extends Kernel<Work> = Kernel<Work>> {
   readonly kernel: K;
   readonly tile: Tile;
+  /** Whether it is the right one for some work; absent: for any. */
+  readonly suits?: (work: Work) => boolean;
 }
 
-/** Which kernel does which pass: the first of each list that fits. */
+/** Which kernel does which pass: the first of each list that fits the device and suits the work. */
 export interface Preset {
   readonly depthwise: readonly Choice[];
   readonly pointwise: readonly Choice[];
@@ -26,7 +28,6 @@ export interface Preset {
 const row: Tile['group'] = [16, 1];
 const quad: Tile['group'] = [4, 1];
 const line: Tile['group'] = [64, 1];
-const block: Tile['group'] = [16, 8];
 
 /**
  * On SwiftShader 32x32 a quad take 0.6 times as long as 16x16 an invocation, and compile twice as fast; 32x64 are slower. On
@@ -43,6 +44,22 @@ const registers: Preset = {
   product: softwareProduct,
 };
 
+/** On a GPU where one invocation can hold all of a pixel in registers. Reasoned, not measured. */
+const thin: Preset = {
+  depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 4 } }],
+  pointwise: [{ kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }],
+  fused: [{ kernel: fused, tile: { group: line, width: 1, columns: 32 } }],
+  backward: { group: line, height: 1, width: 4 },
+  product: gpuProduct,
+};
+/** One output an invocation: at batch 1 everything is latency. */
+const outputs1: Choice = { kernel: depthwise, tile: { group: [128, 1], height: 1, width: 1 } };
+const wideRounds: Choice = { kernel: fusedTiled, tile: { group: [16, 4], pixels: 4, columns: 8, chunk: 64, width: 4 } };
+
+/** Workgroups of so many pixels by so many output channels. */
+const tilesOf = (pixels: number, tilePixels: number, O: number, tileChannels: number): number =>
+  Math.ceil(pixels / tilePixels) * Math.ceil(O / tileChannels);
+
 /**
  * On SwiftShader a load of a buffer costs as much as 30 multiply-adds, what a loop carries from turn to turn a dozen
  * instructions, and a barrier microseconds. So quads hold as many weights as they can compile, and go over pixels.
@@ -51,8 +68,9 @@ const registers: Preset = {
  *   holds 256, for the rest of it compiles too: 64x64 weights in 1.2 to 1.9 s.
  * - `lightQuads`, for small convolutions: 64 vectors, compiled in 0.1 s.
  * - `registers` and `lightRegisters`, without subgroups: large register tiles win, although they spill.
- * - `gpu` and others: more than about 64 registers an invocation cost occupancy, and workgroup memory is the way to share a
- *   tile. Reasoned, not measured.
+ * - `gpuFewPixels`, `gpu`, `gpuManyPixels`: the tiles that came within 10 % of the best of 1,500 prototypes on an H100
+ *   (test/bench/README.md), which are few. With few pixels K is split among the slices of a workgroup, because a GPU has
+ *   more processors than there are tiles; with many, a tile is 64x64 with 8x8 sums an invocation.
  */
 export const presets = {
   quads: {
@@ -77,27 +95,48 @@ export const presets = {
     backward: { group: row, height: 2, width: 4 },
     product: softwareProduct,
   },
-  gpu: {
-    depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 4 } }],
-    pointwise: [{ kernel: pointwiseTiled, tile: { group: block, pixels: 8, columns: 4, chunk: 16 } }],
-    fused: [{ kernel: fusedTiled, tile: { group: block, width: 4, pixels: 8, columns: 4, chunk: 32 } }],
-    backward: { group: line, height: 1, width: 4 },
-    product: gpuProduct,
-  },
   gpuFewPixels: {
-    depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 1 } }],
-    pointwise: [{ kernel: pointwiseTiled, tile: { group: block, pixels: 2, columns: 4, chunk: 32 } }],
-    fused: [{ kernel: fusedTiled, tile: { group: block, width: 2, pixels: 2, columns: 4, chunk: 32 } }],
+    depthwise: [outputs1],
+    pointwise: [{ kernel: pointwiseSplit, tile: { group: [16, 1], slices: 16, pixels: 4, columns: 4 } }, ...thin.pointwise],
+    fused: [{ kernel: fusedTiled, tile: { group: [16, 2], slices: 8, pixels: 4, columns: 4, chunk: 128, width: 1 } }],
     backward: { group: line, height: 1, width: 1 },
     product: gpuProduct,
   },
-  gpuThin: {
-    depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 4 } }],
-    pointwise: [{ kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }],
-    fused: [{ kernel: fused, tile: { group: line, width: 1, columns: 32 } }],
+  gpu: {
+    depthwise: [outputs1],
+    pointwise: [{ kernel: pointwiseTiled, tile: { group: [16, 8], pixels: 4, columns: 4, chunk: 32 } }],
+    fused: [
+      { ...wideRounds, suits: ({ K }) => K < 128 },
+      {
+        kernel: fusedTiled, tile: { group: [16, 4], slices: 4, pixels: 4, columns: 4, chunk: 128, width: 2 },
+        suits: ({ N, OH, OW, O }) => tilesOf(N * OH * OW, 16, O, 64) > 256,
+      },
+      { kernel: fusedTiled, tile: { group: [16, 4], slices: 4, pixels: 2, columns: 4, chunk: 128, width: 2 } },
+    ],
     backward: { group: line, height: 1, width: 4 },
     product: gpuProduct,
   },
+  gpuManyPixels: {
+    depthwise: [
+      { ...outputs1, suits: ({ RH, RW }) => RH * RW > 1 },
+      { kernel: depthwise, tile: { group: [128, 1], height: 2, width: 1 }, suits: ({ SW }) => SW > 1 },
+      { kernel: depthwise, tile: { group: [128, 1], height: 2, width: 7 } },
+    ],
+    pointwise: [
+      {
+        kernel: pointwiseTiled, tile: { group: [16, 8], pixels: 4, columns: 8, chunk: 16, ahead: true },
+        suits: ({ N, OH, OW, O }) => tilesOf(N * OH * OW, 64, O, 64) < 600,
+      },
+      { kernel: pointwiseTiled, tile: { group: [8, 8], pixels: 8, columns: 8, chunk: 16 } },
+    ],
+    fused: [
+      { kernel: fusedTiled, tile: { group: [16, 4], pixels: 4, columns: 4, chunk: 32, width: 2 }, suits: ({ O }) => O <= 64 },
+      wideRounds,
+    ],
+    backward: { group: line, height: 1, width: 4 },
+    product: gpuProduct,
+  },
+  gpuThin: thin,
 } as const satisfies Record<string, Preset>;
 
 export type PresetName = keyof typeof presets;
@@ -106,34 +145,45 @@ export type PresetName = keyof typeof presets;
 const LIGHT = 8e6;
 const isLight = (geometry: Geometry): boolean => elements(outputShape(geometry)) * geometry.K < LIGHT;
 
-/** Workgroups of 64 pixels by 64 output channels below which a large GPU would stand half idle. */
-const FEW = 128;
+/**
+ * Workgroups for each processor of a GPU, below which tiles of 32 pixels by 64 channels leave it idle, and from which tiles
+ * of 64 by 64 keep it busy. On the H100, 56 tiles of 32x64 take 1.27 and 1.49 times as long as split sums, 100 take 0.8 of
+ * their time; 196 tiles of 64x64 take 1.5 times as long as those of 32x64, 400 are as fast.
+ */
+const [BUSY_SMALL, BUSY_LARGE] = [0.6, 2.3];
 /** Channels between the passes, and output channels, up to which one invocation can hold all of a pixel in registers. */
 const THIN = 32;
 
 /** The presets that suit a device, the one for this geometry first. */
-export function presetsFor(geometry: Geometry, { kind, subgroups }: DeviceProfile): readonly [PresetName, ...PresetName[]] {
+export function presetsFor(geometry: Geometry, { kind, subgroups, processors }: DeviceProfile): readonly [PresetName, ...PresetName[]] {
   if (kind === 'gpu') {
     const { N, OH, OW, K, O } = geometry;
+    const pixels = N * OH * OW;
     if (K <= THIN && O <= THIN) return ['gpuThin', 'gpu'];
-    return Math.ceil(N * OH * OW / 64) * Math.ceil(O / 64) < FEW ? ['gpuFewPixels', 'gpu'] : ['gpu', 'gpuFewPixels'];
+    if (tilesOf(pixels, 32, O, 64) < BUSY_SMALL * processors) return ['gpuFewPixels', 'gpu'];
+    return tilesOf(pixels, 64, O, 64) < BUSY_LARGE * processors ? ['gpu', 'gpuFewPixels', 'gpuManyPixels'] : ['gpuManyPixels', 'gpu'];
   }
   if (subgroups) return isLight(geometry) ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
   return isLight(geometry) ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
 }
 
-/** The first kernel of a list that can compute some work on a device, with its workgroups within the device's limits. */
+/** The first kernel of a list that suits some work and can compute it within a device's limits. */
 export function firstFitting<Work, K extends Kernel<Work>>(
   choices: readonly Choice<Work, K>[], work: Work, profile: DeviceProfile,
 ): Choice<Work, K> {
-  const { kernel, tile } = choices.find((choice) => choice.kernel.fits?.(work, profile) ?? true)!;
-  return { kernel, tile: tileWithin(tile, profile) };
+  for (const { kernel, tile, suits } of choices) {
+    if (!(kernel.fits?.(work, profile) ?? true) || !(suits?.(work) ?? true)) continue;
+    const within = tileWithin(tile, profile);
+    if ((kernel.cut(work, within).memory ?? 0) <= profile.limits.maxComputeWorkgroupStorageSize) return { kernel, tile: within };
+  }
+  throw new Error('no kernel of a preset fits'); // Each list ends with one that does with the least limits.
 }
 
-/** Halves the longer side of a workgroup until the device allows it. */
+/** Makes a workgroup smaller until the device allows it: its longer side first, its slices last. */
 export function tileWithin(tile: Tile, profile: DeviceProfile): Tile {
-  const [x, y] = tile.group;
-  if (x * y <= profile.limits.maxComputeInvocationsPerWorkgroup) return tile;
+  const { group: [x, y], slices = 1 } = tile;
+  if (x * y * slices <= profile.limits.maxComputeInvocationsPerWorkgroup) return tile;
+  if (x * y === 1) return tileWithin({ ...tile, slices: slices / 2 }, profile);
   return tileWithin({ ...tile, group: y > x ? [x, y / 2] : [x / 2, y] }, profile);
 }
 
@@ -145,11 +195,13 @@ export function tileWithin(tile: Tile, profile: DeviceProfile): Tile {
  * stores. Small convolutions, filters aside that the depthwise kernel cannot hold, and software adapters without subgroups
  * take two passes, which compile faster.
  *
- * On a GPU what counts is memory: the fused kernel reads the input for every tile of output channels, two passes write and
- * read the intermediate.
+ * On a GPU one dispatch less is worth 2 us, and a depthwise result that is never stored its traffic; both are lost where the
+ * depthwise pass is computed for several tiles of channels, or where K is so long that its rounds wait at barriers. On the
+ * H100 one kernel is the faster one up to K = 256 at batch 1, but for strides of few channels, and at batch 32 where one tile
+ * has all output channels and the filter is small.
  */
 export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, preset: Preset): 'fused' | 'two-pass' {
-  const { N, H, W, C, KH, KW, K, OH, OW } = geometry;
+  const { N, KH, KW, K, O, OH, OW, SH, SW } = geometry;
   const cut = (pass: 'depthwise' | 'pointwise' | 'fused'): Cut => {
     const { kernel, tile } = firstFitting(preset[pass], geometry, profile);
     return kernel.cut(geometry, tile);
@@ -161,6 +213,7 @@ export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, prese
     if (isLight(geometry) && KH * KW <= MAX_HELD_TAPS) return 'two-pass';
     return one.cost < two[0]! + two[1]! ? 'fused' : 'two-pass';
   }
-  const [input, intermediate] = [N * H * W * C, N * OH * OW * K];
-  return one.outputTiles! * input < input + 2 * intermediate ? 'fused' : 'two-pass';
+  const few = tilesOf(N * OH * OW, 64, O, 64) < BUSY_LARGE * profile.processors;
+  if (few) return K <= 256 && (K >= 128 || SH * SW === 1) ? 'fused' : 'two-pass';
+  return one.outputTiles === 1 && KH * KW <= 9 ? 'fused' : 'two-pass';
 }

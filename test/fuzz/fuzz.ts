@@ -10,7 +10,7 @@ import { defaultProfile, planOf } from '../plans.js';
 import { families, type Family } from './families.js';
 
 /** Presets with every kernel between them, in tiles that compile fast. */
-const PRESETS: readonly PresetName[] = ['lightQuads', 'lightRegisters', 'gpu', 'gpuFewPixels', 'gpuThin'];
+const PRESETS: readonly PresetName[] = ['lightQuads', 'lightRegisters', 'gpu', 'gpuFewPixels', 'gpuManyPixels', 'gpuThin'];
 
 /** What was done so far, and what is wrong, each with the command that shows it again. */
 export interface Tally {
@@ -80,8 +80,8 @@ export async function fuzzArguments(implementation: Implementation, seed: number
 /** Whether both strategies can do a case within the limits. */
 function fits(one: Case, limits: Family['limits'], preset: PresetName, { features, adapterKind }: Environment): boolean {
   const profile: DeviceProfile = {
-    kind: adapterKind === 'gpu' ? 'gpu' : 'software', subgroups: features.includes('subgroups'), shaderF16: features.includes('shader-f16'),
-    limits: { ...defaultProfile.limits, ...limits },
+    ...defaultProfile, kind: adapterKind === 'gpu' ? 'gpu' : 'software', subgroups: features.includes('subgroups'),
+    shaderF16: features.includes('shader-f16'), limits: { ...defaultProfile.limits, ...limits },
   };
   try {
     for (const strategy of ['fused', 'two-pass'] as const) planOf(one, profile, strategy, preset);

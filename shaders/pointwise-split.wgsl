@@ -1,0 +1,122 @@
+// Pointwise pass for few pixels on GPUs: K is split among the slices of a workgroup, which add their sums once, at the end.
+//
+//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
+//
+// A workgroup is SLICES slices of GROUP_X x GROUP_Y invocations, and computes GROUP_Y * TILE_PIXELS pixels by GROUP_X *
+// COLUMNS packs of LANES output channels. Each invocation has TILE_PIXELS pixels by COLUMNS packs in registers, for every
+// SLICES-th step of 4 k; both operands come straight from memory, so that many loads are in flight and no barrier waits for
+// them. Then one half of the slices hands its sums to the other, until one slice has all.
+// Grid: ceil(PIXELS / (GROUP_Y * TILE_PIXELS)) * ceil(O / (GROUP_X * COLUMNS * LANES)) workgroups.
+// Memory: 2 * SLICES * GROUP_X * GROUP_Y * TILE_PIXELS * COLUMNS * LANES bytes. Equals `pointwise` in src/reference.ts.
+
+alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
+alias Lanes = vec4f;       // if LANES == 4
+// alias Lanes = f32;      // if LANES == 1
+alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
+// alias Stored = Elem;    // if LANES == 1
+alias Weights = mat4x4f;   // if LANES == 4: 4 k of one pack
+// alias Weights = vec4f;  // if LANES == 1
+const LANES = 4;           // spec: 4 or 1, as Lanes
+const TILE_PIXELS = 4;     // spec: pixels of one invocation
+const COLUMNS = 1;         // spec: packs of output channels of one invocation, GROUP_X apart
+const GROUP_X = 16;        // spec: invocations of a slice along the output channels
+const GROUP_Y = 1;         // spec: invocations of a slice along the pixels
+const SLICES = 16;         // spec: parts of K, a power of 2 from 2 on
+const STEP = 4;            // k of one load of the input
+const LANES_OF_SLICE = GROUP_X * GROUP_Y;
+const SUMS = 4;            // spec: sums of one invocation: TILE_PIXELS * COLUMNS
+
+const_assert SUMS == TILE_PIXELS * COLUMNS && SLICES >= 2 && (SLICES & (SLICES - 1)) == 0;
+
+struct Params {
+  PIXELS: i32,             // N * OH * OW
+  K: i32, O: i32,
+  K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  O_STRIDE: i32,           // channels from one output pixel to the next, at least O
+  outputStart: i32,        // the output's first element in its binding
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4f>;           // [N, OH, OW, K_STRIDE], always f32
+@group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [1, 1, K, O]
+@group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
+@group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
+
+var<workgroup> handed: array<Lanes, SLICES / 2 * LANES_OF_SLICE * SUMS>;
+
+fn product(b: Weights, a: vec4f) -> Lanes {
+  return b * a;            // if LANES == 4
+  // return dot(b, a);     // if LANES == 1
+}
+fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
+
+@compute @workgroup_size(SLICES * LANES_OF_SLICE)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let tile = i32(group.y * groups.x + group.x);
+  let packs = p.O / LANES;
+  let columnTiles = (packs + COLUMNS * GROUP_X - 1) / (COLUMNS * GROUP_X);
+  let firstPixel = tile / columnTiles * (TILE_PIXELS * GROUP_Y);
+  if (firstPixel >= p.PIXELS) {
+    return;
+  }
+  let lane = i32(local) % LANES_OF_SLICE;
+  let slice = i32(local) / LANES_OF_SLICE;
+  let pixel = firstPixel + lane / GROUP_X * TILE_PIXELS;
+  let pack = tile % columnTiles * (COLUMNS * GROUP_X) + lane % GROUP_X;
+  let steps = p.K_STRIDE / STEP;
+
+  var column: array<i32, COLUMNS>;
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    column[j] = min(pack + j * GROUP_X, packs - 1);
+  }
+  var row: array<i32, TILE_PIXELS>;
+  var sum: array<Lanes, SUMS>;
+  for (var r = 0; r < TILE_PIXELS; r++) { // unroll
+    row[r] = min(pixel + r, p.PIXELS - 1) * steps;
+  }
+  for (var step = slice; step < steps; step += SLICES) {
+    var b: array<Weights, COLUMNS>;
+    for (var i = 0; i < STEP; i++) { // unroll
+      let weightRow = min(step * STEP + i, p.K - 1) * packs;
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        b[j][i] = Lanes(weights[weightRow + column[j]]);
+      }
+    }
+    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
+      let a = input[row[r] + step];
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        sum[r * COLUMNS + j] += product(b[j], a);
+      }
+    }
+  }
+  for (var half = SLICES / 2; half > 0; half /= 2) {
+    if (slice >= half && slice < 2 * half) {
+      for (var s = 0; s < SUMS; s++) { // unroll
+        handed[((slice - half) * SUMS + s) * LANES_OF_SLICE + lane] = sum[s];
+      }
+    }
+    workgroupBarrier();
+    if (slice < half) {
+      for (var s = 0; s < SUMS; s++) { // unroll
+        sum[s] += handed[(slice * SUMS + s) * LANES_OF_SLICE + lane];
+      }
+    }
+    workgroupBarrier();
+  }
+  if (slice > 0) {
+    return;
+  }
+  for (var r = 0; r < TILE_PIXELS; r++) { // unroll
+    for (var j = 0; j < COLUMNS; j++) { // unroll
+      if (pixel + r < p.PIXELS && pack + j * GROUP_X < packs) {
+        let value = activation(Lanes(bias[column[j]]) + sum[r * COLUMNS + j], p.alpha);
+        output[(p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j * GROUP_X] = Stored(value);
+      }
+    }
+  }
+}
