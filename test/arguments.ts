@@ -1,6 +1,6 @@
 import { type ConvolutionDescriptor, PipelineManager, separableConv2d, separableConv2dGradients, type Tensor4D, UnsupportedError, ValueError } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
-import { tolerance } from './cases.js';
+import { sumBound } from './bounds.js';
 import { random, randomData } from './random.js';
 
 /** Arguments with something wrong in them, through the public API: an error of the right class, or the reference's result. */
@@ -163,6 +163,6 @@ function compareWithReference(y: Tensor4D | Error | undefined, args: Arguments):
   }
   if (y === undefined || y instanceof Error) return `the reference takes it, ${String(y)}`;
   if (String(y.shape) !== String(expected.shape)) return `shape ${String(y.shape)}, not ${String(expected.shape)}`;
-  const wrong = expected.data.findIndex((value, i) => !(Math.abs(y.data[i]! - value) <= tolerance(40, 40, true)));
+  const wrong = expected.data.findIndex((value, i) => !(Math.abs(y.data[i]! - value) <= sumBound(40, 40, true)));
   return wrong < 0 ? undefined : `element ${wrong} is ${y.data[wrong]}, not ${expected.data[wrong]}`;
 }

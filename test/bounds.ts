@@ -45,6 +45,30 @@ export const boundedSeparable = once((p: Problem): Bounded => {
   return boundedPointwise(p, values, tolerances);
 });
 
+/** What sums must come to, and the sums of the absolute values of their terms: their rounding errors scale with it. */
+export interface Expected {
+  readonly values: Float64Array;
+  readonly magnitudes: Float64Array;
+}
+
+/** Bounds of sums whose operands are exact, of at most so many terms each. */
+export const boundedSums = ({ values, magnitudes }: Expected, terms: number, transcendental = false): Bounded =>
+  ({ values, tolerances: magnitudes.map((magnitude) => sumBound(terms, magnitude, transcendental)) });
+
+/**
+ * How far a sum of T products may end from the exact one, by the same lemma: with a bias, a slope and what the operands were
+ * rounded by before, as 7 roundings more. Through exp or tanh a value near 1 has WGSL's accuracy instead, about 2e-6. A result
+ * that is stored as float16 moves by as much as in `stored`.
+ */
+export function sumBound(terms: number, magnitude: number, transcendental = false, dtype: Dtype = 'f32', value = 0): number {
+  const sum = gamma(terms + 8) * magnitude + (transcendental ? 2e-6 * (1 + magnitude) : 0) + (2 * terms + 2) * NORMAL.f32;
+  return dtype === 'f16' ? sum + 2 ** -10 * (Math.abs(value) + sum) + NORMAL.f16 : sum;
+}
+
+/** Whether an activation goes through exp or tanh. */
+export const isTranscendental = ({ geometry: { depthwiseActivation, activation } }: Problem): boolean =>
+  [depthwiseActivation, activation].some(({ kind }) => ['sigmoid', 'tanh', 'silu', 'elu'].includes(kind));
+
 const LINEAR = { kind: 'linear', alpha: 0 } as const;
 type Values = ArrayLike<number>;
 type Convolve = (x: Values, w: Values, b: Values | undefined) => Float64Array;

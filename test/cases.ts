@@ -1,7 +1,6 @@
 import { fromFloat16, toFloat16 } from '../src/gpu/float16.js';
 import { type Dtype, elements, type Geometry, resolveGeometry } from '../src/arguments/geometry.js';
 import type { ReferenceOptions } from '../src/reference.js';
-import { depthwise, pointwise } from '../src/reference.js';
 import { random, randomData, randomMagnitudes } from './random.js';
 
 /** One convolution to check, as plain data that travels between Node and a page. */
@@ -53,59 +52,6 @@ export function problem(one: Case, seed: number): Problem {
     depthwiseBias: one.biases ? draw([K], 'biases') : undefined, bias: one.biases ? draw([O], 'biases') : undefined,
   };
 }
-
-/** What a kernel must compute, and how large the terms are that it sums: their rounding errors scale with it. */
-export interface Expected {
-  readonly values: Float64Array;
-  readonly magnitudes: Float64Array;
-}
-
-const linear = { kind: 'linear', alpha: 0 } as const;
-const absolute = (values: ArrayLike<number> | undefined) => values && Float64Array.from(values, Math.abs);
-
-export const expectedDepthwise = once((p) => ({
-  values: depthwise(p.geometry, p.input, p.depthwiseFilter, p.depthwiseBias),
-  magnitudes: depthwise({ ...p.geometry, depthwiseActivation: linear },
-    absolute(p.input)!, absolute(p.depthwiseFilter)!, absolute(p.depthwiseBias)),
-}));
-
-/** The pointwise result for a given depthwise result, which may be the GPU's own. */
-export function expectedPointwise(p: Problem, intermediate: ArrayLike<number>, magnitudes: ArrayLike<number> = absolute(intermediate)!): Expected {
-  return {
-    values: pointwise(p.geometry, intermediate, p.pointwiseFilter, p.bias),
-    magnitudes: pointwise({ ...p.geometry, activation: linear }, magnitudes, absolute(p.pointwiseFilter)!, absolute(p.bias)),
-  };
-}
-
-export const expectedSeparable = once((p) => {
-  const { values, magnitudes } = expectedDepthwise(p);
-  return expectedPointwise(p, values, magnitudes);
-});
-
-/** Every kernel is compared with what is computed once for each problem. */
-function once(compute: (p: Problem) => Expected): (p: Problem) => Expected {
-  const known = new WeakMap<Problem, Expected>();
-  return (p) => {
-    const expected = known.get(p) ?? compute(p);
-    known.set(p, expected);
-    return expected;
-  };
-}
-
-/**
- * The largest error that float32 arithmetic allows: summing `terms` products in any order errs by at most
- * (terms + 1) * 2^-24 times the sum of their absolute values; a bias, an activation and its slope add a few roundings.
- * exp and tanh have WGSL's absolute accuracy instead, about 1e-6 of values near 1. A result stored as float16 moves to one of
- * its two neighbours there, 2^-10 of it apart, or to 0 below the smallest normal number, 2^-14.
- * @see https://www.w3.org/TR/WGSL/#concrete-float-accuracy
- */
-export function tolerance(terms: number, magnitude: number, transcendental: boolean, dtype: Dtype = 'f32', value = 0): number {
-  const sum = (terms + 8) * 2 ** -24 * magnitude + (transcendental ? 2e-6 * (1 + magnitude) : 0) + 1e-37;
-  return dtype === 'f16' ? sum + 2 ** -10 * (Math.abs(value) + sum) + 2 ** -14 : sum;
-}
-
-export const isTranscendental = ({ geometry: { depthwiseActivation, activation } }: Problem): boolean =>
-  [depthwiseActivation, activation].some(({ kind }) => ['sigmoid', 'tanh', 'silu', 'elu'].includes(kind));
 
 /** Cases named by their relation to the kernels' tiles, and the regressions that other implementations had. */
 export const cases: readonly Case[] = [

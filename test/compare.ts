@@ -1,6 +1,4 @@
-import type { Dtype } from '../src/arguments/geometry.js';
 import type { Bounded } from './bounds.js';
-import { type Expected, tolerance } from './cases.js';
 
 export interface Comparison {
   /** Largest error relative to the largest expected value. */
@@ -13,17 +11,11 @@ export interface Comparison {
   readonly failure?: string;
 }
 
-/** Compares a result `[N, OH, OW, channels]`, whose pixels stand `stride` values apart, with what it must be. */
+/**
+ * Compares a result `[N, OH, OW, channels]`, whose pixels stand `stride` values apart, with what it must be within a tolerance of
+ * each element.
+ */
 export function compare(
-  actual: Float32Array, { values, magnitudes }: Expected, terms: number, transcendental: boolean,
-  shape: readonly [number, number, number, number], stride: number, dtype: Dtype = 'f32',
-): Comparison {
-  const tolerances = magnitudes.map((magnitude, i) => tolerance(terms, magnitude, transcendental, dtype, values[i]!));
-  return compareWithin(actual, { values, tolerances }, shape, stride);
-}
-
-/** The same with a tolerance of its own for each element. */
-export function compareWithin(
   actual: Float32Array, { values, tolerances }: Bounded, shape: readonly [number, number, number, number], stride: number,
 ): Comparison {
   const [, height, width, channels] = shape;

@@ -6,7 +6,8 @@ import type { PresetName } from '../src/plan/presets.js';
 import {
   activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient,
 } from '../src/reference.js';
-import { type Case, expectedDepthwise, type Expected, expectedPointwise, isTranscendental, type Problem, problem } from './cases.js';
+import { type Bounded, boundedDepthwise, boundedPointwise, boundedSums, type Expected, isTranscendental } from './bounds.js';
+import { type Case, type Problem, problem } from './cases.js';
 import { compare } from './compare.js';
 import type { Report } from './page.js';
 import { backwardPlanOf } from './plans.js';
@@ -46,16 +47,16 @@ export async function checkGradientSteps(
   });
 }
 
-/** A stage of the reference, how many products each of its sums has, and their channels and those from pixel to pixel. */
-interface Stage { readonly expected: Expected; readonly terms: number; readonly channels: number; readonly stride: number }
+/** A stage of the reference, its channels, and those from pixel to pixel. */
+interface Stage { readonly expected: Bounded; readonly channels: number; readonly stride: number }
 
 function compareValues({ title, problem: data, plan: { steps } }: Job, values: ReadonlyMap<Value, Float32Array>): Report[] {
   return steps.flatMap(({ writes: { value: writes }, reads, dispatch: { name } }) => {
     const stage = values.has(writes) && expectedStage(data, writes, reads.map(({ value }) => value), values); // No textures.
     if (!stage) return [];
-    const { expected, terms, channels, stride } = stage;
+    const { expected, channels, stride } = stage;
     const shape = [1, 1, expected.values.length / channels, channels] as const;
-    return [{ title: `${title} ${writes} ${name}`, ...compare(values.get(writes)!, expected, terms, isTranscendental(data), shape, stride) }];
+    return [{ title: `${title} ${writes} ${name}`, ...compare(values.get(writes)!, expected, shape, stride) }];
   });
 }
 
@@ -73,12 +74,13 @@ function expectedStage(data: Problem, value: Value, reads: readonly Value[], all
   const pixels = N * OH * OW;
   const dense = (of: Value, channels: number) => unpadded(read(of), pixels, channels);
   const strideOf = (of: Value) => read(of).length / pixels;
-  const sum = (terms: number, channels: number, expected: Expected, stride = channels): Stage => ({ expected, terms, channels, stride });
+  const sum = (terms: number, channels: number, expected: Expected, stride = channels): Stage =>
+    ({ expected: boundedSums(expected, terms, isTranscendental(data)), channels, stride });
   switch (value) {
     case 'intermediate': case 'depthwiseSum':
-      return sum(KH * KW, K, expectedDepthwise(at(data, value === 'intermediate')), strideOf(value));
+      return { expected: boundedDepthwise(at(data, value === 'intermediate')), channels: K, stride: strideOf(value) };
     case 'output': case 'outputSum':
-      return sum(K, O, expectedPointwise(at(data, value === 'output'), dense('intermediate', K)));
+      return { expected: boundedPointwise(at(data, value === 'output'), dense('intermediate', K)), channels: O, stride: O };
     case 'scaledGradient':
       return sum(0, O, scaled(activation, read('outputGradient'), dense(reads[1]!, O)), strideOf(value));
     case 'intermediateGradient':

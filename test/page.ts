@@ -8,7 +8,7 @@ import { byteLengthOf, type Plan } from '../src/plan/steps.js';
 import { checkArguments } from './arguments.js';
 import { boundedDepthwise, boundedPointwise, boundedSeparable } from './bounds.js';
 import { type Case, type Problem, problem } from './cases.js';
-import { type Comparison, compareWithin } from './compare.js';
+import { type Comparison, compare } from './compare.js';
 import { checkGradientSteps } from './gradient-checks.js';
 import { gradientScenarios } from './gradient-scenarios.js';
 import { reportNonFinite } from './nonfinite.js';
@@ -98,16 +98,16 @@ function compareStages({ title, problem: data, plan: { steps, places } }: Job, r
   const output = results.get('output')?.data ?? new Float32Array(0);
   const shape = [N, OH, OW, O] as const;
   if (!intermediate || steps.filter(({ writes }) => writes.value === 'output').length > 1) {
-    return [{ title, ...compareWithin(output, boundedSeparable(data), shape, O) }];
+    return [{ title, ...compare(output, boundedSeparable(data), shape, O) }];
   }
   const stride = byteLengthOf(places.get('intermediate')) / 4 / Math.max(1, N * OH * OW);
   const expected = boundedDepthwise(data);
   const dense = expected.values.map((_, i) => intermediate[Math.floor(i / K) * stride + (i % K)]!);
   const padding = intermediate.findIndex((value, i) => i % stride >= K && value !== 0);
   return [
-    { title: `${title} depthwise`, ...compareWithin(intermediate, expected, [N, OH, OW, K], stride),
+    { title: `${title} depthwise`, ...compare(intermediate, expected, [N, OH, OW, K], stride),
       ...(padding >= 0 ? { failure: `padding at ${padding} is ${intermediate[padding]}, not 0` } : {}) },
-    { title: `${title} pointwise`, ...compareWithin(output, boundedPointwise(data, dense), shape, O) },
+    { title: `${title} pointwise`, ...compare(output, boundedPointwise(data, dense), shape, O) },
   ];
 }
 

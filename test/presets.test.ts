@@ -48,22 +48,32 @@ test('without subgroups no kernel needs them, whatever the geometry', async () =
   }
 });
 
-test('every preset of every case stays within the least limits that a device may have', () => {
-  const within = { ...limits, ...compatibilityLimits };
-  const extents: number[] = [];
-  for (const one of [...cases, { name: 'c_4100', input: [1, 2, 2, 4100], filter: [3, 3, 1], O: 4, padding: 'SAME' } as Case,
-    { name: 'pixels_4225', input: [1, 65, 65, 64], filter: [3, 3, 1], O: 128, padding: 'SAME' } as Case]) {
-    for (const preset of Object.keys(presets) as PresetName[]) {
-      const profile = { kind: preset.startsWith('gpu') ? 'gpu' : 'software', subgroups: true, shaderF16: true, limits: within } as const;
-      const plans = [...(['fused', 'two-pass'] as const).map((strategy) => planOf(one, profile, strategy, preset)), backwardPlanOf({ ...one, dtype: 'f32' }, profile, preset)];
-      for (const { steps, places } of plans) {
-        for (const place of places.values()) if (place.kind === 'texture') extents.push(place.rows, Math.ceil(place.columns / 4));
-        for (const { dispatch: { name, constants: { WORKGROUP = 1, GROUP_X = 1, GROUP_Y = 1 } } } of steps) {
-          expect(WORKGROUP * GROUP_X * GROUP_Y, name).toBeLessThanOrEqual(within.maxComputeInvocationsPerWorkgroup);
-        }
+/** The largest side of a texture that any preset has for any case under some limits, and the largest workgroup. */
+function largest(within: DeviceProfile['limits']): { readonly texels: number; readonly invocations: number } {
+  let [texels, invocations] = [0, 0];
+  const wide: Case = { name: 'c_4100', input: [1, 2, 2, 4100], filter: [3, 3, 1], O: 4, padding: 'SAME' };
+  const many: Case = { name: 'pixels_4225', input: [1, 65, 65, 64], filter: [3, 3, 1], O: 128, padding: 'SAME' };
+  for (const one of [...cases, wide, many]) for (const preset of Object.keys(presets) as PresetName[]) {
+    const kind = preset.startsWith('gpu') ? 'gpu' : 'software';
+    const profile: DeviceProfile = { kind, subgroups: true, shaderF16: true, limits: within };
+    const forward = (['fused', 'two-pass'] as const).map((strategy) => planOf(one, profile, strategy, preset));
+    for (const { steps, places } of [...forward, backwardPlanOf({ ...one, dtype: 'f32' }, profile, preset)]) {
+      for (const place of places.values()) {
+        if (place.kind === 'texture') texels = Math.max(texels, place.rows, Math.ceil(place.columns / 4));
+      }
+      for (const { dispatch: { constants: { WORKGROUP = 1, GROUP_X = 1, GROUP_Y = 1 } } } of steps) {
+        invocations = Math.max(invocations, WORKGROUP * GROUP_X * GROUP_Y);
       }
     }
   }
-  expect(Math.max(...extents)).toBeGreaterThan(1000);
-  expect(Math.max(...extents)).toBeLessThanOrEqual(within.maxTextureDimension2D);
+  return { texels, invocations };
+}
+
+test('every preset of every case stays within the least limits that a device may have', () => {
+  expect(largest(limits).texels).toBeGreaterThan(compatibilityLimits.maxTextureDimension2D);
+  const least = largest({ ...limits, ...compatibilityLimits });
+  expect(least.texels).toBeGreaterThan(500);
+  expect(least.texels).toBeLessThanOrEqual(compatibilityLimits.maxTextureDimension2D);
+  expect(least.invocations).toBeGreaterThan(16);
+  expect(least.invocations).toBeLessThanOrEqual(compatibilityLimits.maxComputeInvocationsPerWorkgroup);
 });

@@ -3,7 +3,7 @@ import {
   UnsupportedError, ValueError,
 } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
-import { tolerance } from './cases.js';
+import { sumBound } from './bounds.js';
 import { random, randomData } from './random.js';
 import { embedding } from './embedding-scenarios.js';
 import { storageScenarios } from './storage-scenarios.js';
@@ -28,7 +28,7 @@ export function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, 
   check(String(actual.shape) === String(expected.shape), `${what}: shape ${String(actual.shape)}, not ${String(expected.shape)}`);
   for (const [i, value] of expected.data.entries()) {
     const error = Math.abs(actual.data[i]! - value);
-    check(error <= tolerance(terms, terms, false), `${what}: element ${i} is ${actual.data[i]}, not ${value}`);
+    check(error <= sumBound(terms, terms), `${what}: element ${i} is ${actual.data[i]}, not ${value}`);
   }
 }
 

@@ -37,7 +37,8 @@ async function compileErrors(code: string, bindings?: readonly BindingKind[]): P
 }
 
 const root = new URL('..', import.meta.url);
-const files = ['shaders', 'demo/shaders'].flatMap((folder) => readdirSync(new URL(folder, root)).map((file) => `${folder}/${file}`));
+const files = ['shaders', 'demo/shaders'].flatMap((folder) =>
+  readdirSync(new URL(folder, root)).filter((file) => file.endsWith('.wgsl')).map((file) => `${folder}/${file}`));
 test.each(files)('%s compiles as it stands', async (file) => {
   expect(await compileErrors(readFileSync(new URL(file, root), 'utf8'))).toEqual([]);
 });

@@ -1,5 +1,6 @@
 import { type ConvolutionDescriptor, PipelineManager, separableConv2d, type Tensor4D } from 'sepconv-webgpu';
-import { type Case, expectedSeparable, isTranscendental, problem, tolerance } from './cases.js';
+import { boundedSeparable } from './bounds.js';
+import { type Case, problem } from './cases.js';
 import { borrowedDevice, check, download, draw, layer, seedScenarios, tensor, upload } from './scenarios.js';
 
 /** Many users of one manager, one device and one GPU: each must get what it would get alone, to the bit. */
@@ -148,11 +149,11 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
         checkSame(first, second, `${one.name} ${strategy} again`);
         return first;
       }));
-      const { magnitudes } = expectedSeparable(data);
+      const { tolerances } = boundedSeparable(data);
       for (const [way, { data: values }] of others.entries()) {
         const { manager: { adapterKind }, strategy } = ways[way + 1]!;
         for (const [i, value] of values.entries()) {
-          const share = Math.abs(value - reference!.data[i]!) / (2 * tolerance(KH * KW + K, magnitudes[i]!, isTranscendental(data)));
+          const share = Math.abs(value - reference!.data[i]!) / (2 * tolerances[i]!);
           check(share <= 1, `${one.name}: element ${i} is ${reference!.data[i]}, but ${value} ${adapterKind} ${strategy}`);
           worst = Math.max(worst, share);
         }

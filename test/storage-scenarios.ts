@@ -3,7 +3,7 @@ import {
 } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
 import { fromFloat16, toFloat16 } from '../src/gpu/float16.js';
-import { tolerance } from './cases.js';
+import { sumBound } from './bounds.js';
 import { random, randomData } from './random.js';
 
 /** How tensors are stored, float16 and in bands, through the public API in a real browser. Each throws when it is wrong. */
@@ -20,7 +20,7 @@ function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, what: s
   check(actual.data.length === expected.data.length, `${what}: ${actual.data.length} elements, not ${expected.data.length}`);
   for (const [i, value] of expected.data.entries()) {
     const error = Math.abs(actual.data[i]! - value);
-    check(error <= tolerance(terms, terms * scale, false, dtype, value), `${what}: element ${i} is ${actual.data[i]}, not ${value}`);
+    check(error <= sumBound(terms, terms * scale, false, dtype, value), `${what}: element ${i} is ${actual.data[i]}, not ${value}`);
   }
 }
 
@@ -137,7 +137,7 @@ export function storageScenarios(seed: number): Readonly<Record<string, () => Pr
         }
         const expected = separableConv2dReference({ shape: [1, 3, 3, 4], data: patch }, d, p, { ...options, padding: 'VALID' }).data[0]!;
         const got = data[oy * 2300 + ox]!;
-        check(Math.abs(got - expected) <= tolerance(13, 36, false), `at (${oy}, ${ox}): ${got}, not ${expected}`);
+        check(Math.abs(got - expected) <= sumBound(13, 36), `at (${oy}, ${ox}): ${got}, not ${expected}`);
       }
       device.destroy();
     },

@@ -9,7 +9,7 @@ import { type Common, commonOptions, commonUsage, progress, readCommon } from '.
 import { type First, type NetworkResults, type NetworkRow, report, reportGradients, reportNetworks, type Results } from './report.js';
 import { roofline } from './roofline.js';
 import type { Workload } from './workloads.js';
-import type { Expected } from '../cases.js';
+import type { Bounded } from '../bounds.js';
 
 /** These share a page and its device: from one device to another of this browser the same kernels differ by 5 to 9 %. */
 const OURS = ['auto', 'fused', 'two-pass'];
@@ -33,7 +33,7 @@ ${commonUsage(CONTENDERS)}
   --help`;
 
 async function bench(
-  { contenders, workloads, samples }: Common, withFirst: boolean, expected: (workload: Workload) => Expected,
+  { contenders, workloads, samples }: Common, withFirst: boolean, expected: (workload: Workload) => Bounded,
 ): Promise<Results> {
   await installPeers();
   progress('The pages are built');

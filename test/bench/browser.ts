@@ -8,7 +8,7 @@ import type { Browser, Page } from 'puppeteer';
 import { build, mergeConfig, preview } from 'vite';
 import { launchBrowser } from '../../demo/browser.js';
 import config from '../../vite.config.js';
-import type { Expected } from '../cases.js';
+import type { Bounded } from '../bounds.js';
 import { firstLine, type Remote } from './measure.js';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -17,7 +17,7 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 export interface Site {
   readonly url: string;
   /** Writes what a layer must give, where pages can fetch it. */
-  expect(expected: Expected): void;
+  expect(expected: Bounded): void;
   gzippedBytes(files: readonly string[]): number;
   close(): Promise<void>;
 }
@@ -62,8 +62,8 @@ export async function publish(): Promise<Site> {
   });
   return {
     url: new URL('page.html', server.resolvedUrls!.local[0]).href,
-    expect({ values, magnitudes }) {
-      writeFileSync(join(folder, EXPECTED), Buffer.concat([Buffer.from(values.buffer), Buffer.from(magnitudes.buffer)]));
+    expect({ values, tolerances }) {
+      writeFileSync(join(folder, EXPECTED), Buffer.concat([Buffer.from(values.buffer), Buffer.from(tolerances.buffer)]));
     },
     gzippedBytes: (files) => files.reduce((sum, file) => sum + gzipSync(readFileSync(join(folder, file))).length, 0),
     async close() {

@@ -1,4 +1,5 @@
-import { expectedSeparable, type Expected, type Problem } from '../cases.js';
+import { type Bounded, boundedSeparable } from '../bounds.js';
+import type { Problem } from '../cases.js';
 import { compare } from '../compare.js';
 import { tensors, type Workload } from './workloads.js';
 
@@ -30,25 +31,25 @@ export interface Check {
 /** Takes a contender through the layers: in a page or in Node. */
 export class Runner {
   readonly #contender: Contender;
-  readonly #terms: ((problem: Problem) => number) | undefined;
+  readonly #shape: 'output' | 'row';
   #prepared: Prepared | undefined;
 
-  /** With `terms`, the longest sum of a result, that is not the layer's output but one row of numbers. */
-  constructor(contender: Contender, terms?: (problem: Problem) => number) {
+  /** What is compared is the layer's output, or one row of other numbers. */
+  constructor(contender: Contender, shape: 'output' | 'row' = 'output') {
     this.#contender = contender;
-    this.#terms = terms;
+    this.#shape = shape;
   }
 
   /** Runs a layer and compares the result with `expected`. */
-  async prepare(workload: Workload, expected: Expected): Promise<Check> {
+  async prepare(workload: Workload, expected: Bounded): Promise<Check> {
     const problem = tensors(workload);
     this.#prepared = await this.#contender.prepare(problem);
     await this.#prepared.run(2); // The second run must not find what the first has left.
-    const { N, OH, OW, KH, KW, K, O } = problem.geometry;
+    const { N, OH, OW, O } = problem.geometry;
     const actual = await this.#prepared.read();
-    const { maxError, failure } = this.#terms
-      ? compare(actual, expected, this.#terms(problem), false, [1, 1, actual.length, 1], 1)
-      : compare(actual, expected, KH * KW + K, false, [N, OH, OW, O], O);
+    const { maxError, failure } = this.#shape === 'row'
+      ? compare(actual, expected, [1, 1, actual.length, 1], 1)
+      : compare(actual, expected, [N, OH, OW, O], O);
     const { detail } = this.#prepared;
     return { maxError, ...(detail !== undefined && { detail }), ...(failure !== undefined && { failure: `wrong ${failure}` }) };
   }
@@ -67,7 +68,7 @@ export class Runner {
   }
 }
 
-export const expectedOf = (workload: Workload): Expected => expectedSeparable(tensors(workload));
+export const expectedOf = (workload: Workload): Bounded => boundedSeparable(tensors(workload));
 
 /** Zeros around the input: `[[top, bottom], [left, right]]`. */
 export function paddingOf({ geometry: { H, W, KH, KW, OH, OW, SH, SW, RH, RW, padTop, padLeft } }: Problem): [[number, number], [number, number]] {

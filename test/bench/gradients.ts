@@ -1,6 +1,7 @@
 import type { PipelineManager } from 'sepconv-webgpu';
 import { depthwise, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient } from '../../src/reference.js';
-import type { Expected, Problem } from '../cases.js';
+import { type Bounded, boundedSums } from '../bounds.js';
+import type { Problem } from '../cases.js';
 import { random, randomData } from '../random.js';
 import type { Contender, Prepared } from './contender.js';
 import { destroy, read, repeat, storage } from './webgpu.js';
@@ -12,7 +13,7 @@ import { tensors, type Workload } from './workloads.js';
 export const upstream = ({ geometry: { N, OH, OW, O } }: Problem): Float32Array => randomData(N * OH * OW * O, random(2));
 
 /** The gradients of input, depthwise filter and pointwise filter, one after the other. */
-export function expectedGradients(workload: Workload): Expected {
+export function expectedGradients(workload: Workload): Bounded {
   const data = tensors(workload);
   const { geometry: g, input, depthwiseFilter, pointwiseFilter } = data;
   const incoming = upstream(data);
@@ -21,11 +22,12 @@ export function expectedGradients(workload: Workload): Expected {
     const between = pointwiseInputGradient(g, dy, p);
     return joined([depthwiseInputGradient(g, between, d), depthwiseFilterGradient(g, x, between), pointwiseFilterGradient(g, depthwise(g, x, d), dy)], Float64Array);
   };
-  return { values: gradients((values) => values), magnitudes: gradients((values) => values.map(Math.abs)) };
+  const sums = { values: gradients((values) => values), magnitudes: gradients((values) => values.map(Math.abs)) };
+  return boundedSums(sums, gradientTerms(data));
 }
 
 /** Terms of the longest sum behind an element: how much rounding is allowed. */
-export const gradientTerms = ({ geometry: { N, OH, OW, KH, KW, M, O } }: Problem): number => N * OH * OW + O + KH * KW * (M + 1);
+const gradientTerms = ({ geometry: { N, OH, OW, KH, KW, M, O } }: Problem): number => N * OH * OW + O + KH * KW * (M + 1);
 
 function joined<T extends Float32Array | Float64Array>(parts: readonly T[], type: new (length: number) => T): T {
   const all = new type(parts.reduce((sum, { length }) => sum + length, 0));

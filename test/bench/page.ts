@@ -44,15 +44,15 @@ let finders: Finders | undefined;
 const bench = {
   async load(contender: string): Promise<void> {
     runners.set(contender, backward[contender]
-      ? new Runner(await backward[contender](), (await import('./gradients.js')).gradientTerms)
+      ? new Runner(await backward[contender](), 'row')
       : new Runner(await loaders[contender]!()));
   },
 
-  /** Runs a layer once; what is expected is `url`: all values, then all magnitudes, in float64. */
+  /** Runs a layer once; what is expected is `url`: all values, then all tolerances, in float64. */
   async prepare(contender: string, workload: Workload, url: string): Promise<Check> {
     const numbers = new Float64Array(await (await fetch(url, { cache: 'no-store' })).arrayBuffer());
     const middle = numbers.length / 2;
-    return runners.get(contender)!.prepare(workload, { values: numbers.subarray(0, middle), magnitudes: numbers.subarray(middle) });
+    return runners.get(contender)!.prepare(workload, { values: numbers.subarray(0, middle), tolerances: numbers.subarray(middle) });
   },
 
   time: (contender: string, repetitions: number): Promise<number> => runners.get(contender)!.time(repetitions),
