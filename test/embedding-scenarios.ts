@@ -145,8 +145,8 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const long = Array.from({ length: 1e4 }, () => 0.5);
     for (const [name, message] of [['bias', 'bias must be a Float32Array'], ['strides', 'strides must be'], ['padding', 'padding must be']] as const) {
       await checkThrows(() => manager.prepare({ ...one, [name]: long }), ValueError, message);
-      const told = await manager.prepare({ ...one, [name]: long }).catch(String);
-      check(String(told).length < 400, `a message of ${String(told).length} characters`);
+      const told = await manager.prepare({ ...one, [name]: long }).then(() => '', String);
+      check(told.length < 400, `a message of ${told.length} characters`);
     }
     device.destroy();
   },
@@ -207,8 +207,6 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const gradients = wrap(await manager.prepareGradients(one));
     checkClose((await gradients.run(x, x)).input, separableConv2dGradientsReference(x, x, d, p, one).input, 40, 'gradients');
     check(JSON.stringify(manager.exportTuning()).includes('"choices":{}'), 'exportTuning');
-    const { run } = conv; // Bound to their object, methods may be passed on alone.
-    checkClose(await run(x), expectedOf(x, one), 20, 'a method alone');
     gradients.destroy();
     conv.destroy();
     manager.destroy();

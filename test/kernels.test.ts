@@ -18,8 +18,12 @@ afterAll(() => chromium.close());
 /** A software adapter takes seconds to compile a large workgroup with barriers, so that most cases run with a small one. */
 const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
 
-/** Between them these presets have every kernel; their tiles are light. */
-const LIGHT: readonly PresetName[] = ['lightQuads', 'lightRegisters', 'gpu'];
+/** The presets of GPUs, of which the seed draws one for each case: each kernel gets each case in a few runs. `CASES=all` takes all. */
+const GPU: readonly PresetName[] = ['gpu', 'gpuFewPixels', 'gpuManyPixels'];
+const gpuFor = (index: number): readonly PresetName[] => (process.env['CASES'] === 'all' ? GPU : [GPU[(seed + index) % 3]!]);
+
+/** Between them these presets have every kind of kernel; their tiles are light. */
+const LIGHT: readonly PresetName[] = ['lightQuads', 'lightRegisters', ...gpuFor(0)];
 
 function run(batch: readonly Case[], names = LIGHT, limits: Record<string, number> = SMALL_WORKGROUPS): Promise<Report[]> {
   return chromium.evaluate('checkKernels', batch, names, seed, limits);
@@ -30,8 +34,8 @@ const failures = (reports: readonly Report[]) => reports.flatMap(({ title, failu
 const small = cases.filter(({ name }) => !name.startsWith('large'));
 
 describe('each kernel against its stage of the reference', () => {
-  test.each(small.map((one) => [one.name, one] as const))('%s', async (_, one) => {
-    const reports = await run([one]);
+  test.each(small.map((one, index) => [one.name, one, index] as const))('%s', async (_, one, index) => {
+    const reports = await run([one], ['lightQuads', 'lightRegisters', ...gpuFor(index)]);
     expect(reports.length).toBeGreaterThan(0);
     expect(failures(reports)).toEqual([]);
   });
@@ -80,7 +84,7 @@ describe('limits', () => {
   });
   test('one invocation a workgroup, fewer than compatibility mode has (tfjs #5494, onnxruntime #25962)', async () => {
     const batch = named(/^(c_|o_|rate_)/);
-    expect(failures(await run(batch, ['lightRegisters', 'gpu'], { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
+    expect(failures(await run(batch, ['lightRegisters', ...GPU], { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
   });
 });
 

@@ -153,7 +153,8 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
       for (const [way, { data: values }] of others.entries()) {
         const { manager: { adapterKind }, strategy } = ways[way + 1]!;
         for (const [i, value] of values.entries()) {
-          const share = Math.abs(value - reference!.data[i]!) / (2 * tolerances[i]!);
+          const difference = Math.abs(value - reference!.data[i]!);
+          const share = difference && difference / (2 * tolerances[i]!); // Both may be 0.
           check(share <= 1, `${one.name}: element ${i} is ${reference!.data[i]}, but ${value} ${adapterKind} ${strategy}`);
           worst = Math.max(worst, share);
         }

@@ -12,6 +12,8 @@ export interface Choice<Work = Geometry, K extends Kernel<Work> = Kernel<Work>> 
   readonly tile: Tile;
   /** Whether it is the right one for some work; absent: for any. */
   readonly suits?: (work: Work) => boolean;
+  /** Whether it is worth taking only where the device allows the whole workgroup. */
+  readonly whole?: boolean;
 }
 
 /** Which kernel does which pass: the first of each list that fits the device and suits the work. */
@@ -97,7 +99,11 @@ export const presets = {
   },
   gpuFewPixels: {
     depthwise: [outputs1],
-    pointwise: [{ kernel: pointwiseSplit, tile: { group: [16, 1], slices: 16, pixels: 4, columns: 4 } }, ...thin.pointwise],
+    pointwise: [
+      { kernel: pointwiseSplit, tile: { group: [16, 2], slices: 16, pixels: 2, columns: 4 }, whole: true },
+      { kernel: pointwiseSplit, tile: { group: [16, 1], slices: 16, pixels: 4, columns: 4 } },
+      ...thin.pointwise,
+    ],
     fused: [{ kernel: fusedTiled, tile: { group: [16, 2], slices: 8, pixels: 4, columns: 4, chunk: 128, width: 1 } }],
     backward: { group: line, height: 1, width: 1 },
     product: gpuProduct,
@@ -171,9 +177,10 @@ export function presetsFor(geometry: Geometry, { kind, subgroups, processors }: 
 export function firstFitting<Work, K extends Kernel<Work>>(
   choices: readonly Choice<Work, K>[], work: Work, profile: DeviceProfile,
 ): Choice<Work, K> {
-  for (const { kernel, tile, suits } of choices) {
+  for (const { kernel, tile, suits, whole } of choices) {
     if (!(kernel.fits?.(work, profile) ?? true) || !(suits?.(work) ?? true)) continue;
     const within = tileWithin(tile, profile);
+    if (whole && within !== tile) continue;
     if ((kernel.cut(work, within).memory ?? 0) <= profile.limits.maxComputeWorkgroupStorageSize) return { kernel, tile: within };
   }
   throw new Error('no kernel of a preset fits'); // Each list ends with one that does with the least limits.

@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import type { Dispatch } from '../src/plan/dispatch.js';
+import type { DeviceProfile } from '../src/kernels/profile.js';
+import { chooseStrategy, presets, presetsFor } from '../src/plan/presets.js';
+import { type Case, geometryOf } from './cases.js';
+import { defaultProfile, planOf } from './plans.js';
+
+/**
+ * What plans choose on a GPU, held against what an H100 measured of prototypes: a chosen tile takes at most a tenth longer
+ * than the best prototype of its kind. A kernel is taken for the prototype that its tile is.
+ */
+
+type Kind = 'dw' | 'reg' | 'tile' | 'fused';
+interface Row {
+  readonly id: string;
+  readonly batch: number;
+  readonly shape: Readonly<Record<'N' | 'H' | 'W' | 'C' | 'O' | 'M' | 'kernel' | 'stride' | 'rate', number>>;
+  /** By the prototype's name. */
+  readonly us: Readonly<Record<string, number>>;
+}
+const { rows } = JSON.parse(readFileSync(new URL('bench/measured/h100.json', import.meta.url), 'utf8')) as { rows: readonly Row[] };
+
+/** The device that was measured. */
+const profile: DeviceProfile = {
+  ...defaultProfile, kind: 'gpu', processors: 132,
+  limits: { ...defaultProfile.limits, maxComputeInvocationsPerWorkgroup: 1024, maxComputeWorkgroupStorageSize: 49152 },
+};
+
+const caseOf = ({ id, batch, shape: { N, H, W, C, O, M, kernel, stride, rate } }: Row): Case =>
+  ({ name: `${id}, batch ${batch}`, input: [N, H, W, C], filter: [kernel, kernel, M], O, strides: stride, rate, padding: 'SAME' });
+
+/** What the prototypes call a kernel's tile. */
+function prototypeOf({ kernel, constants: c, params }: Dispatch): string {
+  const sums = `R${c['TILE_PIXELS']} C${c['COLUMNS']} LX${c['GROUP_X']} LY${c['GROUP_Y']}`;
+  const names: Readonly<Record<string, string>> = {
+    'depthwise': `dw TW${c['TILE_W']} TH${String(params['TILE_ROWS'])} WG${c['WORKGROUP']}`,
+    'pointwise-split': `reg ${sums} S${c['SLICES']}`,
+    'pointwise-tiled': `tile ${sums} KC${c['CHUNK']}${c['AHEAD'] ? ' PF1' : ''}`,
+    'fused-tiled': `fused ${sums} S${c['SLICES']} KC${c['CHUNK']} TW${c['TILE_W']} BS0`,
+  };
+  return names[kernel]!;
+}
+
+const timesOf = ({ us }: Row, ...kinds: readonly Kind[]): readonly number[] =>
+  Object.entries(us).flatMap(([name, time]) => (kinds.includes(name.split(' ')[0] as Kind) ? [time] : []));
+const bestOf = (row: Row, ...kinds: readonly Kind[]): number => Math.min(...timesOf(row, ...kinds));
+const dispatchesOf = (row: Row, strategy: 'fused' | 'two-pass'): readonly Dispatch[] =>
+  planOf(caseOf(row), profile, strategy).steps.map(({ dispatch }) => dispatch);
+
+const named = (some: readonly Row[]) => some.map((row) => [`${row.id}, batch ${row.batch}`, row] as const);
+const pointwise = rows.filter((row) => timesOf(row, 'tile').length > 0);
+const depthwise = rows.filter((row) => timesOf(row, 'dw').length > 0);
+const both = depthwise.filter((row) => timesOf(row, 'tile').length > 0 && timesOf(row, 'fused').length > 0);
+
+describe('a pass takes at most 1.10 of the best prototype', () => {
+  test.each(named(depthwise))('depthwise: %s', (_, row) => {
+    const name = prototypeOf(dispatchesOf(row, 'two-pass')[0]!);
+    expect(row.us[name], name).toBeLessThanOrEqual(1.1 * bestOf(row, 'dw'));
+  });
+  test.each(named(pointwise))('pointwise: %s', (_, row) => {
+    const name = prototypeOf(dispatchesOf(row, 'two-pass')[1]!);
+    expect(row.us[name], name).toBeLessThanOrEqual(1.1 * bestOf(row, 'reg', 'tile'));
+  });
+});
+
+describe('one kernel or two', () => {
+  const chosen = (row: Row): 'fused' | 'two-pass' => {
+    const geometry = geometryOf(caseOf(row));
+    return chooseStrategy(geometry, profile, presets[presetsFor(geometry, profile)[0]]);
+  };
+  test.each(named(both))('at most 1.10 of the better: %s', (_, row) => {
+    const times = { 'fused': bestOf(row, 'fused'), 'two-pass': bestOf(row, 'dw') + bestOf(row, 'reg', 'tile') };
+    expect(times[chosen(row)]).toBeLessThanOrEqual(1.1 * Math.min(times.fused, times['two-pass']));
+  });
+  test.each(named(both.filter((row) => chosen(row) === 'fused')))('where it is one, at most 1.10 of the best prototype: %s', (_, row) => {
+    const name = prototypeOf(dispatchesOf(row, 'fused')[0]!);
+    expect(row.us[name], name).toBeLessThanOrEqual(1.1 * bestOf(row, 'fused'));
+  });
+  test('both are chosen', () => {
+    expect(new Set(both.map(chosen)).size).toBe(2);
+  });
+});
