@@ -1,4 +1,4 @@
-import { PipelineManager } from 'sepconv-webgpu';
+import type { PipelineManager } from 'sepconv-webgpu';
 import { askForManager, lossError } from './watch.js';
 
 let current: Promise<PipelineManager> | undefined;

@@ -28,11 +28,12 @@ afterEach(async () => {
 });
 
 /** Opens a tab of the demo page with something of the browser replaced before. */
-async function open(tab: string, replace: () => void = () => {}): Promise<void> {
+async function open(tab: string, replace: () => void = () => {}, taken?: Hooked['take']): Promise<void> {
   page = await openPage('/package.json');
   errors = [];
   page.on('pageerror', (error) => errors.push(String(error)));
-  await page.evaluateOnNewDocument(() => {
+  await page.evaluateOnNewDocument((how) => {
+    window.take = how;
     const original = setTimeout;
     window.setTimeout = ((run: TimerHandler, milliseconds = 0) => {
       const soon = window.hurry && milliseconds >= 10_000;
@@ -40,20 +41,20 @@ async function open(tab: string, replace: () => void = () => {}): Promise<void> 
       return original(run, soon ? 100 : milliseconds);
     }) as typeof setTimeout;
     window.devices = [];
-    const { requestDevice } = GPUAdapter.prototype;
+    const requestDevice = Reflect.get(GPUAdapter.prototype, 'requestDevice') as GPUAdapter['requestDevice'];
     GPUAdapter.prototype.requestDevice = async function hooked(descriptor) {
       const device = await requestDevice.call(this, descriptor);
       window.devices.push(device);
       return device;
     };
-    const { mapAsync } = GPUBuffer.prototype;
+    const mapAsync = Reflect.get(GPUBuffer.prototype, 'mapAsync') as GPUBuffer['mapAsync'];
     GPUBuffer.prototype.mapAsync = function hooked(...args) {
       const { take } = window;
       window.take = undefined;
       if (take !== undefined) window.devices.at(-1)!.destroy();
       return take === 'unanswered' ? new Promise<undefined>(() => {}) : mapAsync.apply(this, args);
     };
-  });
+  }, taken);
   await page.evaluateOnNewDocument(replace);
   await page.goto(`${inject('origin')}/demo/#${tab}`);
 }
@@ -82,7 +83,7 @@ test.each(['requestAdapter', 'requestDevice'])('%s that never answers is told, a
     };
   } : () => {
     window.hurry = true;
-    const { requestDevice } = GPUAdapter.prototype;
+    const requestDevice = Reflect.get(GPUAdapter.prototype, 'requestDevice') as GPUAdapter['requestDevice'];
     GPUAdapter.prototype.requestDevice = function silent(descriptor) {
       GPUAdapter.prototype.requestDevice = requestDevice;
       return new Promise((resolve) => (window.answer = () => resolve(requestDevice.call(this, descriptor))));
@@ -132,7 +133,7 @@ const losses = [
 const LOST = /^The GPU device was lost \(destroyed\): Device was destroyed\.$/;
 
 test.each(losses)('%s: a device lost at work is told, and trying again works (#%s, calls %s)', async (panel, tab, take) => {
-  await open(tab, new Function(`window.take = '${take}'`) as () => void);
+  await open(tab, undefined, take);
   await tells('The GPU went away', LOST);
   await state(panel, 'failed');
   expect(await text(`#${panel} .error`)).toMatch(LOST);
@@ -153,7 +154,7 @@ test.each(losses)('%s: a device lost at work is told, and trying again works (#%
 });
 
 test('a tab that failed works again when it is shown again', async () => {
-  await open('geometry', () => void (window.take = 'unanswered'));
+  await open('geometry', undefined, 'unanswered');
   await state('explore', 'failed');
   await page.click('#tab-photo');
   await state('photo', 'done');
