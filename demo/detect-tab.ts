@@ -191,7 +191,8 @@ async function verifyLast(): Promise<void> {
 
 async function verifySeen(signal: AbortSignal): Promise<void> {
   const detector = await currentDetector();
-  if (seen !== undefined && seen.detector !== detector) await detector.run(seen.picture); // A new device has seen nothing yet.
+  // A new device has seen nothing yet.
+  if (seen !== undefined && seen.detector !== detector) await detector.run(seen.picture);
   await verify(detector, showError, signal);
 }
 

@@ -21,7 +21,7 @@ export function currentManager(): Promise<PipelineManager> {
   return current;
 }
 
-/** What `work` gives. The loss of the device ends it, whether or not the browser answers what was asked of that device. */
+/** What `work` gives. The loss of the device ends it, even if the browser never answers what was asked of that device. */
 export async function untilLost<T>(work: Promise<T>): Promise<T> {
   const { promise: loss, reject } = Promise.withResolvers<never>();
   running.add(reject);
@@ -29,7 +29,9 @@ export async function untilLost<T>(work: Promise<T>): Promise<T> {
     return await Promise.race([work, loss]);
   } catch (error) {
     // WebGPU's own calls fail at a loss before its news, and do not tell of it.
-    if (error instanceof DOMException && /Abort|Operation/.test(error.name)) await Promise.race([loss, new Promise((resolve) => setTimeout(resolve, LOSS_NEWS))]);
+    if (error instanceof DOMException && /Abort|Operation/.test(error.name)) {
+      await Promise.race([loss, new Promise((resolve) => setTimeout(resolve, LOSS_NEWS))]);
+    }
     throw error;
   } finally {
     running.delete(reject);

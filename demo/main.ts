@@ -17,7 +17,8 @@ function showTrouble(trouble: unknown): void {
   element('trouble', HTMLElement).hidden = !there;
   for (const id of ['tabs', 'main']) element(id, HTMLElement).hidden = there && restart === undefined;
   if (restart === undefined) {
-    for (const id of ['detect', 'photo', 'learn', 'explore']) element(id, HTMLElement).dataset['state'] = there ? 'no-gpu' : 'working';
+    const state = there ? 'no-gpu' : 'working';
+    for (const id of ['detect', 'photo', 'learn', 'explore']) element(id, HTMLElement).dataset['state'] = state;
   }
   if (!there) return;
   setText('trouble-title', titleOf(trouble));

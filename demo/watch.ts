@@ -17,7 +17,8 @@ export async function askForManager(): Promise<PipelineManager> {
   const silence = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       asked.then((late) => late.destroy(), () => undefined); // Nobody waits for it any more.
-      reject(new SilenceError('The browser was asked for a GPU device and has not answered. The GPU may be busy, or its driver may hang.'));
+      reject(new SilenceError('The browser was asked for a GPU device and has not answered. '
+        + 'The GPU may be busy, or its driver may hang.'));
     }, PATIENCE);
   });
   try {

@@ -23,7 +23,8 @@ beforeAll(async () => {
   }
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   server = await createServer({
-    root: folder, configFile: join(folder, 'vite.config.ts'), cacheDir: join(folder, 'cache'), logLevel: 'silent', server: { port: 0, hmr: false },
+    root: folder, configFile: join(folder, 'vite.config.ts'), cacheDir: join(folder, 'cache'), logLevel: 'silent',
+    server: { port: 0, hmr: false },
   });
   await server.listen();
   origin = server.resolvedUrls!.local[0]!;
@@ -49,7 +50,8 @@ async function open(name: string, replace: () => void = () => {}): Promise<void>
 async function told(): Promise<string[]> {
   const alert = await page.waitForSelector('[role=alert]', { timeout: 30_000 });
   expect(failures).toEqual([]);
-  expect(await page.$$eval('pre, #status', (waiting) => waiting.map(({ textContent }) => textContent).filter(Boolean))).toEqual([]);
+  const waiting = await page.$$eval('pre, #status', (found) => found.map(({ textContent }) => textContent));
+  expect(waiting.filter(Boolean)).toEqual([]);
   return alert!.$$eval('h2, p, button', (parts) => parts.map(({ textContent }) => textContent));
 }
 
@@ -71,9 +73,11 @@ test('an adapter that is not there is told, and trying again asks for it again',
     sessionStorage.setItem('asked', 'once');
     navigator.gpu.requestAdapter = () => Promise.resolve(null);
   });
-  expect(await told()).toEqual(['WebGPU is not available here', expect.stringMatching(/^WebGPU found no adapter/), 'Try again']);
+  const reason = expect.stringMatching(/^WebGPU found no adapter/);
+  expect(await told()).toEqual(['WebGPU is not available here', reason, 'Try again']);
   await Promise.all([page.waitForNavigation(), page.click('aria/Try again[role="button"]')]);
-  await page.waitForFunction(() => document.querySelector('#status')!.textContent.startsWith('320×240, '), { timeout: 30_000 });
+  const filtered = () => document.querySelector('#status')!.textContent.startsWith('320×240, ');
+  await page.waitForFunction(filtered, { timeout: 30_000 });
 });
 
 test('an adapter that never answers is told', async () => {
@@ -86,6 +90,9 @@ test('an adapter that never answers is told', async () => {
 });
 
 test('a device that is not given is told', async () => {
-  await open('three', () => void (GPUAdapter.prototype.requestDevice = () => Promise.reject(new DOMException('no device', 'OperationError'))));
-  expect(await told()).toEqual(['WebGPU is not available here', expect.stringMatching(/^WebGPU gives no device: .*no device/), 'Try again']);
+  await open('three', () => {
+    GPUAdapter.prototype.requestDevice = () => Promise.reject(new DOMException('no device', 'OperationError'));
+  });
+  const reason = expect.stringMatching(/^WebGPU gives no device: .*no device/);
+  expect(await told()).toEqual(['WebGPU is not available here', reason, 'Try again']);
 });

@@ -132,7 +132,8 @@ const losses = [
 ] as const;
 const LOST = /^The GPU device was lost \(destroyed\): Device was destroyed\.$/;
 
-test.each(losses)('%s: a device lost at work is told, and trying again works (#%s, calls %s)', async (panel, tab, take) => {
+const named = '%s: a device lost at work is told, and trying again works (#%s, calls %s)';
+test.each(losses)(named, async (panel, tab, take) => {
   await open(tab, undefined, take);
   await tells('The GPU went away', LOST);
   await state(panel, 'failed');
@@ -140,7 +141,8 @@ test.each(losses)('%s: a device lost at work is told, and trying again works (#%
   expect(await text(`#${panel}`)).not.toMatch(/Looking…|Starting…|Working…/);
   await page.screenshot({ path: `output/demo-lost-${panel}.png` });
   await page.click('aria/Try again[role="button"]');
-  await (panel === 'learn' ? page.waitForSelector('#learn-report[data-steps]', { timeout: 60_000 }) : state(panel, 'done'));
+  if (panel === 'learn') await page.waitForSelector('#learn-report[data-steps]', { timeout: 60_000 });
+  else await state(panel, 'done');
   expect([await visible('#trouble'), await text(`#${panel} .error`)]).toEqual([false, '']);
   if (panel !== 'detect') return;
 

@@ -1,6 +1,6 @@
 import { lossError, titleOf } from '../watch.js';
 
-/** Tells on an example's page what went wrong, in place of what was awaited. Nothing is above it: it is the newest. */
+/** Tells on an example's page what went wrong, in place of what was awaited and of what was told before. */
 export function showTrouble(title: string, message: string, ...more: Node[]): void {
   for (const waiting of document.querySelectorAll('pre, #status')) {
     if (waiting.textContent.trimEnd().endsWith('…')) waiting.textContent = '';

@@ -30,7 +30,8 @@ async function showFrame(): Promise<void> {
     skipped++;
     reason = ` (${String(error)})`;
   }
-  say('status', `${videoWidth}×${videoHeight}, ${frames} frames filtered${skipped ? `, ${skipped} skipped${reason}` : ''}`);
+  const missed = skipped > 0 ? `, ${skipped} skipped${reason}` : '';
+  say('status', `${videoWidth}×${videoHeight}, ${frames} frames filtered${missed}`);
 }
 
 function waitForFrame(): void {
@@ -40,7 +41,7 @@ function waitForFrame(): void {
 /** Aborted when another source takes over. */
 let shown = new AbortController();
 
-/** Shows a stream, or a file in a loop. Where a named one cannot be shown, or comes to its end, the animation takes over. */
+/** Shows a stream, or a file in a loop. The animation takes over from a named one that cannot be shown, or ends. */
 async function play(source: MediaStream | File, name?: string): Promise<void> {
   shown.abort();
   const { signal } = shown = new AbortController();
