@@ -11,7 +11,7 @@ export function showTrouble(title: string, message: string, ...more: Node[]): vo
     Object.assign(document.createElement('h2'), { textContent: title }),
     Object.assign(document.createElement('p'), { textContent: message }), ...more,
   );
-  document.body.append(trouble);
+  document.querySelector('h1')!.after(trouble); // Where it is seen without scrolling.
 }
 
 /** For trouble with the GPU as a whole, which may pass. */

@@ -64,10 +64,12 @@ test('a file without pictures and one that is no video are told, and the animati
 });
 
 test('a device that is lost is told, and trying again works', async () => {
+  const { skipped } = await evaluate<Counts>(opened, 'counts()');
   await evaluate(opened, 'loseDevice()');
   const alert = await opened.page.waitForSelector('[role=alert]', { timeout: 60_000 });
   expect(await alert!.$$eval('h2, p, button', (parts) => parts.map(({ textContent }) => textContent))).toEqual(
     ['The GPU went away', 'The GPU device was lost (destroyed): Device was destroyed.', 'Try again']);
+  expect((await evaluate<Counts>(opened, 'counts()')).skipped).toBe(skipped); // No fault of the frames.
   await opened.page.screenshot({ path: 'output/example-lost.png' });
   await Promise.all([opened.page.waitForNavigation(), opened.page.click('aria/Try again[role="button"]')]);
   await shows(opened, '#status', /320×240, \d\d+ frames/);

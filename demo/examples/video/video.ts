@@ -1,4 +1,4 @@
-import { PipelineManager } from 'sepconv-webgpu';
+import { DeviceLostError, PipelineManager } from 'sepconv-webgpu';
 import { showLoss } from '../report.js';
 import { animation } from './animation.js';
 import { createFilter, type PictureFilter } from './filter.js';
@@ -27,6 +27,7 @@ async function showFrame(): Promise<void> {
     filter.draw(video);
     frames++;
   } catch (error) {
+    if (error instanceof DeviceLostError) return; // It is told below.
     skipped++;
     reason = ` (${String(error)})`;
   }
