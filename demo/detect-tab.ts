@@ -1,19 +1,18 @@
-import { DeviceLostError, type PipelineManager, type Tensor4D } from 'sepconv-webgpu';
+import type { PipelineManager, Tensor4D } from 'sepconv-webgpu';
 import { compare } from './compare.js';
 import { clearErrors, showError, showFaces, showFailure, showLayers, showLive, showProgress, showState, showStrategies, showTimes,
   showVerdict, type Totals } from './detect-report.js';
-import { adapterText, currentManager } from './gpu.js';
+import { adapterText, currentManager, untilLost } from './gpu.js';
 import { latest } from './latest.js';
 import { Detector, type LayerTimes, type Picture, sizeOf } from './networks/detector.js';
 import { type DetectorId, detectors, loadNetwork } from './networks/load.js';
-import type { Network } from './networks/network.js';
 import { LAYER_TOLERANCE, verify } from './networks/verify.js';
 import { element, messageOf, onPageError, savePng, setText } from './page.js';
 import { decodePhoto } from './photo.js';
 import { firstPhoto, type PhotoSource, setUpPhotos } from './photos.js';
 
-/** A picture as it was given to the detector, with what came out. */
-interface Seen { readonly picture: Picture; readonly network: Network; readonly heads: readonly Tensor4D[] }
+/** A picture as it was given to a detector, with what came out. */
+interface Seen { readonly picture: Picture; readonly detector: Detector; readonly heads: readonly Tensor4D[] }
 
 const canvas = element('found', HTMLCanvasElement);
 const video = element('video', HTMLVideoElement);
@@ -45,7 +44,9 @@ async function currentDetector(): Promise<Detector> {
   };
   const detector = create();
   ready.set(id, { manager, detector });
-  detector.catch(() => ready.delete(id));
+  detector.catch(() => {
+    if (ready.get(id)?.detector === detector) ready.delete(id);
+  });
   return detector;
 }
 
@@ -60,7 +61,7 @@ async function currentPhoto(): Promise<ImageBitmap> {
 /** Draws the last picture with the faces above the threshold. */
 function draw(): void {
   if (seen === undefined) return;
-  const { picture, network, heads } = seen;
+  const { picture, detector: { network }, heads } = seen;
   const faces = network.decode(heads, sizeOf(picture), threshold.valueAsNumber / 100);
   showFaces(canvas, picture, faces, network.id);
 }
@@ -79,7 +80,7 @@ async function run(signal: AbortSignal): Promise<void> {
   const start = performance.now();
   const heads = await detector.run(photo);
   const wall = performance.now() - start;
-  seen = { picture: photo, network: detector.network, heads };
+  seen = { picture: photo, detector, heads };
   draw();
   signal.throwIfAborted();
   const times = await detector.measure(photo);
@@ -88,18 +89,11 @@ async function run(signal: AbortSignal): Promise<void> {
   showState('done');
 }
 
-const requestRun = latest(async (signal) => {
-  try {
-    await run(signal);
-  } catch (error) {
-    if (!signal.aborted) fail(error);
-  }
-});
+const requestRun = latest(run, fail);
 
 function fail(error: unknown): void {
   seen = undefined;
-  const message = messageOf(error);
-  showFailure(error instanceof DeviceLostError ? `${message} Change any setting to start again on a new device.` : message);
+  showFailure(messageOf(error));
 }
 
 function request(): void {
@@ -113,6 +107,9 @@ function request(): void {
 async function runLive(): Promise<void> {
   const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: 'user' } });
   video.srcObject = stream;
+  stream.getVideoTracks()[0]?.addEventListener('ended', () => { // Unplugged, or taken away in the browser's own controls.
+    if (video.srcObject === stream) stopWebcam();
+  });
   await video.play();
   webcam.setAttribute('aria-pressed', 'true');
   webcam.textContent = 'Stop the webcam';
@@ -133,7 +130,7 @@ async function runLive(): Promise<void> {
     const heads = await detector.run(frame);
     if (video.srcObject !== stream) break;
     const before = seen?.picture;
-    seen = { picture: frame, network: detector.network, heads };
+    seen = { picture: frame, detector, heads };
     draw();
     if (before instanceof ImageBitmap && before !== decoded?.photo) before.close();
     const now = performance.now();
@@ -162,7 +159,7 @@ function toggleWebcam(): void {
     stopWebcam();
     return;
   }
-  runLive().catch((error: unknown) => {
+  untilLost(runLive()).catch((error: unknown) => {
     stopWebcam();
     fail(error instanceof DOMException ? new Error(`The webcam cannot be used: ${error.message}`) : error);
   });
@@ -182,46 +179,57 @@ async function verifyLast(): Promise<void> {
   clearErrors();
   showVerdict('running', 'Computing every layer on the CPU…');
   try {
-    const detector = await currentDetector();
-    await verify(detector, showError, controller.signal);
+    await untilLost(verifySeen(controller.signal));
     showVerdict('done');
   } catch (error) {
     if (!controller.signal.aborted) showVerdict('failed', messageOf(error));
+    controller.abort(new Error('ended'));
   } finally {
     verifyButton.disabled = false;
   }
 }
 
+async function verifySeen(signal: AbortSignal): Promise<void> {
+  const detector = await currentDetector();
+  // A new device has seen nothing yet.
+  if (seen !== undefined && seen.detector !== detector) await detector.run(seen.picture);
+  await verify(detector, showError, signal);
+}
+
 /** The same network with the other strategies, and without the library. */
 async function compareStrategies(): Promise<void> {
   if (seen === undefined) return;
-  const { signal } = comparing = new AbortController();
+  const controller = comparing = new AbortController();
+  const { signal } = controller;
   compareButton.disabled = true;
   try {
-    const totals: Totals = {};
-    const { picture, network, heads } = seen;
-    for (const strategy of ['auto', 'fused', 'two-pass', 'naive'] as const) {
-      showStrategies(totals, strategy);
-      const detector = strategy === 'auto' ? await currentDetector() : await Detector.create(await currentManager(), network, strategy);
-      try {
-        signal.throwIfAborted();
-        totals[strategy] = strategy === 'naive'
-          ? await timeNaive(detector, picture, heads, (share) => {
-            signal.throwIfAborted();
-            showStrategies(totals, strategy, share);
-          })
-          : await time(detector, picture);
-        signal.throwIfAborted();
-      } finally {
-        if (strategy !== 'auto') detector.destroy();
-      }
-    }
-    showStrategies(totals);
+    await untilLost(timeStrategies(seen, signal));
+    if (!signal.aborted) compareButton.disabled = false;
   } catch (error) {
     if (!signal.aborted) fail(error);
-  } finally {
-    if (!signal.aborted) compareButton.disabled = false;
+    controller.abort(new Error('ended')); // What a lost device left behind shall show nothing any more.
   }
+}
+
+async function timeStrategies({ picture, detector: { network }, heads }: Seen, signal: AbortSignal): Promise<void> {
+  const totals: Totals = {};
+  for (const strategy of ['auto', 'fused', 'two-pass', 'naive'] as const) {
+    showStrategies(totals, strategy);
+    const detector = strategy === 'auto' ? await currentDetector() : await Detector.create(await currentManager(), network, strategy);
+    try {
+      signal.throwIfAborted();
+      totals[strategy] = strategy === 'naive'
+        ? await timeNaive(detector, picture, heads, (share) => {
+          signal.throwIfAborted();
+          showStrategies(totals, strategy, share);
+        })
+        : await time(detector, picture);
+      signal.throwIfAborted();
+    } finally {
+      if (strategy !== 'auto') detector.destroy();
+    }
+  }
+  showStrategies(totals);
 }
 
 /** Milliseconds of all layers, at the second run. */
@@ -246,8 +254,8 @@ async function timeNaive(
 
 const total = ({ milliseconds }: LayerTimes): number => milliseconds.reduce((a, b) => a + b);
 
-/** Sets the tab up and runs it for the first time. */
-export function openDetector({ adapterKind }: PipelineManager): void {
+/** Sets the tab up and runs it for the first time. Gives what runs it again. */
+export function openDetector({ adapterKind }: PipelineManager): () => void {
   onPageError(showFailure);
   setUpPhotos('detect-', element('detect', HTMLElement), (photo) => {
     stopWebcam();
@@ -273,4 +281,5 @@ export function openDetector({ adapterKind }: PipelineManager): void {
   compareButton.addEventListener('click', () => void compareStrategies());
   element('save-faces', HTMLButtonElement).addEventListener('click', () => savePng(canvas, 'faces'));
   request();
+  return request;
 }

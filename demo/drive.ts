@@ -42,7 +42,7 @@ function listen(page: Page): string[] {
 export async function settled(page: Page, panel: string): Promise<void> {
   const section = await page.waitForSelector(`section#${panel}:not([data-state=working])`, { timeout: TIMEOUT });
   const state = await section?.evaluate(({ dataset }) => dataset['state']);
-  if (state === 'unsupported') throw new Error(await textOf(page, '#unsupported-reason'));
+  if (state === 'no-gpu') throw new Error(await textOf(page, '#trouble-reason'));
   if (state === 'failed') throw new Error(await textOf(page, `#${panel} .error`));
 }
 

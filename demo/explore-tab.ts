@@ -125,13 +125,7 @@ function drawMap(id: string, { shape: [, H, W, C], data }: Tensor4D, channel: nu
   setText(`${id}-range`, `±${most.toPrecision(3)}`);
 }
 
-const requestRun = latest(async (signal) => {
-  try {
-    await run(signal);
-  } catch (error) {
-    if (!signal.aborted) showFailure(messageOf(error));
-  }
-});
+const requestRun = latest(run, (error) => showFailure(messageOf(error)));
 
 function showFailure(message: string): void {
   result = undefined;
@@ -152,8 +146,8 @@ function request(): void {
   else showFailure([...form.querySelectorAll<HTMLInputElement>('input:invalid')].map(({ name, validationMessage }) => `${name}: ${validationMessage}`).join(' '));
 }
 
-/** Sets the tab up and runs it for the first time. */
-export function openExplorer(): void {
+/** Sets the tab up and runs it for the first time. Gives what runs it again. */
+export function openExplorer(): () => void {
   onPageError(showFailure);
   form.addEventListener('submit', (event) => event.preventDefault());
   form.addEventListener('input', request);
@@ -163,4 +157,5 @@ export function openExplorer(): void {
     request();
   });
   request();
+  return request;
 }

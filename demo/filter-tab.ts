@@ -1,4 +1,4 @@
-import { DeviceLostError, type PipelineManager } from 'sepconv-webgpu';
+import type { PipelineManager } from 'sepconv-webgpu';
 import { checkAgainstReference } from './check.js';
 import { readSettings, setUpControls } from './controls.js';
 import { runTimed } from './convolve.js';
@@ -58,23 +58,15 @@ async function run(signal: AbortSignal): Promise<void> {
   }
 }
 
-const requestRun = latest(async (signal) => {
-  try {
-    await run(signal);
-  } catch (error) {
-    if (signal.aborted) return;
-    const message = messageOf(error);
-    showFailure(error instanceof DeviceLostError ? `${message} Change any setting to start again on a new device.` : message);
-  }
-});
+const requestRun = latest(run, (error) => showFailure(messageOf(error)));
 
 function request(): void {
   showWorking();
   requestRun();
 }
 
-/** Sets the tab up and runs it for the first time. */
-export function openFilters({ adapterKind }: PipelineManager): void {
+/** Sets the tab up and runs it for the first time. Gives what runs it again. */
+export function openFilters({ adapterKind }: PipelineManager): () => void {
   onPageError(showFailure);
   // A software adapter needs seconds for what a GPU does in a blink.
   element('size', HTMLSelectElement).value = adapterKind === 'software' ? '512' : '1024';
@@ -84,4 +76,5 @@ export function openFilters({ adapterKind }: PipelineManager): void {
   });
   element('save', HTMLButtonElement).addEventListener('click', () => savePng(output, 'separable-conv2d'));
   request();
+  return request;
 }

@@ -109,13 +109,7 @@ async function check(manager: PipelineManager, photo: Tensor4D, learned: Awaited
   Object.assign(dataset, { maxError, agrees });
 }
 
-const requestRun = latest(async (signal) => {
-  try {
-    await run(signal);
-  } catch (error) {
-    if (!signal.aborted) showFailure(messageOf(error));
-  }
-});
+const requestRun = latest(run, (error) => showFailure(messageOf(error)));
 
 function showFailure(message: string): void {
   setText('learn-failure', message);
@@ -147,8 +141,8 @@ function pause(value: boolean): void {
 /** Training takes the GPU, so that it rests while another tab is shown. */
 export const pauseLearning = (): void => pause(true);
 
-/** Sets the tab up and starts to learn. */
-export function openLearner(): void {
+/** Sets the tab up and starts to learn. Gives what starts over. */
+export function openLearner(): () => void {
   onPageError(showFailure);
   element('learn-filter', HTMLSelectElement).replaceChildren(
     ...LEARNABLE.map((id) => new Option(filters.find((filter) => filter.id === id)!.label, id)));
@@ -165,4 +159,5 @@ export function openLearner(): void {
   pauseButton.addEventListener('click', () => pause(!paused));
   element('learn-save', HTMLButtonElement).addEventListener('click', () => savePng(output, 'learned'));
   request();
+  return request;
 }

@@ -1,32 +1,48 @@
+import { UnsupportedError } from 'sepconv-webgpu';
 import { openDetector, stopWebcam } from './detect-tab.js';
 import { openExplorer } from './explore-tab.js';
 import { openFilters } from './filter-tab.js';
-import { currentManager } from './gpu.js';
+import { currentManager, watchGpu } from './gpu.js';
 import { openLearner, pauseLearning } from './learn-tab.js';
 import { element, messageOf, setText } from './page.js';
 import { setUpTabs } from './tabs.js';
+import { titleOf } from './watch.js';
 
-/** Replaces the page by the reason and the ways out. */
-function showUnsupported(reason: string): void {
-  setText('unsupported-reason', reason);
-  element('unsupported', HTMLElement).hidden = false;
-  element('tabs', HTMLElement).hidden = true;
-  element('main', HTMLElement).hidden = true;
-  for (const id of ['detect', 'photo', 'learn', 'explore']) element(id, HTMLElement).dataset['state'] = 'unsupported';
+/** Starts the shown tab's work again; there once the tabs are. */
+let restart: (() => void) | undefined;
+
+/** Says what is wrong with the GPU, and the ways out. Without tabs there is nothing else to show. */
+function showTrouble(trouble: unknown): void {
+  const there = trouble !== undefined;
+  element('trouble', HTMLElement).hidden = !there;
+  for (const id of ['tabs', 'main']) element(id, HTMLElement).hidden = there && restart === undefined;
+  if (restart === undefined) {
+    const state = there ? 'no-gpu' : 'working';
+    for (const id of ['detect', 'photo', 'learn', 'explore']) element(id, HTMLElement).dataset['state'] = state;
+  }
+  if (!there) return;
+  setText('trouble-title', titleOf(trouble));
+  setText('trouble-reason', messageOf(trouble));
+  element('browsers', HTMLElement).hidden = !(trouble instanceof UnsupportedError);
+  element('again', HTMLElement).hidden = !('gpu' in navigator); // A browser without WebGPU has none later either.
 }
 
 async function start(): Promise<void> {
-  try {
-    const manager = await currentManager();
-    setUpTabs([
-      { id: 'detect', address: 'faces', open: () => openDetector(manager), leave: stopWebcam },
-      { id: 'photo', address: 'filters', open: () => openFilters(manager) },
-      { id: 'learn', address: 'training', open: openLearner, leave: pauseLearning },
-      { id: 'explore', address: 'geometry', open: openExplorer },
-    ]);
-  } catch (error) {
-    showUnsupported(messageOf(error));
-  }
+  const manager = await currentManager().catch(() => undefined);
+  if (manager === undefined) return; // The watcher has told why.
+  restart = setUpTabs([
+    { id: 'detect', address: 'faces', open: () => openDetector(manager), leave: stopWebcam },
+    { id: 'photo', address: 'filters', open: () => openFilters(manager) },
+    { id: 'learn', address: 'training', open: openLearner, leave: pauseLearning },
+    { id: 'explore', address: 'geometry', open: openExplorer },
+  ]);
 }
 
+element('again', HTMLButtonElement).addEventListener('click', () => {
+  showTrouble(undefined);
+  document.querySelector<HTMLElement>('[role=tab][aria-selected=true]')?.focus(); // The button with the focus has gone.
+  if (restart === undefined) void start();
+  else restart();
+});
+watchGpu(showTrouble);
 void start();

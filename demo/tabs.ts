@@ -3,15 +3,18 @@ export interface Tab {
   readonly id: string;
   /** What follows `#` in the page's address; no element's id, or the browser would scroll there. */
   readonly address: string;
-  /** Called once, when the panel is shown for the first time. */
-  readonly open: () => void;
+  /** Called once, when the panel is shown for the first time. Gives what starts its work again. */
+  readonly open: () => () => void;
   /** Called whenever another tab takes over. */
   readonly leave?: () => void;
 }
 
-/** Tabs as the ARIA pattern has them: arrow keys, Home and End move between them, and the one with focus is shown. */
-export function setUpTabs(tabs: readonly Tab[]): void {
-  const opened = new Set<Tab>();
+/**
+ * Tabs as the ARIA pattern has them: arrow keys, Home and End move between them, and the one with focus is shown. One that
+ * failed works again when it is shown again. Gives what starts the work of the shown one again.
+ */
+export function setUpTabs(tabs: readonly Tab[]): () => void {
+  const opened = new Map<Tab, () => void>();
   const button = ({ id }: Tab): HTMLElement => document.getElementById(`tab-${id}`)!;
   let shown: Tab | undefined;
   const show = (tab: Tab): void => {
@@ -23,9 +26,9 @@ export function setUpTabs(tabs: readonly Tab[]): void {
       document.getElementById(one.id)!.hidden = one !== tab;
     }
     history.replaceState(null, '', `#${tab.address}`);
-    if (opened.has(tab)) return;
-    opened.add(tab);
-    tab.open();
+    const again = opened.get(tab);
+    if (again === undefined) opened.set(tab, tab.open());
+    else if (document.getElementById(tab.id)!.dataset['state'] === 'failed') again();
   };
   const ofAddress = (): Tab => tabs.find(({ address }) => `#${address}` === location.hash) ?? tabs[0]!;
   for (const [i, tab] of tabs.entries()) {
@@ -42,4 +45,5 @@ export function setUpTabs(tabs: readonly Tab[]): void {
   }
   addEventListener('hashchange', () => show(ofAddress()));
   show(ofAddress());
+  return () => opened.get(shown!)?.();
 }

@@ -1,5 +1,6 @@
 import * as ort from 'onnxruntime-web/webgpu';
 import { PipelineManager } from 'sepconv-webgpu';
+import { showLoss } from '../report.js';
 import { after, before } from './models.js';
 
 /** A separable layer between two ONNX models, on onnxruntime-web's device: what they hand over stays in its GPU buffers. */
@@ -22,6 +23,7 @@ const options = { executionProviders: ['webgpu'], preferredOutputLocation: 'gpu-
 const first = await ort.InferenceSession.create(before(weights.filter), options);
 const last = await ort.InferenceSession.create(after(weights.matrix), options);
 const device = await ort.env.webgpu.device; // There once a session is.
+device.lost.then(showLoss, reportError);
 const manager = await PipelineManager.create({ device });
 const layer = await manager.prepare({ inputShape: [1, 16, 16, 8], ...weights.layer });
 

@@ -1,7 +1,9 @@
+import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import '@tensorflow/tfjs-backend-webgpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { initializers, layers, sequential } from '@tensorflow/tfjs-layers';
 import { ready } from 'sepconv-webgpu/tfjs';
+import { showLoss } from '../report.js';
 import { swapSeparableLayers } from './swap.js';
 
 /** A model of tfjs, first as it is, then with its separable layers computed by sepconv-webgpu on the same device. */
@@ -11,6 +13,7 @@ const print = (line: string): void => output.append(`${line}\n`);
 
 await tf.setBackend('webgpu');
 await tf.ready();
+(tf.backend() as WebGPUBackend).device.lost.then(showLoss, reportError);
 
 /** The first layers of MobileNetV1, with random weights. */
 const depthwiseInitializer = initializers.randomUniform({ minval: -0.4, maxval: 0.4 }); // The pointwise one too.

@@ -1,6 +1,7 @@
 import { PipelineManager } from 'sepconv-webgpu';
 import * as THREE from 'three/webgpu';
 import { createPictures, pictureBuffer } from '../pictures.js';
+import { showLoss } from '../report.js';
 
 /** three.js renders into a texture, a separable convolution filters it on the renderer's device, three.js shows the result. */
 
@@ -35,6 +36,7 @@ export const rendered = new THREE.RenderTarget(WIDTH, HEIGHT);
 // The filter, on the renderer's device.
 const backend = renderer.backend as unknown as { device: GPUDevice; get(texture: THREE.Texture): { texture: GPUTexture } };
 export const { device } = backend; // The backend is a WebGPUBackend, which has no types of its own.
+device.lost.then(showLoss, reportError);
 const manager = await PipelineManager.create({ device });
 const pictures = await createPictures(device);
 const convolution = await manager.prepare({ inputShape: [1, HEIGHT, WIDTH, 3], ...filter });

@@ -1,51 +1,96 @@
-import { PipelineManager } from 'sepconv-webgpu';
+import { DeviceLostError, PipelineManager } from 'sepconv-webgpu';
+import { showLoss } from '../report.js';
+import { animation } from './animation.js';
 import { createFilter, type PictureFilter } from './filter.js';
 
-/** Filters every frame of a video: of an animation at first, then of the webcam if one asks for it. */
+/** Filters every frame of a video: of an animation at first, then of the webcam or of a file if one asks for it. */
 
 const video = document.querySelector('video')!;
 const canvas = document.querySelector<HTMLCanvasElement>('#output')!;
-const status = document.querySelector('#status')!;
-
-function animation(): MediaStream {
-  const source = Object.assign(document.createElement('canvas'), { width: 320, height: 240 });
-  const context = source.getContext('2d')!;
-  const paint = (time: number): void => {
-    context.fillStyle = '#123';
-    context.fillRect(0, 0, 320, 240);
-    for (let i = 0; i < 12; i++) {
-      const angle = time / 1500 + i * 0.5236;
-      context.fillStyle = `hsl(${i * 30} 90% 60%)`;
-      context.fillRect(140 + 90 * Math.cos(angle), 100 + 80 * Math.sin(2 * angle), 40, 40);
-    }
-    requestAnimationFrame(paint);
-  };
-  paint(0);
-  return source.captureStream(30);
-}
-
-async function play(stream: MediaStream): Promise<void> {
-  video.srcObject = stream;
-  await video.play();
-}
+const say = (id: 'status' | 'message', text: string): string => (document.getElementById(id)!.textContent = text);
 
 const manager = await PipelineManager.create();
+let lost = false;
 let filter: PictureFilter | undefined;
-let frames = 0;
+let [frames, skipped] = [0, 0];
 
+/** Filters the frame that is shown now. One that the browser cannot copy is skipped, because the next one will do. */
 async function showFrame(): Promise<void> {
   const { videoWidth, videoHeight } = video;
-  if (!filter || canvas.width !== videoWidth || canvas.height !== videoHeight) {
-    filter?.destroy();
-    filter = await createFilter(manager, canvas, videoWidth, videoHeight);
+  let reason = '';
+  try {
+    if (!filter || canvas.width !== videoWidth || canvas.height !== videoHeight) {
+      filter?.destroy();
+      filter = undefined;
+      filter = await createFilter(manager, canvas, videoWidth, videoHeight);
+    }
+    filter.draw(video);
+    frames++;
+  } catch (error) {
+    if (error instanceof DeviceLostError) return; // It is told below.
+    skipped++;
+    reason = ` (${String(error)})`;
   }
-  filter.draw(video);
-  status.textContent = `${videoWidth}×${videoHeight}, ${++frames} frames filtered`;
-  video.requestVideoFrameCallback(() => void showFrame());
+  const missed = skipped > 0 ? `, ${skipped} skipped${reason}` : '';
+  say('status', `${videoWidth}×${videoHeight}, ${frames} frames filtered${missed}`);
 }
 
-document.querySelector('button')!.addEventListener('click', () => {
-  navigator.mediaDevices.getUserMedia({ video: true }).then(play).catch((error: unknown) => (status.textContent = String(error)));
+function waitForFrame(): void {
+  if (!lost) video.requestVideoFrameCallback(() => void showFrame().then(waitForFrame));
+}
+
+/** Aborted when another source takes over. */
+let shown = new AbortController();
+
+/** Shows a stream, or a file in a loop. The animation takes over from a named one that cannot be shown, or ends. */
+async function play(source: MediaStream | File, name?: string): Promise<void> {
+  shown.abort();
+  const { signal } = shown = new AbortController();
+  const giveUp = (why: string): void => {
+    if (signal.aborted) return;
+    say('message', `${name ?? 'The animation'} ${why}`);
+    if (name !== undefined) void play(animation());
+  };
+  video.addEventListener('error', () => giveUp('cannot be played by this browser.'), { signal });
+  if (source instanceof MediaStream) {
+    for (const track of source.getTracks()) {
+      track.addEventListener('ended', () => giveUp('has ended.'), { signal });
+      signal.addEventListener('abort', () => track.stop());
+    }
+    video.srcObject = source;
+  } else {
+    const url = URL.createObjectURL(source);
+    signal.addEventListener('abort', () => URL.revokeObjectURL(url));
+    video.src = url;
+    video.srcObject = null;
+  }
+  try {
+    await video.play();
+    if (video.videoWidth === 0) giveUp('has no pictures.');
+  } catch {
+    giveUp('cannot be played by this browser.');
+  }
+}
+
+async function useWebcam(): Promise<void> {
+  say('message', '');
+  try {
+    await play(await navigator.mediaDevices.getUserMedia({ video: true }), 'The webcam');
+  } catch (error) { // What was shown goes on.
+    say('message', `The webcam cannot be used: ${String(error)}`);
+  }
+}
+
+document.querySelector('button')!.addEventListener('click', () => void useWebcam());
+document.querySelector('input')!.addEventListener('change', ({ currentTarget }) => {
+  const file = (currentTarget as HTMLInputElement).files?.[0];
+  say('message', '');
+  if (file) void play(file, file.name);
 });
+manager.lost.then((info) => {
+  lost = true;
+  shown.abort(); // The camera goes off.
+  showLoss(info);
+}, reportError);
+waitForFrame();
 await play(animation());
-video.requestVideoFrameCallback(() => void showFrame());
