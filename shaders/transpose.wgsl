@@ -20,7 +20,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Lanes>;           // [1, 1, K, O]
 @group(0) @binding(2) var<storage, read_write> output: array<Lanes>;    // [1, 1, O, K]
 
-fn turned(b: Block) -> Block {
+fn transposed(b: Block) -> Block {
   return transpose(b);     // if LANES == 4
   // return b;             // if LANES == 1
 }
@@ -43,7 +43,7 @@ fn main(
   for (var i = 0; i < LANES; i++) { // unroll
     block[i] = input[(k * LANES + i) * across + o];
   }
-  block = turned(block);
+  block = transposed(block);
   for (var i = 0; i < LANES; i++) { // unroll
     output[(o * LANES + i) * down + k] = block[i];
   }

@@ -2,9 +2,9 @@
 import type { Call } from './arguments/call.js';
 import { SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
 import { checkTensorOf, elementBytes, elements, outputShape, type ResultArray, type ResultTensor, type Shape4D, type TensorArgument } from './arguments/geometry.js';
-import { readTensor } from './arguments/options.js';
+import { readTensor } from './arguments/reading.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
-import { bindMethods } from './methods.js';
+import { bindMethods } from './bind-methods.js';
 import { Program, type Shared } from './gpu/program.js';
 import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
 import { byteLengthOf, type Step } from './plan/steps.js';

@@ -4,10 +4,10 @@ import { SepconvError, UnsupportedError } from './arguments/errors.js';
 import {
   checkTensorOf, type Geometry, outputShape, type SeparableConv2dGradients, type ResultArray, type Shape4D, type TensorArgument,
 } from './arguments/geometry.js';
-import { readTensor } from './arguments/options.js';
+import { readTensor } from './arguments/reading.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
 import { Program, type Shared } from './gpu/program.js';
-import { bindMethods } from './methods.js';
+import { bindMethods } from './bind-methods.js';
 import { GIVEN, type GradientName, type GradientPlan, GRADIENTS, planBackward } from './plan/backward.js';
 import { byteLengthOf, type Step, stepsFor } from './plan/steps.js';
 

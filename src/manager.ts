@@ -5,10 +5,10 @@ import type { ConvolutionDescriptor, WarmUpDescriptor } from './arguments/descri
 import { adapterKindOf, adapterName, measuredOn, requestDevice } from './gpu/device.js';
 import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
 import type { Gradients } from './gradients.js';
-import { checkNames, given, reading } from './arguments/options.js';
+import { checkNames, given, reading } from './arguments/reading.js';
 import { type Convolution, prepareConvolution } from './convolution.js';
 import type { Shared } from './gpu/program.js';
-import { bindMethods } from './methods.js';
+import { bindMethods } from './bind-methods.js';
 import type { Dispatch } from './plan/dispatch.js';
 import { type ForwardPlan, planForward } from './plan/forward.js';
 import { PipelineCache } from './gpu/pipelines.js';
@@ -76,10 +76,10 @@ export class PipelineManager {
     if (!(Number.isInteger(maxBindingBytes) || maxBindingBytes === Infinity) || maxBindingBytes < 1024) {
       throw new ValueError(`PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`);
     }
-    const later = tuning === undefined ? undefined : await loadLater();
+    const loaded = tuning === undefined ? undefined : await loadOnDemand();
     const used = device ?? (await requestDevice());
     const profile = profileOf(used, adapterKind ?? adapterKindOf(used), maxBindingBytes);
-    return new PipelineManager(used, device === undefined, profile, later && new later.Tuning(used, profile, tuning!));
+    return new PipelineManager(used, device === undefined, profile, loaded && new loaded.Tuning(used, profile, tuning!));
   }
 
   private constructor(device: GPUDevice, ownsDevice: boolean, profile: DeviceProfile, tuning?: Tuning) {
@@ -133,7 +133,7 @@ export class PipelineManager {
 
   /** @internal */
   async prepareGradientsCall(call: Call): Promise<Gradients> {
-    const { prepareGradients } = await loadLater();
+    const { prepareGradients } = await loadOnDemand();
     return this.#keep(await prepareGradients(this.#shared, call), call.op);
   }
 
@@ -228,8 +228,8 @@ function readProgress(options: WarmUpOptions): WarmUpOptions['onProgress'] {
 }
 
 /** What most apps never need, in a file of its own. @throws SepconvError where it is not to be had */
-const loadLater = () => import('./later.js').catch((cause: unknown) => {
-  throw new SepconvError('later.js, with gradients and tuning, must be served beside index.js, and could not be loaded: '
+const loadOnDemand = () => import('./on-demand.js').catch((cause: unknown) => {
+  throw new SepconvError('on-demand.js, with gradients and tuning, must be served beside index.js, and could not be loaded: '
     + show(cause), { cause });
 });
 

@@ -4,7 +4,7 @@ import {
   resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D, type TensorArgument,
   withoutActivations,
 } from './arguments/geometry.js';
-import { REFERENCE, readOptions, readTensor } from './arguments/options.js';
+import { REFERENCE, readOptions, readTensor } from './arguments/reading.js';
 
 export { ValueError } from './arguments/errors.js';
 export type {

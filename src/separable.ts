@@ -5,7 +5,7 @@ import {
   checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type ResultTensor, type SeparableConv2dGradients, type TensorArgument,
 } from './arguments/geometry.js';
 import { PipelineManager } from './manager.js';
-import { ONE_CALL, reading, readOptions, readTensor } from './arguments/options.js';
+import { ONE_CALL, reading, readOptions, readTensor } from './arguments/reading.js';
 
 export interface SeparableConv2dOptions
   extends ConvolutionOptions, GpuOptions, Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'> {

@@ -9,7 +9,7 @@ import { show, UnsupportedError, ValueError } from './arguments/errors.js';
 import { elements, type Geometry, outputShape, type Padding, resolveGeometry, type Shape4D } from './arguments/geometry.js';
 import type { Gradients } from './gradients.js';
 import { PipelineManager } from './manager.js';
-import { Recent } from './gpu/recent.js';
+import { LruMap } from './gpu/lru-map.js';
 import { derivativeByTfjs, type Factor, FACTORS, type Factors, factorShape } from './tfjs-ops.js';
 
 /** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
@@ -46,9 +46,9 @@ interface TrainingEntry {
 interface DeviceState {
   readonly manager: Promise<PipelineManager>;
   /** By geometry. */
-  readonly trainings: Recent<TrainingEntry>;
+  readonly trainings: LruMap<TrainingEntry>;
   /** By geometry and filter buffers. */
-  readonly entries: Recent<Entry>;
+  readonly entries: LruMap<Entry>;
 }
 
 /** Convolutions that a device keeps: each has a few small buffers, all share the intermediate. Enough for several models. */
@@ -207,8 +207,8 @@ function stateOf(device: GPUDevice): DeviceState {
   if (known) return known;
   const state: DeviceState = {
     manager: PipelineManager.create({ device }),
-    entries: new Recent(MOST_ENTRIES, ({ prepared }) => void prepared.then((convolution) => convolution.destroy(), () => undefined)),
-    trainings: new Recent(MOST_ENTRIES, ({ prepared }) => void prepared.then(destroyTraining, () => undefined)),
+    entries: new LruMap(MOST_ENTRIES, ({ prepared }) => void prepared.then((convolution) => convolution.destroy(), () => undefined)),
+    trainings: new LruMap(MOST_ENTRIES, ({ prepared }) => void prepared.then(destroyTraining, () => undefined)),
   };
   states.set(device, state);
   return state;

@@ -1,11 +1,11 @@
 import type { Call } from './arguments/call.js';
 import { UnsupportedError } from './arguments/errors.js';
 import type { Geometry } from './arguments/geometry.js';
-import { given, reading } from './arguments/options.js';
+import { given, reading } from './arguments/reading.js';
 import type { Convolution } from './convolution.js';
 import { checked, measuredOn } from './gpu/device.js';
 import { BUFFER } from './gpu/flags.js';
-import { Recent } from './gpu/recent.js';
+import { LruMap } from './gpu/lru-map.js';
 import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
 import type { DeviceProfile } from './kernels/profile.js';
 import { presets, presetsFor } from './plan/presets.js';
@@ -33,7 +33,7 @@ export class Tuning {
   readonly #device: GPUDevice;
   readonly #profile: DeviceProfile;
   readonly #measures: boolean;
-  readonly #choices = new Recent<Choice>(MOST_CHOICES);
+  readonly #choices = new LruMap<Choice>(MOST_CHOICES);
   /** The measurement under way: one at a time, so that none disturbs another. */
   #last: Promise<unknown> = Promise.resolve();
 

@@ -49,7 +49,7 @@ test("Node without WebGPU's globals: flags are known by their numbers", async ()
 
 test('files that are not served beside index.js are told by name, in an error of the library', async () => {
   cpSync(join(root, 'dist'), join(folder, 'dist'), { recursive: true });
-  for (const file of ['later.js', 'shaders/pointwise-tiled.js']) rmSync(join(folder, 'dist', file));
+  for (const file of ['on-demand.js', 'shaders/pointwise-tiled.js']) rmSync(join(folder, 'dist', file));
   const out = await inNode(work(join(folder, 'dist'), `
     const call = { inputShape: x.shape, depthwiseFilter: d, pointwiseFilter: p, padding: 'SAME' };
     const manager = await PipelineManager.create({ device, adapterKind: 'gpu' });
@@ -58,7 +58,7 @@ test('files that are not served beside index.js are told by name, in an error of
     await told(() => manager.prepare({ ...call, inputShape: [1, 64, 64, 64], depthwiseFilter: tensor(3, 3, 64, 1), pointwiseFilter: tensor(1, 1, 64, 64), strategy: 'two-pass' }));
     await told(() => manager.prepare({ ...call, strategy: 'fused' }));`));
   const [gradients, tuning, shader, other] = out.split('\n');
-  expect(gradients).toMatch(/^SepconvError: later.js, with gradients and tuning, must be served beside index.js/);
+  expect(gradients).toMatch(/^SepconvError: on-demand.js, with gradients and tuning, must be served beside index.js/);
   expect(tuning).toBe(gradients);
   expect(shader).toMatch(/^SepconvError: .*The shader pointwise-tiled.wgsl could not be loaded: all files of the package must be served/);
   expect(other).toBe('done');

@@ -73,7 +73,7 @@ test('minified and gzipped, what a forward pass loads takes at most 25,000 bytes
   const [atOnce, later] = [false, true].map((dynamic) => chunks.filter(({ isDynamicEntry }) => isDynamicEntry === dynamic)) as [typeof chunks, typeof chunks];
   // Gradients and tuning are loaded when they are asked for, and each shader when a device compiles it.
   const shaders = readdirSync(new URL('shaders', root)).filter((file) => file.endsWith('.wgsl')).map((file) => file.replace('.wgsl', ''));
-  expect(later.map(({ name }) => name).sort()).toEqual(['later', ...shaders].sort());
+  expect(later.map(({ name }) => name).sort()).toEqual(['on-demand', ...shaders].sort());
   const bytes = size(atOnce);
   const downloads = Object.entries(presets).flatMap(([name, { depthwise, pointwise, fused }]) => [[depthwise, pointwise], [fused]].map((passes) => {
     const kernels = passes.map(([choice]) => choice!.kernel);
@@ -81,7 +81,7 @@ test('minified and gzipped, what a forward pass loads takes at most 25,000 bytes
     return [`${name} ${passes.length === 1 ? 'fused' : 'two-pass'}`, bytes + size(later.filter((chunk) => names.has(chunk.name)))] as const;
   }));
   console.log(`minified and gzipped: ${bytes} bytes at once; with the shaders of a layer: ${downloads.map(([name, all]) => `${name} ${all}`).join(', ')}; `
-    + `${size(later.filter(({ name }) => name === 'later'))} for gradients and tuning`);
+    + `${size(later.filter(({ name }) => name === 'on-demand'))} for gradients and tuning`);
   expect(bytes).toBeGreaterThan(5000);
   for (const [name, all] of downloads) expect(all, name).toBeLessThanOrEqual(25_000);
 });

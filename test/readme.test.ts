@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, inject, test } from 'vitest';
 import { activations } from '../src/arguments/activation.js';
-import { ONE_CALL } from '../src/arguments/options.js';
+import { ONE_CALL } from '../src/arguments/reading.js';
 import { separableConv2dReference } from '../src/reference.js';
 import { openPage } from './browser.js';
 

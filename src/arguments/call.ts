@@ -1,7 +1,7 @@
 import type { ConvolutionDescriptor, GpuTensor, Strategy, WarmUpDescriptor } from './descriptor.js';
 import { show, ValueError } from './errors.js';
 import { checkData, checkTensor, type Geometry, operation, resolveGeometry, type TensorArgument } from './geometry.js';
-import { DESCRIPTOR, readOptions } from './options.js';
+import { DESCRIPTOR, readOptions } from './reading.js';
 
 /** The arguments that a convolution keeps from run to run. */
 export const WEIGHTS = ['depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias'] as const;

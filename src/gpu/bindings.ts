@@ -1,4 +1,4 @@
-import { checkNames, given } from '../arguments/options.js';
+import { checkNames, given } from '../arguments/reading.js';
 import { show, ValueError } from '../arguments/errors.js';
 import type { Step } from '../plan/steps.js';
 import { BUFFER } from './flags.js';

@@ -2,7 +2,7 @@ import { checked } from './device.js';
 import { COMPUTE } from './flags.js';
 import { SepconvError } from '../arguments/errors.js';
 import { type BindingKind, codeOf, FILTER_FORMAT, type Variant } from '../kernels/kernel.js';
-import { Recent } from './recent.js';
+import { LruMap } from './lru-map.js';
 
 /** Pipelines that a cache keeps. One that goes keeps working for the convolutions that have it. */
 const MOST_PIPELINES = 256;
@@ -24,12 +24,12 @@ const ABSENT: object = { buffer: undefined, sampler: undefined, texture: undefin
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
-  readonly #pipelines: Recent<Promise<GPUComputePipeline>>;
+  readonly #pipelines: LruMap<Promise<GPUComputePipeline>>;
   #nearest: GPUSampler | undefined;
 
   constructor(device: GPUDevice, most = MOST_PIPELINES) {
     this.#device = device;
-    this.#pipelines = new Recent(most);
+    this.#pipelines = new LruMap(most);
   }
 
   layout(bindings: readonly BindingKind[]): GPUBindGroupLayout {

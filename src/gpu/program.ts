@@ -10,7 +10,7 @@ import { checked } from './device.js';
 import { fromFloat16, toFloat16 } from './float16.js';
 import { BUFFER, MAP_READ, TEXTURE } from './flags.js';
 import type { PipelineCache } from './pipelines.js';
-import { Recent } from './recent.js';
+import { LruMap } from './lru-map.js';
 
 /** What the programs of one manager share. */
 export interface Shared {
@@ -54,7 +54,7 @@ export class Program {
   readonly #own = new Map<string, Resource>();
   readonly #owned: (GPUBuffer | GPUTexture)[] = [];
   readonly #scratch: GPUBuffer[] = [];
-  readonly #bound = new Recent<readonly Bound[]>(MOST_BOUND);
+  readonly #bound = new LruMap<readonly Bound[]>(MOST_BOUND);
 
   /** Compiles, uploads, and runs the steps that run once. @throws ValueError, UnsupportedError, DeviceLostError */
   static async create(shared: Shared, call: Call, label: string, plans: readonly Plan[]): Promise<Program> {

@@ -1,5 +1,5 @@
 /** A map that keeps the entries used last: getting one or setting it makes it the newest, and beyond `most` the oldest goes. */
-export class Recent<Value> {
+export class LruMap<Value> {
   readonly #most: number;
   readonly #dropped: ((value: Value) => void) | undefined;
   readonly #values = new Map<string, Value>();
