@@ -23,7 +23,8 @@ export async function requestDevice(): Promise<GPUDevice> {
     try {
       // A fresh one each time: an adapter gives one device, and some count a refused one.
       const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }) ?? await gpu.requestAdapter();
-      if (adapter) return await adapter.requestDevice({ label: 'sepconv-webgpu', ...wanted(adapter) });
+      if (!adapter) break;
+      return await adapter.requestDevice({ label: 'sepconv-webgpu', ...wanted(adapter) });
     } catch (error) {
       refusal ??= error;
     }
