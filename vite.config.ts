@@ -5,7 +5,10 @@ import { defineConfig } from 'vitest/config';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
-/** Shaders without their comments, but for the marks that `specialize` reads; lines stay where they are, for error messages. */
+/**
+ * Shaders without their comments, but for the marks that `specialize` reads; lines stay where they are, for error
+ * messages.
+ */
 const bareShaders: Plugin = {
   name: 'bare-shaders',
   apply: 'build',
@@ -13,7 +16,9 @@ const bareShaders: Plugin = {
   load(id) {
     if (!id.endsWith('.wgsl?raw')) return null;
     const source = readFileSync(id.slice(0, -'?raw'.length), 'utf8');
-    return { code: `export default ${JSON.stringify(source.split('\n').map(bareLine).join('\n'))}`, map: { mappings: '' } };
+    return {
+      code: `export default ${JSON.stringify(source.split('\n').map(bareLine).join('\n'))}`, map: { mappings: '' },
+    };
   },
 };
 
@@ -35,20 +40,28 @@ export default defineConfig({
     dedupe: ['@tensorflow/tfjs-core'], // The examples have packages of their own, but tfjs is one engine.
   },
   optimizeDeps: {
-    entries: ['demo/index.html', 'test/*.html', ...(existsSync(path('demo/examples/node_modules')) ? ['demo/examples/*/index.html'] : [])],
+    entries: [
+      'demo/index.html', 'test/*.html',
+      ...(existsSync(path('demo/examples/node_modules')) ? ['demo/examples/*/index.html'] : []),
+    ],
     exclude: ['onnxruntime-web'], // It loads its WebAssembly from beside itself.
   },
   server: { host: '127.0.0.1' },
   build: {
     target: 'es2022',
     sourcemap: true,
-    lib: { entry: ['index', 'reference', 'tfjs'].map((entry) => path(`src/${entry}.ts`)), formats: ['es'] }, // As in package.json's exports.
-    rolldownOptions: { external: /^@tensorflow\//, output: { chunkFileNames: ({ facadeModuleId }) => (facadeModuleId?.includes('.wgsl') ? 'shaders/[name].js' : '[name].js') } },
+    lib: {
+      entry: ['index', 'reference', 'tfjs'].map((entry) => path(`src/${entry}.ts`)), formats: ['es'],
+    }, // As in package.json's exports.
+    rolldownOptions: { external: /^@tensorflow\//, output: {
+      chunkFileNames: ({ facadeModuleId }) => (facadeModuleId?.includes('.wgsl') ? 'shaders/[name].js' : '[name].js'),
+    } },
   },
   test: {
     include: ['test/*.test.ts'],
     globalSetup: 'test/setup.ts',
-    server: { deps: { inline: [/@tensorflow/] } }, // Its bundle for Node lacks the gradients, and its modules Node cannot load.
+    // Its bundle for Node lacks the gradients, and its modules Node cannot load.
+    server: { deps: { inline: [/@tensorflow/] } },
     fileParallelism: false, // A software adapter takes all cores for itself.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.
     hookTimeout: 60_000,

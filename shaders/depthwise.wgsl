@@ -3,10 +3,10 @@
 //   output[n, oy, ox, k] = activation(bias[k] + sum over (di, dj) of
 //     input[n, oy*SH + di*RH - padTop, ox*SW + dj*RW - padLeft, k / M] * weights[di, dj, k]),   k = c*M + m
 //
-// One invocation computes one pack of LANES channels for TILE_ROWS rows of TILE_W outputs, from top to bottom: the input rows that
-// a row of outputs shares with the next stay in registers. The outputs stand RH and RW apart, so that they share their inputs at
-// any rate as they do at rate 1. A workgroup is WORKGROUP neighbours, channels fastest. Filters too large to be held are
-// taken in rounds, which share no rows.
+// One invocation computes one pack of LANES channels for TILE_ROWS rows of TILE_W outputs, from top to bottom: the
+// input rows that a row of outputs shares with the next stay in registers. The outputs stand RH and RW apart, so that
+// they share their inputs at any rate as they do at rate 1. A workgroup is WORKGROUP neighbours, channels fastest.
+// Filters too large to be held are taken in rounds, which share no rows.
 // Grid: N * tiles of a column * tiles of a row * K_STRIDE / LANES invocations. No workgroup memory.
 // Equals `depthwise` in src/reference.ts; channels K to K_STRIDE - 1 of the output, which only pad it, are 0.
 
@@ -31,7 +31,7 @@ const KEPT = 3;            // spec: rows of taps held throughout: TAPS_H, or 0 i
 const LOADED = 0;          // spec: rows of taps loaded in each round: TAPS_H - KEPT
 const CARRIED = 2;         // spec: input rows that stay from one row of outputs to the next: TAPS_H - SH, or 0
 const FRESH = 1;           // spec: input rows loaded: TAPS_H - CARRIED
-const LEAD = 2;            // spec: steps before the first row of outputs, to load what it shares: CARRIED / SH, rounded up
+const LEAD = 2;            // spec: steps before the first row of outputs, to load what it shares: ceil(CARRIED / SH)
 const TILE_W = 4;          // spec: outputs of one invocation along W
 const SPAN_W = 6;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
 const FULL_W = 0;          // spec: 1 where every tile along W is full
@@ -47,8 +47,8 @@ struct Params {
   K_STRIDE: i32,           // channels from one output pixel to the next: K rounded up to a multiple of 4
   inputStart: i32,         // the input's first element in its binding
   TILE_ROWS: i32,               // rows of outputs of one invocation
-  FIRST_TAP: i32,          // the filter's first tap, and from one to the next: 0 and 1, or the last and -1 for a filter turned by 180°
-  TAP_STEP: i32,
+  FIRST_TAP: i32,          // the filter's first tap: 0, or the last for a filter that is flipped
+  TAP_STEP: i32,           // from one tap to the next: 1 or -1
   depthwiseAlpha: f32,
 }
 
@@ -122,7 +122,8 @@ fn main(
         }
         for (var i = 0; i < LOADED; i++) { // unroll
           for (var j = 0; j < TAPS_W; j++) { // unroll
-            tap[i][j] = Lanes(weights[(p.FIRST_TAP + ((a * TAPS_H + i) * p.KW + b * TAPS_W + j) * p.TAP_STEP) * filterPacks + k]);
+            let index = p.FIRST_TAP + ((a * TAPS_H + i) * p.KW + b * TAPS_W + j) * p.TAP_STEP;
+            tap[i][j] = Lanes(weights[index * filterPacks + k]);
           }
         }
         for (var s = 0; s < TILE_W; s++) { // unroll

@@ -1,7 +1,8 @@
 // The derivatives of the activations, one expression each; the twins of `derivatives` in src/activation.ts.
 //
-// x is the activation's result, but for hardSwish, silu and a leakyRelu of negative slope its argument: where two arguments
-// of different slope give one result. Copied into activation-gradient.wgsl as activations.wgsl's are into the passes.
+// x is the activation's result, but for hardSwish, silu and a leakyRelu of negative slope its argument: where two
+// arguments of different slope give one result. Copied into activation-gradient.wgsl as activations.wgsl's are into
+// the passes.
 
 alias T = f32;
 
@@ -11,6 +12,11 @@ fn relu6(x: T, alpha: f32) -> T { return select(T(0.0), T(1.0), (x > T(0.0)) & (
 fn leakyRelu(x: T, alpha: f32) -> T { return select(T(alpha), T(1.0), x > T(0.0)); }
 fn sigmoid(x: T, alpha: f32) -> T { return x * (1.0 - x); }
 fn tanh_(x: T, alpha: f32) -> T { return 1.0 - x * x; }
-fn hardSwish(x: T, alpha: f32) -> T { return select(select((2.0 * x + 3.0) / 6.0, T(1.0), x >= T(3.0)), T(0.0), x <= T(-3.0)); }
-fn silu(x: T, alpha: f32) -> T { return (1.0 + clamp(x, T(-80.0), T(80.0)) / (1.0 + exp(clamp(x, T(-80.0), T(80.0))))) / (1.0 + exp(clamp(-x, T(-80.0), T(80.0)))); }
+fn hardSwish(x: T, alpha: f32) -> T {
+  return select(select((2.0 * x + 3.0) / 6.0, T(1.0), x >= T(3.0)), T(0.0), x <= T(-3.0));
+}
+fn silu(x: T, alpha: f32) -> T {
+  return (1.0 + clamp(x, T(-80.0), T(80.0)) / (1.0 + exp(clamp(x, T(-80.0), T(80.0)))))
+    / (1.0 + exp(clamp(-x, T(-80.0), T(80.0))));
+}
 fn elu(x: T, alpha: f32) -> T { return select(x + 1.0, T(1.0), x > T(0.0)); }

@@ -1,5 +1,5 @@
-// Copies a pointwise filter into a texture, from which the -quad kernels take it: on SwiftShader a texture yields vectors in half
-// the time that a buffer takes, and in a tenth of the code.
+// Copies a pointwise filter into a texture, from which the -quad kernels take it: on SwiftShader a texture yields
+// vectors in half the time that a buffer takes, and in a tenth of the code.
 //
 //   output[k, pack] = the 4 of weights[k * ROW_STRIDE + o * COLUMN_STRIDE] with o from 4 * pack, 0 from O on
 //

@@ -1,15 +1,16 @@
 enable subgroups;
-// Fused kernel by quads: depthwise and pointwise pass in one, with weights kept from pixel to pixel, and the four lanes of a quad
-// sharing depthwise results.
+// Fused kernel by quads: depthwise and pointwise pass in one, with weights kept from pixel to pixel, and the four
+// lanes of a quad sharing depthwise results.
 //
 //   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
-// One workgroup is one quad and goes down TILE_ROWS rows of TILE_W pixels, RH and RW apart, by 4 * COLUMNS packs of 4 output channels, in
-// blocks of 4 * STEPS k as in pointwise-quad.wgsl: of 4 k each lane computes d of one for the pixels of a row and swaps it with the
-// others. What an input row adds to the outputs that share it is added when it is loaded, so that LEAD + 1 rows of d are begun at
-// any time and no input row is kept. The pixels of a finished row are multiplied one after the other by the same code, which picks
-// their d, for code that is written out for each is more than a processor keeps at hand. d is computed again for every tile of channels.
+// One workgroup is one quad and goes down TILE_ROWS rows of TILE_W pixels, RH and RW apart, by 4 * COLUMNS packs of 4
+// output channels, in blocks of 4 * STEPS k as in pointwise-quad.wgsl: of 4 k each lane computes d of one for the
+// pixels of a row and swaps it with the others. What an input row adds to the outputs that share it is added when it
+// is loaded, so that LEAD + 1 rows of d are begun at any time and no input row is kept. The pixels of a finished row
+// are multiplied one after the other by the same code, which picks their d, for code that is written out for each is
+// more than a processor keeps at hand. d is computed again for every tile of channels.
 // Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
@@ -22,7 +23,7 @@ const SW = 1;              // spec: stride along W
 const TAPS_H = 3;          // spec: rows of the filter, KH
 const TAPS_W = 3;          // spec: columns of the filter, KW
 const FRESH = 1;           // spec: input rows loaded for each row of outputs: SH, or TAPS_H where outputs share none
-const LEAD = 2;            // spec: rows of outputs begun before the first is finished: TAPS_H / FRESH, rounded up, less 1
+const LEAD = 2;            // spec: rows of outputs begun before the first is finished: ceil(TAPS_H / FRESH) - 1
 const TILE_W = 2;          // spec: pixels of a quad along W
 const SPAN_W = 4;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
 const COLUMNS = 2;         // spec: packs of output channels of a lane
@@ -59,7 +60,8 @@ struct Params {
 fn biasOf(pack: i32, last: i32) -> vec4f {
   return bias[min(pack, last)]; // if LANES == 4
   // let o = pack * 4;     // if LANES == 1
-  // return vec4f(bias[min(o, last)], bias[min(o + 1, last)], bias[min(o + 2, last)], bias[min(o + 3, last)]); // if LANES == 1
+  // return vec4f(bias[min(o, last)], bias[min(o + 1, last)], // if LANES == 1
+  //   bias[min(o + 2, last)], bias[min(o + 3, last)]); // if LANES == 1
 }
 // What the output holds of a pack.
 fn soFar(at: i32, pack: i32, last: i32) -> vec4f {

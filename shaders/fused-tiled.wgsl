@@ -3,15 +3,15 @@
 //   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
-// A workgroup is SLICES slices of GROUP_X x GROUP_Y invocations, and computes RUNS runs of TILE_W pixels, RW apart in a row
-// as in depthwise.wgsl, by TILE_COLUMNS packs of OUTPUT_LANES output channels. In rounds of CHUNK k it computes d for its
-// pixels into workgroup memory, from where each invocation multiplies TILE_PIXELS pixels by COLUMNS packs, GROUP_X apart,
-// into registers; each slice takes its share of a round's k. Weights come straight from memory: a workgroup reads each once,
-// and barriers go with rounds. At the end slices hand their sums on as in pointwise-split.wgsl. d is computed again for every
-// tile of output channels.
+// A workgroup is SLICES slices of GROUP_X x GROUP_Y invocations, and computes RUNS runs of TILE_W pixels, RW apart in
+// a row as in depthwise.wgsl, by TILE_COLUMNS packs of OUTPUT_LANES output channels. In rounds of CHUNK k it computes
+// d for its pixels into workgroup memory, from where each invocation multiplies TILE_PIXELS pixels by COLUMNS packs,
+// GROUP_X apart, into registers; each slice takes its share of a round's k. Weights come straight from memory: a
+// workgroup reads each once, and barriers go with rounds. At the end slices hand their sums on as in
+// pointwise-split.wgsl. d is computed again for every tile of output channels.
 // Grid: ceil(N * OH * tiles of a row / RUNS) * ceil(O / (TILE_COLUMNS * OUTPUT_LANES)) workgroups.
-// Memory: 4 * CHUNK * RUNS * TILE_W bytes, and 2 * SLICES * GROUP_X * GROUP_Y * TILE_PIXELS * COLUMNS * OUTPUT_LANES where
-// there are slices. Equals `pointwise` of `depthwise` in src/reference.ts.
+// Memory: 4 * CHUNK * RUNS * TILE_W bytes, and 2 * SLICES * GROUP_X * GROUP_Y * TILE_PIXELS * COLUMNS * OUTPUT_LANES
+// where there are slices. Equals `pointwise` of `depthwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what input, weights and output are stored as: f32 or f16
 alias Input = vec4f;       // if INPUT_LANES == 4: what one load of the input yields
@@ -53,7 +53,8 @@ const PACKS = CHUNK / LANES;
 struct Params {
   N: i32, H: i32, W: i32, C: i32, KH: i32, KW: i32, M: i32, K: i32, OH: i32, OW: i32, O: i32,
   SH: i32, RH: i32, RW: i32, padTop: i32, padLeft: i32, depthwiseAlpha: f32, alpha: f32,
-  inputStart: i32, outputStart: i32, O_STRIDE: i32, // first elements in their bindings; channels from an output pixel to the next
+  inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
+  O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
 }
 
 struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
@@ -142,7 +143,8 @@ fn main(
   var sum: array<OutputLanes, SUMS>;
   for (var k = 0; k < p.K; k += CHUNK) {
     for (var i = local; i < RUNS * PACKS; i += WORKGROUP) {
-      depthwise(runOf(min(firstRun + i / PACKS, runs - 1)), k / LANES + i % PACKS, i / PACKS * TILE_W * PACKS + i % PACKS);
+      let run = runOf(min(firstRun + i / PACKS, runs - 1));
+      depthwise(run, k / LANES + i % PACKS, i / PACKS * TILE_W * PACKS + i % PACKS);
     }
     workgroupBarrier();
     let end = min(PACKS, (p.K - k) / LANES);

@@ -3,9 +3,10 @@
 //   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
-// One invocation computes TILE_W pixels of a row, RW apart as in depthwise.wgsl, by COLUMNS packs of OUTPUT_LANES output
-// channels: for each pack of K it computes d for its pixels in registers and multiplies it into the sums at once.
-// A workgroup is WORKGROUP neighbours, output channels fastest; d is computed again for every tile of output channels.
+// One invocation computes TILE_W pixels of a row, RW apart as in depthwise.wgsl, by COLUMNS packs of OUTPUT_LANES
+// output channels: for each pack of K it computes d for its pixels in registers and multiplies it into the sums at
+// once. A workgroup is WORKGROUP neighbours, output channels fastest; d is computed again for every tile of output
+// channels.
 // Grid: N * OH * tiles of a row * ceil(O / (COLUMNS * OUTPUT_LANES)) invocations. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
@@ -130,7 +131,8 @@ fn main(
     for (var j = 0; j < COLUMNS; j++) { // unroll
       if (ox + t * p.RW < p.OW && pack + j < packs) {
         let pixel = (n * p.OH + oy) * p.OW + ox + t * p.RW;
-        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j] = StoredOutput(activation(sum[t][j], p.alpha));
+        let value = StoredOutput(activation(sum[t][j], p.alpha));
+        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j] = value;
       }
     }
   }

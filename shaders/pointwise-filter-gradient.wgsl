@@ -1,6 +1,8 @@
-// Gradient of the pointwise filter: the product of the transposed depthwise result with the gradient behind it, in parts.
+// Gradient of the pointwise filter: the product of the transposed depthwise result with the gradient behind it, in
+// parts.
 //
-//   output[s, k, o] = sum over pixels from s * PER_SPLIT, at most PER_SPLIT of them, of input[pixel, k] * gradient[pixel, o]
+//   output[s, k, o] = sum over pixels from s * PER_SPLIT, at most PER_SPLIT of them,
+//     of input[pixel, k] * gradient[pixel, o]
 //
 // One invocation computes 4 * ROWS k by 4 * COLUMNS output channels in registers, 4 pixels at a time. A workgroup is
 // WORKGROUP neighbours, output channels fastest, splits slowest.

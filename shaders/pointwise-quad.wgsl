@@ -1,13 +1,14 @@
 enable subgroups;
-// Pointwise pass by quads: as pointwise.wgsl, with weights kept from pixel to pixel, and what is loaded of the input shared by the
-// four lanes of a quad.
+// Pointwise pass by quads: as pointwise.wgsl, with weights kept from pixel to pixel, and what is loaded of the input
+// shared by the four lanes of a quad.
 //
-//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
+//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),
+//     pixel = (n*OH + oy)*OW + ox
 //
-// One workgroup is one quad and computes TILE_PIXELS pixels, one after the other, by 4 * COLUMNS packs of 4 output channels; each lane
-// has COLUMNS of the packs, and holds their weights for a block of 4 * STEPS k, which come from a texture. Between blocks the
-// output holds the sums so far. Of 4 k each lane loads one and swaps it with the
-// others: what a lane takes as its i-th is k + (lane ^ i), so that it holds its weights in that order, and no lane is ever
+// One workgroup is one quad and computes TILE_PIXELS pixels, one after the other, by 4 * COLUMNS packs of 4 output
+// channels; each lane has COLUMNS of the packs, and holds their weights for a block of 4 * STEPS k, which come from a
+// texture. Between blocks the output holds the sums so far. Of 4 k each lane loads one and swaps it with the others:
+// what a lane takes as its i-th is k + (lane ^ i), so that it holds its weights in that order, and no lane is ever
 // selected by a variable.
 // Grid: ceil(PIXELS / TILE_PIXELS) * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` in src/reference.ts.
@@ -27,8 +28,8 @@ struct Params {
   PIXELS: i32,             // N * OH * OW
   TILE_PIXELS: i32,               // pixels of a quad
   K: i32, O: i32,
-  PIXEL_STRIDE: i32,       // from one input pixel to the next, and from one k to the next: of a transposed input 1 and so many
-  K_STEP: i32,
+  PIXEL_STRIDE: i32,       // from one input pixel to the next: 1 in a transposed input
+  K_STEP: i32,             // from one k to the next
   O_STRIDE: i32,           // channels from one output pixel to the next, at least O
   outputStart: i32,        // the output's first element in its binding
   alpha: f32,
@@ -44,7 +45,8 @@ struct Params {
 fn biasOf(pack: i32, last: i32) -> vec4f {
   return bias[min(pack, last)]; // if LANES == 4
   // let o = pack * 4;     // if LANES == 1
-  // return vec4f(bias[min(o, last)], bias[min(o + 1, last)], bias[min(o + 2, last)], bias[min(o + 3, last)]); // if LANES == 1
+  // return vec4f(bias[min(o, last)], bias[min(o + 1, last)], // if LANES == 1
+  //   bias[min(o + 2, last)], bias[min(o + 3, last)]); // if LANES == 1
 }
 // What the output holds of a pack.
 fn soFar(at: i32, pack: i32, last: i32) -> vec4f {

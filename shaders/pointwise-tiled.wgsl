@@ -1,10 +1,11 @@
 // Pointwise pass for GPUs: the matrix product of pointwise.wgsl through workgroup memory.
 //
-//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
+//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),
+//     pixel = (n*OH + oy)*OW + ox
 //
-// A workgroup of GROUP_X x GROUP_Y invocations computes GROUP_PIXELS pixels by TILE_COLUMNS packs of LANES output channels. In
-// rounds of CHUNK k it loads its part of the input and of the weights once into workgroup memory, from where each
-// invocation multiplies TILE_PIXELS pixels by COLUMNS packs, GROUP_X apart, into registers.
+// A workgroup of GROUP_X x GROUP_Y invocations computes GROUP_PIXELS pixels by TILE_COLUMNS packs of LANES output
+// channels. In rounds of CHUNK k it loads its part of the input and of the weights once into workgroup memory, from
+// where each invocation multiplies TILE_PIXELS pixels by COLUMNS packs, GROUP_X apart, into registers.
 // Grid: ceil(PIXELS / GROUP_PIXELS) * ceil(O / (TILE_COLUMNS * LANES)) workgroups.
 // Workgroup memory: 4 * CHUNK * (GROUP_PIXELS + TILE_COLUMNS * LANES) bytes. Equals `pointwise` in src/reference.ts.
 
@@ -20,8 +21,8 @@ const GROUP_X = 16;        // spec: invocations along the output channels
 const GROUP_Y = 8;         // spec: invocations along the pixels
 const CHUNK = 16;          // spec: k of one round, a multiple of 4
 const AHEAD = 0;           // spec: 1 where a round is loaded while the one before it is computed
-const LOADS_A = 2;         // spec: loads of input of one invocation for a round: GROUP_PIXELS * STEPS / WORKGROUP, rounded up
-const LOADS_B = 2;         // spec: the same of weights: CHUNK * TILE_COLUMNS / WORKGROUP, rounded up
+const LOADS_A = 2;         // spec: loads of input of one invocation in a round: ceil(GROUP_PIXELS * STEPS / WORKGROUP)
+const LOADS_B = 2;         // spec: the same of weights: ceil(CHUNK * TILE_COLUMNS / WORKGROUP)
 
 const GROUP_PIXELS = TILE_PIXELS * GROUP_Y;
 const TILE_COLUMNS = COLUMNS * GROUP_X;

@@ -1,10 +1,11 @@
 // Pointwise pass: a matrix product that mixes the channels of each pixel.
 //
-//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),   pixel = (n*OH + oy)*OW + ox
+//   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),
+//     pixel = (n*OH + oy)*OW + ox
 //
-// One invocation computes TILE_PIXELS pixels by COLUMNS packs of LANES output channels in registers, 4 k at a time. A workgroup
-// is WORKGROUP neighbours, output channels fastest. Grid: ceil(PIXELS / TILE_PIXELS) * ceil(O / (COLUMNS * LANES)) invocations.
-// No workgroup memory. Equals `pointwise` in src/reference.ts.
+// One invocation computes TILE_PIXELS pixels by COLUMNS packs of LANES output channels in registers, 4 k at a time. A
+// workgroup is WORKGROUP neighbours, output channels fastest. Grid: ceil(PIXELS / TILE_PIXELS) * ceil(O / (COLUMNS *
+// LANES)) invocations. No workgroup memory. Equals `pointwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
 alias Lanes = vec4f;       // if LANES == 4

@@ -1,6 +1,8 @@
-// Sums terms in a fixed order: over all pixels for the gradient of a bias, and over the parts of the other kernels' sums.
+// Sums terms in a fixed order: over all pixels for the gradient of a bias, and over the parts of the other kernels'
+// sums.
 //
-//   output[s, row, c] = sum over t from s * PER_SPLIT, at most PER_SPLIT of them, of terms[t, row, c];   0 without terms
+//   output[s, row, c] = sum over t from s * PER_SPLIT, at most PER_SPLIT of them, of terms[t, row, c];
+//     0 without terms
 //
 // One invocation computes one pack of LANES channels. A workgroup is WORKGROUP neighbours, channels fastest.
 // Grid: SPLITS * ROWS * CHANNELS / LANES invocations. No workgroup memory. Equals `channelSums` in src/reference.ts.

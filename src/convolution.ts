@@ -1,7 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Call } from './arguments/call.js';
 import { SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
-import { checkTensorOf, elementBytes, elements, outputShape, type ResultArray, type ResultTensor, type Shape4D, type TensorArgument } from './arguments/geometry.js';
+import {
+  checkTensorOf, elementBytes, elements, outputShape, type ResultArray, type ResultTensor, type Shape4D,
+  type TensorArgument,
+} from './arguments/geometry.js';
 import { readTensor } from './arguments/reading.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
 import { bindMethods } from './bind-methods.js';
@@ -71,9 +74,9 @@ export class Convolution {
   /**
    * Records the convolution into the caller's compute pass; the pass's pipeline and bind group 0 change. Never submits,
    * allocates buffers or waits. The recorded work needs this convolution to stay undestroyed until it is submitted.
-   * @throws ValueError for what is no compute pass, for buffers that are too small, misaligned or of the wrong usage, and
-   * for an output that would overwrite what is still read; UnsupportedError where a tensor is larger than a buffer of this
-   * device can be, so that only `run` can compute it
+   * @throws ValueError for what is no compute pass, for buffers that are too small, misaligned or of the wrong usage,
+   * and for an output that would overwrite what is still read; UnsupportedError where a tensor is larger than a buffer
+   * of this device can be, so that only `run` can compute it
    */
   encode(pass: GPUComputePassEncoder, targets: EncodeTargets): void {
     this.#checkUsable();
@@ -82,14 +85,16 @@ export class Convolution {
     const { device } = this.#shared;
     if (others.length > 0) {
       throw new UnsupportedError(`${this.#op}: encode needs input and output of at most ${device.limits.maxBufferSize} `
-        + `bytes, which is what a buffer of this device can have, got ${this.inputByteLength} and ${this.outputByteLength}: use run`);
+        + `bytes, which is what a buffer of this device can have, got ${this.inputByteLength} and `
+        + `${this.outputByteLength}: use run`);
     }
     const steps = stepsOf(portion);
     if (steps.length === 0) return;
     const { intermediate } = targets;
     if (intermediate && (this.strategy === 'fused' || isBanded(steps))) {
       throw new ValueError(`${this.#op}: intermediate must be absent ${this.strategy === 'fused'
-        ? "for strategy 'fused', which never stores it" : 'where tensors are computed in bands, which share it'}, got a buffer`);
+        ? "for strategy 'fused', which never stores it"
+          : 'where tensors are computed in bands, which share it'}, got a buffer`);
     }
     const bindings = new Map<string, Binding>();
     for (const name of ['input', 'output', 'intermediate'] as const) {
@@ -117,7 +122,9 @@ export class Convolution {
     for (const [index, portion] of portions.entries()) {
       const { offset, size } = portion.input;
       if (x.data.length !== length) {
-        throw new ValueError(`${this.#op}: input must keep its data until run resolves, got ${x.data.length} elements of ${length}`);
+        throw new ValueError(
+          `${this.#op}: input must keep its data until run resolves, got ${x.data.length} elements of ${length}`
+        );
       }
       data.set(await this.#runPortion(x.data.subarray(offset, offset + size), index), portion.output.offset);
       this.#checkUsable();
@@ -155,4 +162,5 @@ export class Convolution {
 /** What runs each time. */
 const stepsOf = ({ steps }: { readonly steps: readonly Step[] }): readonly Step[] => steps.filter(({ once }) => !once);
 
-const isBanded = (steps: readonly Step[]): boolean => steps.filter(({ writes }) => writes.value === 'output').length > 1;
+const isBanded = (steps: readonly Step[]): boolean =>
+  steps.filter(({ writes }) => writes.value === 'output').length > 1;

@@ -2,7 +2,8 @@
 import type { Call } from './arguments/call.js';
 import { SepconvError, UnsupportedError } from './arguments/errors.js';
 import {
-  checkTensorOf, type Geometry, outputShape, type SeparableConv2dGradients, type ResultArray, type Shape4D, type TensorArgument,
+  checkTensorOf, type Geometry, outputShape, type SeparableConv2dGradients, type ResultArray, type Shape4D,
+  type TensorArgument,
 } from './arguments/geometry.js';
 import { readTensor } from './arguments/reading.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
@@ -12,15 +13,18 @@ import { GIVEN, type GradientName, type GradientPlan, GRADIENTS, planBackward } 
 import { byteLengthOf, type Step, stepsFor } from './plan/steps.js';
 
 /**
- * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage STORAGE, dense
- * float32.
+ * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage
+ * STORAGE, dense float32.
  */
 export interface GradientTargets {
   /** The loss's gradient with respect to the output, `[N, OH, OW, O]`. */
   readonly outputGradient: GPUBuffer | GPUBufferBinding;
   /** `[N, H, W, C]` */
   readonly input: GPUBuffer | GPUBufferBinding;
-  /** The depthwise result `[N, OH, OW, C*M]`, each pixel's channels filled up to a multiple of 4 with zeros; else it is computed again. */
+  /**
+   * The depthwise result `[N, OH, OW, C*M]`, each pixel's channels filled up to a multiple of 4 with zeros; else it is
+   * computed again.
+   */
   readonly intermediate?: GPUBuffer | GPUBufferBinding | undefined;
   /** The output `[N, OH, OW, O]`; else it is computed again where an activation's derivative needs it. */
   readonly output?: GPUBuffer | GPUBufferBinding | undefined;
@@ -36,7 +40,10 @@ export interface GradientTargets {
   readonly biasGradient?: GPUBuffer | GPUBufferBinding | undefined;
 }
 
-/** Plans the gradients of a convolution and puts them on the device. @throws ValueError, UnsupportedError, DeviceLostError */
+/**
+ * Plans the gradients of a convolution and puts them on the device. @throws ValueError, UnsupportedError,
+ * DeviceLostError
+ */
 export async function prepareGradients(shared: Shared, call: Call): Promise<Gradients> {
   const { op, label, geometry } = call;
   shared.checkUsable(op);
@@ -70,7 +77,9 @@ export class Gradients {
     this.label = label;
     this.inputShape = [N, H, W, C];
     this.outputShape = outputShape(geometry);
-    this.byteLengths = Object.fromEntries(GRADIENTS.map((name) => [name, byteLengthOf(plan.places.get(name))])) as Record<GradientName, number>;
+    this.byteLengths = Object.fromEntries(
+      GRADIENTS.map((name) => [name, byteLengthOf(plan.places.get(name))])
+    ) as Record<GradientName, number>;
     this.#op = op;
     this.#shared = shared;
     this.#geometry = geometry;
@@ -81,9 +90,9 @@ export class Gradients {
   }
 
   /**
-   * Records what the gradients asked for need, and no more, into the caller's compute pass; the pass's pipeline and bind
-   * group 0 change. Never submits, allocates buffers or waits. The recorded work needs these gradients to stay undestroyed
-   * until it is submitted. The same values give the same gradients bit for bit.
+   * Records what the gradients asked for need, and no more, into the caller's compute pass; the pass's pipeline and
+   * bind group 0 change. Never submits, allocates buffers or waits. The recorded work needs these gradients to stay
+   * undestroyed until it is submitted. The same values give the same gradients bit for bit.
    * @throws ValueError for buffers that are too small, misaligned, of the wrong usage, or both read and written
    */
   encode(pass: GPUComputePassEncoder, targets: GradientTargets): void {
@@ -93,7 +102,8 @@ export class Gradients {
     for (const name of [...GIVEN, ...GRADIENTS] as const) {
       const byteLength = byteLengthOf(this.#plan.places.get(name));
       const needed = name === 'outputGradient' || name === 'input';
-      if (byteLength === 0 || (targets[name] === undefined && !needed)) continue; // What has no elements needs no buffer.
+      // What has no elements needs no buffer.
+      if (byteLength === 0 || (targets[name] === undefined && !needed)) continue;
       bindings.set(name, resolveBinding(this.#shared.device, `${this.#op}: ${name}`, targets[name], byteLength));
     }
     this.#program.encode(pass, bindings, 0, () => this.#stepsFor(bindings), GIVEN);
@@ -106,19 +116,23 @@ export class Gradients {
   }
 
   /**
-   * Uploads, runs, and reads back all gradients: each of its argument's shape, those of biases only where there are any.
-   * Calls may overlap.
+   * Uploads, runs, and reads back all gradients: each of its argument's shape, those of biases only where there are
+   * any. Calls may overlap.
    * @throws ValueError unless the tensors have this convolution's shapes; DeviceLostError
    */
   async run(outputGradient: TensorArgument, input: TensorArgument): Promise<SeparableConv2dGradients> {
     this.#checkUsable();
-    const [dy, x] = [readTensor(`${this.#op}: outputGradient`, outputGradient), readTensor(`${this.#op}: input`, input)];
+    const [dy, x] = [
+      readTensor(`${this.#op}: outputGradient`, outputGradient), readTensor(`${this.#op}: input`, input),
+    ];
     checkTensorOf(`${this.#op}: outputGradient`, this.outputShape, dy);
     checkTensorOf(`${this.#op}: input`, this.inputShape, x);
     const wanted = GRADIENTS.filter((name) => this.#hasBias[name] !== false && this.byteLengths[name] > 0);
     const inputs = new Map([['outputGradient', dy.data], ['input', x.data]]);
     const outputs = new Map(wanted.map((name) => [name, this.byteLengths[name] / 4]));
-    const results = await this.#program.run(inputs, outputs, 0, () => this.#stepsFor(new Map<string, unknown>([...inputs, ...outputs])));
+    const results = await this.#program.run(
+      inputs, outputs, 0, () => this.#stepsFor(new Map<string, unknown>([...inputs, ...outputs]))
+    );
     const data = (name: GradientName): ResultArray => results.get(name) ?? new Float32Array(0);
     const { KH, KW, C, M, K, O } = this.#geometry;
     return {

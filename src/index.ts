@@ -1,6 +1,8 @@
 export type { Activation } from './arguments/activation.js';
 export type { Convolution, EncodeTargets } from './convolution.js';
-export type { ConvolutionDescriptor, GpuOptions, GpuTensor, Strategy, WarmUpDescriptor } from './arguments/descriptor.js';
+export type {
+  ConvolutionDescriptor, GpuOptions, GpuTensor, Strategy, WarmUpDescriptor,
+} from './arguments/descriptor.js';
 export { DeviceLostError, SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
 export type {
   ConvolutionOptions, Dtype, Padding, Pair, ResultArray, ResultTensor, SeparableConv2dGradients, Shape4D, Tensor4D,

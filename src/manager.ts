@@ -20,13 +20,16 @@ export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */
   readonly device?: GPUDevice | undefined;
   /**
-   * `'measure'` times a few kernels for each new geometry in `prepare` and takes the fastest; a table from `exportTuning`
-   * takes what was measured before. A table of another version or adapter is ignored.
+   * `'measure'` times a few kernels for each new geometry in `prepare` and takes the fastest; a table from
+   * `exportTuning` takes what was measured before. A table of another version or adapter is ignored.
    */
   readonly tuning?: 'measure' | (string & {}) | SavedTuning | undefined;
   /** Which kernels suit the device; default: what its adapter says of itself. */
   readonly adapterKind?: AdapterKind | (string & {}) | undefined;
-  /** Bytes that one binding may have, at least 1024, where that is less than the device allows; larger tensors go in bands. */
+  /**
+   * Bytes that one binding may have, at least 1024, where that is less than the device allows; larger tensors go in
+   * bands.
+   */
   readonly maxBindingBytes?: number | undefined;
 }
 
@@ -68,18 +71,24 @@ export class PipelineManager {
       throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
     }
     if (typeof tuning === 'string' && tuning !== 'measure') {
-      throw new ValueError(`PipelineManager.create: tuning must be 'measure' or a table of exportTuning, got ${show(tuning)}`);
+      throw new ValueError(
+        `PipelineManager.create: tuning must be 'measure' or a table of exportTuning, got ${show(tuning)}`
+      );
     }
     if (adapterKind !== undefined && adapterKind !== 'software' && adapterKind !== 'gpu') {
       throw new ValueError(`PipelineManager.create: adapterKind must be 'software' or 'gpu', got ${show(adapterKind)}`);
     }
     if (!(Number.isInteger(maxBindingBytes) || maxBindingBytes === Infinity) || maxBindingBytes < 1024) {
-      throw new ValueError(`PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`);
+      throw new ValueError(
+        `PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`
+      );
     }
     const loaded = tuning === undefined ? undefined : await loadOnDemand();
     const used = device ?? (await requestDevice());
     const profile = profileOf(used, adapterKind ?? adapterKindOf(used), maxBindingBytes);
-    return new PipelineManager(used, device === undefined, profile, loaded && new loaded.Tuning(used, profile, tuning!));
+    return new PipelineManager(
+      used, device === undefined, profile, loaded && new loaded.Tuning(used, profile, tuning!)
+    );
   }
 
   private constructor(device: GPUDevice, ownsDevice: boolean, profile: DeviceProfile, tuning?: Tuning) {
@@ -101,7 +110,9 @@ export class PipelineManager {
       forget: (prepared) => this.#prepared.delete(prepared),
     };
     this.#tuning = tuning;
-    bindMethods(this, 'prepare', 'prepareCall', 'prepareGradients', 'prepareGradientsCall', 'warmUp', 'exportTuning', 'destroy');
+    bindMethods(
+      this, 'prepare', 'prepareCall', 'prepareGradients', 'prepareGradientsCall', 'warmUp', 'exportTuning', 'destroy'
+    );
   }
 
   /**
@@ -138,12 +149,14 @@ export class PipelineManager {
   }
 
   /**
-   * Compiles what convolutions will need, in parallel, so that `prepare` finds it ready. Layers that differ only in extents
-   * share pipelines. Filters may lack their data: `{ shape }` is enough.
+   * Compiles what convolutions will need, in parallel, so that `prepare` finds it ready. Layers that differ only in
+   * extents share pipelines. Filters may lack their data: `{ shape }` is enough.
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
   async warmUp(descriptors: readonly WarmUpDescriptor[], options: WarmUpOptions = {}): Promise<void> {
-    if (!Array.isArray(descriptors)) throw new ValueError(`warmUp: descriptors must be an array, got ${show(descriptors)}`);
+    if (!Array.isArray(descriptors)) throw new ValueError(
+      `warmUp: descriptors must be an array, got ${show(descriptors)}`
+    );
     const onProgress = readProgress(options);
     const variants = new Map<string, Dispatch>();
     for (const descriptor of descriptors as readonly WarmUpDescriptor[]) {
@@ -200,10 +213,13 @@ export class PipelineManager {
 
   /** The typed error for one of a GPU call: the end of this manager, if that may be its cause. */
   async #explain(where: string, error: unknown): Promise<unknown> {
-    if (error instanceof ValueError || error instanceof UnsupportedError || error instanceof DeviceLostError) return error;
-    // A lost device makes calls fail before its `lost` promise tells us, in Firefox by validation errors too. But none throws so.
+    if ([ValueError, UnsupportedError, DeviceLostError].some((type) => error instanceof type)) return error;
+    // A lost device makes calls fail before its `lost` promise tells us, in Firefox by validation errors too. But none
+    // throws so.
     const thrown = error instanceof TypeError || error instanceof RangeError;
-    if (!this.#end && !thrown) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_NEWS))]);
+    if (!this.#end && !thrown) await Promise.race(
+      [this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_NEWS))]
+    );
     if (this.#end) return this.#endError(where, error);
     return error instanceof SepconvError ? error : new SepconvError(`${where}: ${show(error)}`, { cause: error });
   }
@@ -215,10 +231,13 @@ export class PipelineManager {
   }
 }
 
-const isDevice = (device: unknown): boolean => typeof device === 'object' && device !== null && 'createComputePipelineAsync' in device;
+const isDevice = (device: unknown): boolean =>
+  typeof device === 'object' && device !== null && 'createComputePipelineAsync' in device;
 
 function readProgress(options: WarmUpOptions): WarmUpOptions['onProgress'] {
-  if (typeof options !== 'object' || options === null) throw new ValueError(`warmUp: options must be an object, got ${show(options)}`);
+  if (typeof options !== 'object' || options === null) throw new ValueError(
+    `warmUp: options must be an object, got ${show(options)}`
+  );
   const onProgress = reading('warmUp: options', () => {
     checkNames('warmUp: options', options, ['onProgress']);
     return given(options, 'onProgress');
@@ -229,7 +248,8 @@ function readProgress(options: WarmUpOptions): WarmUpOptions['onProgress'] {
 
 /** What most apps never need, in a file of its own. @throws SepconvError where it is not to be had */
 const loadOnDemand = () => import('./on-demand.js').catch((cause: unknown) => {
-  throw new SepconvError('on-demand.js, with gradients and tuning, must be served beside index.js, and could not be loaded: '
+  throw new SepconvError('on-demand.js, with gradients and tuning, must be served beside index.js, and could not be '
+    + 'loaded: '
     + show(cause), { cause });
 });
 
@@ -241,9 +261,11 @@ export function profileOf(device: GPUDevice, kind: AdapterKind, maxBindingBytes 
     maxComputeWorkgroupStorageSize, maxTextureDimension2D,
   } = limits;
   return {
-    kind, processors: processorsOf(adapterName(device)), subgroups: features.has('subgroups'), shaderF16: features.has('shader-f16'),
+    kind, processors: processorsOf(adapterName(device)), subgroups: features.has('subgroups'),
+    shaderF16: features.has('shader-f16'),
     limits: {
-      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize, maxTextureDimension2D,
+      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupStorageSize, maxTextureDimension2D,
       maxStorageBufferBindingSize: Math.min(maxStorageBufferBindingSize, maxBindingBytes),
     },
   };

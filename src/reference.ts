@@ -34,8 +34,8 @@ export function separableConv2dReference(
 }
 
 /**
- * The gradients of a loss with respect to every argument of `separableConv2dReference`, from its gradient with respect to
- * the output, `[N, OH, OW, O]`; on the CPU, summed in float64.
+ * The gradients of a loss with respect to every argument of `separableConv2dReference`, from its gradient with respect
+ * to the output, `[N, OH, OW, O]`; on the CPU, summed in float64.
  * @throws ValueError for what TensorFlow refuses, and unless `outputGradient` has the output's shape
  */
 export function separableConv2dGradientsReference(
@@ -49,7 +49,9 @@ export function separableConv2dGradientsReference(
   const forward = (pass: Geometry) => depthwise(pass, x.data, d.data, depthwiseBias);
   const intermediate = forward(geometry);
   const between = derivesFromResult(depthwiseActivation) ? intermediate : forward(withoutActivations(geometry));
-  const output = pointwise(derivesFromResult(activation) ? geometry : withoutActivations(geometry), intermediate, p.data, bias);
+  const output = pointwise(
+    derivesFromResult(activation) ? geometry : withoutActivations(geometry), intermediate, p.data, bias
+  );
 
   const scaled = activationGradient(activation, dy.data, output);
   const product = pointwiseInputGradient(geometry, scaled, p.data);
@@ -141,7 +143,8 @@ export function pointwise(
 }
 
 /**
- * A gradient before an activation from that after it, and from the values that its derivative takes. Twin of activation-gradient.wgsl.
+ * A gradient before an activation from that after it, and from the values that its derivative takes. Twin of
+ * activation-gradient.wgsl.
  * @internal
  */
 export function activationGradient(
@@ -155,7 +158,9 @@ export function activationGradient(
  * `[N, OH, OW, O]` to `[N, OH, OW, C*M]`: the product with the transposed filter.
  * @internal
  */
-export function pointwiseInputGradient({ N, OH, OW, K, O }: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>): Float64Array {
+export function pointwiseInputGradient(
+  { N, OH, OW, K, O }: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>,
+): Float64Array {
   const result = new Float64Array(N * OH * OW * K);
   for (let pixel = 0; pixel < N * OH * OW; pixel++) {
     for (let k = 0; k < K; k++) {
@@ -169,7 +174,9 @@ export function pointwiseInputGradient({ N, OH, OW, K, O }: Geometry, gradient: 
  * `[C*M, O]`. Twin of pointwise-filter-gradient.wgsl with sum.wgsl.
  * @internal
  */
-export function pointwiseFilterGradient({ N, OH, OW, K, O }: Geometry, intermediate: ArrayLike<number>, gradient: ArrayLike<number>): Float64Array {
+export function pointwiseFilterGradient(
+  { N, OH, OW, K, O }: Geometry, intermediate: ArrayLike<number>, gradient: ArrayLike<number>,
+): Float64Array {
   const result = new Float64Array(K * O);
   for (let pixel = 0; pixel < N * OH * OW; pixel++) {
     for (let k = 0; k < K; k++) {
@@ -183,7 +190,9 @@ export function pointwiseFilterGradient({ N, OH, OW, K, O }: Geometry, intermedi
  * `[N, OH, OW, C*M]` to `[N, H, W, C]`. Twin of depthwise-input-gradient.wgsl.
  * @internal
  */
-export function depthwiseInputGradient(geometry: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>): Float64Array {
+export function depthwiseInputGradient(
+  geometry: Geometry, gradient: ArrayLike<number>, filter: ArrayLike<number>,
+): Float64Array {
   const { N, H, W, C } = geometry;
   const result = new Float64Array(N * H * W * C);
   eachTap(geometry, (output, tap, input) => (result[input]! += gradient[output]! * filter[tap]!));
@@ -194,7 +203,9 @@ export function depthwiseInputGradient(geometry: Geometry, gradient: ArrayLike<n
  * `[KH, KW, C, M]`. Twin of depthwise-filter-gradient.wgsl with sum.wgsl.
  * @internal
  */
-export function depthwiseFilterGradient(geometry: Geometry, input: ArrayLike<number>, gradient: ArrayLike<number>): Float64Array {
+export function depthwiseFilterGradient(
+  geometry: Geometry, input: ArrayLike<number>, gradient: ArrayLike<number>,
+): Float64Array {
   const { KH, KW, K } = geometry;
   const result = new Float64Array(KH * KW * K);
   eachTap(geometry, (output, tap, at) => (result[tap]! += gradient[output]! * input[at]!));

@@ -2,7 +2,8 @@ import { type Call, resolveCall } from './arguments/call.js';
 import type { ConvolutionDescriptor, GpuOptions } from './arguments/descriptor.js';
 import { show, ValueError } from './arguments/errors.js';
 import {
-  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type ResultTensor, type SeparableConv2dGradients, type TensorArgument,
+  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type ResultTensor,
+  type SeparableConv2dGradients, type TensorArgument,
 } from './arguments/geometry.js';
 import { PipelineManager } from './manager.js';
 import { ONE_CALL, reading, readOptions, readTensor } from './arguments/reading.js';
@@ -35,7 +36,8 @@ function sharedManager(): Promise<PipelineManager> {
 
 /** The caller's arguments, each read once and checked. @throws ValueError */
 function readArguments(
-  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: SeparableConv2dOptions,
+  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument,
+  options: SeparableConv2dOptions,
 ): { readonly call: Call; readonly x: TensorArgument; readonly manager: PipelineManager | undefined } {
   const own = readOptions(options, ONE_CALL);
   const { manager } = own;
@@ -45,10 +47,13 @@ function readArguments(
     throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
   }
   const [x, depthwise, pointwise] = Object.entries({ input, depthwiseFilter, pointwiseFilter })
-    .map(([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor)) as [TensorArgument, TensorArgument, TensorArgument];
+    .map(
+      ([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor)
+    ) as [TensorArgument, TensorArgument, TensorArgument];
   checkTensor(`${op}: input`, x);
   const tensors = { inputShape: x.shape, depthwiseFilter: depthwise, pointwiseFilter: pointwise };
-  const call = resolveCall(Object.assign(own, tensors)); // A record without a prototype, as others could have put things on it.
+  // A record without a prototype, as others could have put things on it.
+  const call = resolveCall(Object.assign(own, tensors));
   return { call, x, manager };
 }
 
@@ -60,7 +65,8 @@ function readArguments(
  * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/separable_conv2d
  */
 export async function separableConv2d(
-  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: SeparableConv2dOptions,
+  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument,
+  options: SeparableConv2dOptions,
 ): Promise<ResultTensor> {
   const { call, x, manager } = readArguments(input, depthwiseFilter, pointwiseFilter, options);
   const shape = outputShape(call.geometry);
@@ -74,13 +80,15 @@ export async function separableConv2d(
 }
 
 /**
- * The gradients of a loss with respect to every argument of `separableConv2d`, from its gradient with respect to the output,
- * `[N, OH, OW, O]`: each of the shape of its argument, those of biases only where there are any. Tensors as for
- * `separableConv2d`; a GPU tensor as a bias counts as one. For more than one step use `PipelineManager.prepareGradients`.
+ * The gradients of a loss with respect to every argument of `separableConv2d`, from its gradient with respect to the
+ * output, `[N, OH, OW, O]`: each of the shape of its argument, those of biases only where there are any. Tensors as for
+ * `separableConv2d`; a GPU tensor as a bias counts as one. For more than one step use
+ * `PipelineManager.prepareGradients`.
  * @throws ValueError before any GPU call; UnsupportedError; DeviceLostError
  */
 export async function separableConv2dGradients(
-  outputGradient: TensorArgument, input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: SeparableConv2dOptions,
+  outputGradient: TensorArgument, input: TensorArgument, depthwiseFilter: TensorArgument,
+  pointwiseFilter: TensorArgument, options: SeparableConv2dOptions,
 ): Promise<SeparableConv2dGradients> {
   const { call, x, manager } = readArguments(input, depthwiseFilter, pointwiseFilter, options);
   const dy = readTensor(`${call.op}: outputGradient`, outputGradient);

@@ -6,21 +6,27 @@ import {
 import type { Convolution } from './convolution.js';
 import type { ConvolutionDescriptor, GpuTensor } from './arguments/descriptor.js';
 import { show, UnsupportedError, ValueError } from './arguments/errors.js';
-import { elements, type Geometry, outputShape, type Padding, resolveGeometry, type Shape4D } from './arguments/geometry.js';
+import {
+  elements, type Geometry, outputShape, type Padding, resolveGeometry, type Shape4D,
+} from './arguments/geometry.js';
 import type { Gradients } from './gradients.js';
 import { PipelineManager } from './manager.js';
 import { LruMap } from './gpu/lru-map.js';
 import { derivativeByTfjs, type Factor, FACTORS, type Factors, factorShape } from './tfjs-ops.js';
 
 /** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
-export type TfjsPadding = 'same' | 'valid' | number | [[number, number], [number, number], [number, number], [number, number]];
+export type TfjsPadding = 'same' | 'valid' | number | [
+  [number, number], [number, number], [number, number], [number, number],
+];
 
 /** A call whose arguments were checked, with its tensors of rank 4, and where its filters are. */
 interface Call {
   readonly webgpu: WebGPUBackend;
   readonly tensors: Readonly<Record<Exclude<Factor, 'dy'>, Tensor4D>>;
   readonly geometry: Geometry;
-  readonly descriptor: ConvolutionDescriptor & { readonly depthwiseFilter: GpuTensor; readonly pointwiseFilter: GpuTensor };
+  readonly descriptor: ConvolutionDescriptor & {
+    readonly depthwiseFilter: GpuTensor; readonly pointwiseFilter: GpuTensor,
+  };
 }
 
 interface Entry {
@@ -51,7 +57,10 @@ interface DeviceState {
   readonly entries: LruMap<Entry>;
 }
 
-/** Convolutions that a device keeps: each has a few small buffers, all share the intermediate. Enough for several models. */
+/**
+ * Convolutions that a device keeps: each has a few small buffers, all share the intermediate. Enough for several
+ * models.
+ */
 const MOST_ENTRIES = 256;
 const states = new WeakMap<GPUDevice, DeviceState>();
 const bufferNumbers = new WeakMap<GPUBuffer, number>();
@@ -95,13 +104,17 @@ export function separableConv2d<T extends Tensor3D | Tensor4D>(
 /**
  * Compiles what `separableConv2d` needs for these arguments, of which `x` counts by its shape only: such calls run this
  * library's kernels from then on, if their filters are tensors. (Arrays get other buffers at other calls.)
- * @throws what `separableConv2d` throws; UnsupportedError, for instance for tensors too large to bind, which tfjs then computes
+ * @throws what `separableConv2d` throws; UnsupportedError, for instance for tensors too large to bind, which tfjs then
+ * computes
  */
 export async function prepare(...args: Parameters<typeof separableConv2d>): Promise<void> {
   await preparedBy(entryFor, args);
 }
 
-/** The same for calls under `tf.grads` and the like, both ways; the filters count by their shapes too. @throws what `prepare` throws */
+/**
+ * The same for calls under `tf.grads` and the like, both ways; the filters count by their shapes too. @throws what
+ * `prepare` throws
+ */
 export async function prepareTraining(...args: Parameters<typeof separableConv2d>): Promise<void> {
   await preparedBy(trainingFor, args);
 }
@@ -117,7 +130,9 @@ async function preparedBy(
   await entry?.prepared;
 }
 
-/** Resolves when all calls so far on tfjs's current device are prepared. @throws what `prepare` throws for any of them */
+/**
+ * Resolves when all calls so far on tfjs's current device are prepared. @throws what `prepare` throws for any of them
+ */
 export async function ready(): Promise<void> {
   const { entries, trainings } = stateOf(webgpuBackend().device);
   await Promise.all([...entries.entries(), ...trainings.entries()].map(async ([, { prepared }]) => {
@@ -131,7 +146,9 @@ function checkedCall(...args: Parameters<typeof separableConv2d>): { readonly ra
   const given = tensorOf('x', x, [3, 4]);
   const depthwiseFilter = tensorOf('depthwiseFilter', depthwise, [4]) as Tensor4D;
   const pointwiseFilter = tensorOf('pointwiseFilter', pointwise, [4]) as Tensor4D;
-  if (dataFormat !== 'NHWC') throw new ValueError(`separableConv2d: dataFormat must be 'NHWC', got '${String(dataFormat)}'`);
+  if (dataFormat !== 'NHWC') throw new ValueError(
+    `separableConv2d: dataFormat must be 'NHWC', got '${String(dataFormat)}'`
+  );
   const padding: Padding = typeof pad === 'number' ? [[pad, pad], [pad, pad]] : pad;
   const options = { strides, padding, rate: dilation, allowOverparameterized: true };
   const inputShape = [...(given.rank === 3 ? [1] : []), ...given.shape] as Tensor4D['shape'];
@@ -153,7 +170,8 @@ function result(call: Call): Tensor4D {
   return convolution ? run(call, convolution) : derivativeByTfjs(call.geometry, call.tensors, 'dy');
 }
 
-const isEmpty = ({ geometry }: Call): boolean => elements(outputShape(geometry)) * geometry.H * geometry.W * geometry.C === 0;
+const isEmpty = ({ geometry }: Call): boolean =>
+  elements(outputShape(geometry)) * geometry.H * geometry.W * geometry.C === 0;
 
 function webgpuBackend(): WebGPUBackend {
   const name = getBackend();
@@ -207,7 +225,9 @@ function stateOf(device: GPUDevice): DeviceState {
   if (known) return known;
   const state: DeviceState = {
     manager: PipelineManager.create({ device }),
-    entries: new LruMap(MOST_ENTRIES, ({ prepared }) => void prepared.then((convolution) => convolution.destroy(), () => undefined)),
+    entries: new LruMap(
+      MOST_ENTRIES, ({ prepared }) => void prepared.then((convolution) => convolution.destroy(), () => undefined)
+    ),
     trainings: new LruMap(MOST_ENTRIES, ({ prepared }) => void prepared.then(destroyTraining, () => undefined)),
   };
   states.set(device, state);
@@ -215,8 +235,8 @@ function stateOf(device: GPUDevice): DeviceState {
 }
 
 /**
- * The convolution that reads these very filter buffers, at every run: so it stays right when tfjs gives a buffer to another
- * tensor, and new weights in other buffers get another.
+ * The convolution that reads these very filter buffers, at every run: so it stays right when tfjs gives a buffer to
+ * another tensor, and new weights in other buffers get another.
  */
 function entryFor({ webgpu, geometry, descriptor }: Call): Entry {
   const { manager, entries } = stateOf(webgpu.device);
@@ -238,9 +258,12 @@ function trainingFor({ webgpu: { device }, geometry, descriptor }: Call): Traini
   const entry: TrainingEntry = {
     prepared: manager.then(async (one) => {
       const filter = ({ shape }: GpuTensor) => device.createBuffer({
-        label: 'sepconv-webgpu filter', size: Math.max(16, elements(shape) * 4), usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+        label: 'sepconv-webgpu filter', size: Math.max(16, elements(shape) * 4),
+        usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
       });
-      const [depthwiseFilter, pointwiseFilter] = [filter(descriptor.depthwiseFilter), filter(descriptor.pointwiseFilter)];
+      const [
+        depthwiseFilter, pointwiseFilter,
+      ] = [filter(descriptor.depthwiseFilter), filter(descriptor.pointwiseFilter)];
       const own = {
         ...descriptor, depthwiseFilter: { shape: descriptor.depthwiseFilter.shape, buffer: depthwiseFilter },
         pointwiseFilter: { shape: descriptor.pointwiseFilter.shape, buffer: pointwiseFilter },
@@ -333,8 +356,8 @@ function run({ webgpu, tensors, geometry }: Call, convolution: Convolution): Ten
 }
 
 /**
- * A tensor in a buffer from tfjs's pool, where it goes back to with the tensor; one of our own, as `tf.tensor` takes it with
- * `zeroCopy`, tfjs would never free.
+ * A tensor in a buffer from tfjs's pool, where it goes back to with the tensor; one of our own, as `tf.tensor` takes it
+ * with `zeroCopy`, tfjs would never free.
  */
 function resultOf(webgpu: WebGPUBackend, shape: Shape4D): Tensor4D {
   return engine().makeTensorFromTensorInfo(webgpu.makeTensorInfo([...shape], 'float32'), webgpu) as Tensor4D;

@@ -61,11 +61,15 @@ export class Tuning {
     return choice;
   }
 
-  /** The plans that `choose` decides between: one where the choice is known; undefined where it leaves it to the plan. */
+  /**
+   * The plans that `choose` decides between: one where the choice is known; undefined where it leaves it to the plan.
+   */
   plansOf(call: Call): readonly ForwardPlan[] | undefined {
     const known = this.#known(call);
     if (known) return [planForward(call, this.#profile, known)];
-    return this.#measures ? candidates(call, this.#profile).map((choice) => planForward(call, this.#profile, choice)) : undefined;
+    return this.#measures ? candidates(call, this.#profile).map(
+      (choice) => planForward(call, this.#profile, choice)
+    ) : undefined;
   }
 
   export(): SavedTuning {
@@ -75,8 +79,10 @@ export class Tuning {
   /** A choice from a table counts where this device can run it. */
   #known(call: Call): Choice | undefined {
     const choice = this.#choices.get(keyOf(call));
-    return choice && candidates(call, this.#profile).some(({ strategy, preset }) => strategy === choice.strategy && preset === choice.preset)
-      ? choice : undefined;
+    if (!choice) return undefined;
+    const can = candidates(call, this.#profile);
+    const here = can.some(({ strategy, preset }) => strategy === choice.strategy && preset === choice.preset);
+    return here ? choice : undefined;
   }
 
   #keep(call: Call, choice: Choice | undefined): Choice | undefined {
@@ -98,13 +104,19 @@ const FIELDS = [
 
 /** The same text for the same work: extents by name, and what follows each pass. */
 const keyOf = ({ geometry, strategy }: Call): string => [
-  ...FIELDS.map((field) => `${field}=${geometry[field]}`), geometry.depthwiseActivation.kind, geometry.activation.kind, strategy,
+  ...FIELDS.map(
+    (field) => `${field}=${geometry[field]}`
+  ), geometry.depthwiseActivation.kind, geometry.activation.kind, strategy,
 ].join(' ');
 
 function readChoice(saved: unknown): Choice | undefined {
   if (typeof saved !== 'object' || saved === null) return undefined;
-  const { strategy, preset } = { strategy: given(saved, 'strategy'), preset: given(saved, 'preset') } as Partial<Choice>;
-  if ((strategy !== 'fused' && strategy !== 'two-pass') || typeof preset !== 'string' || !Object.hasOwn(presets, preset)) return undefined;
+  const { strategy, preset } = {
+    strategy: given(saved, 'strategy'), preset: given(saved, 'preset'),
+  } as Partial<Choice>;
+  if ((
+    strategy !== 'fused' && strategy !== 'two-pass'
+  ) || typeof preset !== 'string' || !Object.hasOwn(presets, preset)) return undefined;
   return { strategy, preset };
 }
 
@@ -147,7 +159,10 @@ async function fastest(
   return best?.choice;
 }
 
-/** Milliseconds of one run by the wall clock, the least of some samples; destroys the convolution. Rejects if work fails. */
+/**
+ * Milliseconds of one run by the wall clock, the least of some samples; destroys the convolution. Rejects if work
+ * fails.
+ */
 async function timeOf(device: GPUDevice, convolution: Convolution): Promise<number> {
   const label = 'sepconv-webgpu tuning';
   const made: GPUBuffer[] = [];
@@ -172,7 +187,9 @@ async function timeOf(device: GPUDevice, convolution: Convolution): Promise<numb
   };
   try {
     const { inputByteLength, outputByteLength } = convolution;
-    const targets = await checked(device, label, () => ({ input: buffer(inputByteLength), output: buffer(outputByteLength) }));
+    const targets = await checked(
+      device, label, () => ({ input: buffer(inputByteLength), output: buffer(outputByteLength) })
+    );
     const first = await sample(targets, 1);
     const runs = Math.max(1, Math.min(MOST_RUNS, Math.floor(SAMPLE_TIME / first)));
     let least = Infinity;

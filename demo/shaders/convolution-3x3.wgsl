@@ -1,12 +1,12 @@
-// A full convolution as convolution.wgsl computes it, for 3×3 filters at stride 1, whose neighbours share most of what they
-// read: 60 instead of 86 ms on SwiftShader for 414×414×16 from 3 channels.
+// A full convolution as convolution.wgsl computes it, for 3×3 filters at stride 1, whose neighbours share most of
+// what they read: 60 instead of 86 ms on SwiftShader for 414×414×16 from 3 channels.
 //
 //   output[oy, ox, o] = activation(bias[o] + sum over (di, dj, c) of
 //     input[oy + di - padTop, ox + dj - padLeft, c] * weights[di, dj, c, o])
 //
-// One invocation computes eight neighbouring outputs of a row by 16 channels from ten input columns. Workgroup 64, channels
-// fastest; the grid has two dimensions where one does not hold it. O must be a multiple of 16. Equals `fullConvolution` in
-// demo/networks/reference.ts.
+// One invocation computes eight neighbouring outputs of a row by 16 channels from ten input columns. Workgroup 64,
+// channels fastest; the grid has two dimensions where one does not hold it. O must be a multiple of 16. Equals
+// `fullConvolution` in demo/networks/reference.ts.
 
 struct Params {
   H: i32, W: i32, C: i32, K: i32,                     // K is 3 and STRIDE 1

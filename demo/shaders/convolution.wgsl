@@ -2,11 +2,13 @@
 //
 //   output[oy, ox, o] = activation(bias[o] + sum over (di, dj, c) of
 //     input[oy*STRIDE + di - padTop, ox*STRIDE + dj - padLeft, c] * weights[di, dj, c, o])
-//   activation(x) = max(min(x, ceiling), slope * x): ReLU6 with 6 and 0, leaky ReLU with the largest float and its slope
+//   activation(x) = max(min(x, ceiling), slope * x):
+//     ReLU6 with 6 and 0, leaky ReLU with the largest float and its slope
 //
-// One invocation computes eight neighbouring outputs of a row by 16 channels, a 4×4 matrix for each, because a load costs
-// as much as dozens of multiply-adds on software adapters. Workgroup 64, channels fastest; the grid has two dimensions
-// where one does not hold it. O must be a multiple of 16. Equals `fullConvolution` in demo/networks/reference.ts.
+// One invocation computes eight neighbouring outputs of a row by 16 channels, a 4×4 matrix for each, because a load
+// costs as much as dozens of multiply-adds on software adapters. Workgroup 64, channels fastest; the grid has two
+// dimensions where one does not hold it. O must be a multiple of 16. Equals `fullConvolution` in
+// demo/networks/reference.ts.
 
 struct Params {
   H: i32, W: i32, C: i32, K: i32,                     // K: rows and columns of the filter
@@ -68,7 +70,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       for (var c = 0; c < p.C; c++) {
         let w = weights[((di * p.K + dj) * p.C + c) * packs + pack];
         let a = select(vec4f(), vec4f(input[at.x + c], input[at.y + c], input[at.z + c], input[at.w + c]), insideLow);
-        let b = select(vec4f(), vec4f(input[atHigh.x + c], input[atHigh.y + c], input[atHigh.z + c], input[atHigh.w + c]), insideHigh);
+        let high = vec4f(input[atHigh.x + c], input[atHigh.y + c], input[atHigh.z + c], input[atHigh.w + c]);
+        let b = select(vec4f(), high, insideHigh);
         sum0 += a.x * w;
         sum1 += a.y * w;
         sum2 += a.z * w;

@@ -1,4 +1,5 @@
-// The two passes as anyone writes them first, one scalar output per invocation: what the library's kernels are compared with.
+// The two passes as anyone writes them first, one scalar output per invocation: what the library's kernels are
+// compared with.
 //
 //   depthwise: output[oy, ox, k] = activation(bias[k] + sum over (di, dj) of
 //     input[oy*STRIDE + di - padTop, ox*STRIDE + dj - padLeft, k / M] * weights[di, dj, k])

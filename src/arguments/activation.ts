@@ -47,7 +47,9 @@ export const derivatives = {
   elu: (y: number) => (y > 0 ? 1 : y + 1),
 } satisfies Record<ActivationKind, (x: number, alpha: number) => number>;
 
-/** Whether an activation's result tells its derivative: it does unless two arguments of different slope share a result. */
+/**
+ * Whether an activation's result tells its derivative: it does unless two arguments of different slope share a result.
+ */
 export const derivesFromResult = ({ kind, alpha }: ResolvedActivation): boolean =>
   kind !== 'hardSwish' && kind !== 'silu' && !(kind === 'leakyRelu' && alpha < 0);
 

@@ -68,7 +68,9 @@ function resolve(descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'dep
   return { op, label: name ?? operation(), geometry, strategy, weights, borrowed };
 }
 
-function sourceOf(tensor: TensorArgument | Float32Array | GpuTensor<readonly number[]> | undefined): WeightSource | undefined {
+function sourceOf(
+  tensor: TensorArgument | Float32Array | GpuTensor<readonly number[]> | undefined,
+): WeightSource | undefined {
   if (isGpuTensor(tensor)) return { kind: 'buffer', tensor };
   const data = ArrayBuffer.isView(tensor) ? tensor : tensor?.data;
   return data && { kind: 'data', data, length: data.length };

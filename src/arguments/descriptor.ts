@@ -4,8 +4,8 @@ import type { ConvolutionOptions, Dtype, Shape4D, TensorArgument } from './geome
 export type Strategy = 'auto' | 'fused' | 'two-pass';
 
 /**
- * A filter or bias that is on the GPU already, dense numbers of the `dtype` from `offset` bytes (default 0), in a multiple
- * of 4 bytes. It is read at every run.
+ * A filter or bias that is on the GPU already, dense numbers of the `dtype` from `offset` bytes (default 0), in a
+ * multiple of 4 bytes. It is read at every run.
  */
 export interface GpuTensor<Shape extends readonly number[] = Shape4D> {
   /** Extents, as the argument that it stands for demands. */
@@ -21,8 +21,8 @@ export interface GpuOptions {
   /** `'auto'` (default) takes what the plan finds faster; `'fused'` runs one kernel, `'two-pass'` two. */
   readonly strategy?: Strategy | (string & {}) | undefined;
   /**
-   * How input, weights and output are stored; sums are float32. Default `'f32'`; `'f16'` needs a device with the feature
-   * `shader-f16`. What lies between two passes is float32 in both, so that a sum beyond 65,504 stays finite.
+   * How input, weights and output are stored; sums are float32. Default `'f32'`; `'f16'` needs a device with the
+   * feature `shader-f16`. What lies between two passes is float32 in both, so that a sum beyond 65,504 stays finite.
    */
   readonly dtype?: Dtype | (string & {}) | undefined;
 }

@@ -25,7 +25,9 @@ export class DeviceLostError extends SepconvError {
 /** Elements of an array, and characters of a string, that a message shows. */
 const [MOST_ELEMENTS, MOST_CHARACTERS] = [8, 80];
 
-/** A value as an error message shows it, whatever it is: arrays may contain themselves, and objects refuse to be shown. */
+/**
+ * A value as an error message shows it, whatever it is: arrays may contain themselves, and objects refuse to be shown.
+ */
 export function show(value: unknown, depth = 3): string {
   try {
     if (Array.isArray(value)) {

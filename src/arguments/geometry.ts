@@ -84,9 +84,10 @@ export interface Shapes {
 
 /**
  * A checked convolution: input `[N, H, W, C]`, depthwise filter `[KH, KW, C, M]`, pointwise filter `[1, 1, K, O]` with
- * `K = C*M`, output `[N, OH, OW, O]`; strides `SH SW`, rates `RH RW`; the input is padded by `padTop` rows and `padLeft`
- * columns (what is padded below and to the right is implied by `OH` and `OW`). `O_STRIDE` is `O`, or more where only some of
- * the output channels are computed. Counts are elements. `dtype` is how input, weights and output are stored.
+ * `K = C*M`, output `[N, OH, OW, O]`; strides `SH SW`, rates `RH RW`; the input is padded by `padTop` rows and
+ * `padLeft` columns (what is padded below and to the right is implied by `OH` and `OW`). `O_STRIDE` is `O`, or more
+ * where only some of the output channels are computed. Counts are elements. `dtype` is how input, weights and output
+ * are stored.
  */
 export interface Geometry {
   readonly N: number; readonly H: number; readonly W: number; readonly C: number;
@@ -137,7 +138,9 @@ export function resolveGeometry(
   if (elements(shapes.depthwiseFilter) === 0) fail('depthwiseFilter', 'must not be empty', shapes.depthwiseFilter);
   if (elements(shapes.pointwiseFilter) === 0) fail('pointwiseFilter', 'must not be empty', shapes.pointwiseFilter);
   const allowed = options.allowOverparameterized;
-  if (allowed !== undefined && typeof allowed !== 'boolean') fail('allowOverparameterized', 'must be a boolean', allowed);
+  if (allowed !== undefined && typeof allowed !== 'boolean') fail(
+    'allowOverparameterized', 'must be a boolean', allowed
+  );
   if (!allowed && M * C > O) {
     throw new ValueError(`${op}: Refusing to perform an overparameterized separable convolution: channel_multiplier * `
       + `in_channels = ${M} * ${C} = ${M * C} > ${O} = out_channels (allowOverparameterized: true permits it)`);
@@ -206,7 +209,9 @@ export function checkShape(where: string, shape: unknown): asserts shape is Shap
     throw new ValueError(`${where} must have a shape of rank 4, got ${show(shape)}`);
   }
   if (!shape.every(isCount) || !Number.isSafeInteger(elements(shape) * 4)) {
-    throw new ValueError(`${where} must have non-negative integer dimensions, fewer than 2^51 elements, got ${show(shape)}`);
+    throw new ValueError(
+      `${where} must have non-negative integer dimensions, fewer than 2^51 elements, got ${show(shape)}`
+    );
   }
 }
 

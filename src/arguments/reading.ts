@@ -14,7 +14,8 @@ function copyArray(value: unknown, depth = 2): unknown {
 
 /** A plain copy of a tensor or an activation; its data or buffer stays the same object. */
 function copyRecord(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || Array.isArray(value)) return copyArray(value);
+  const isRecord = typeof value === 'object' && value !== null && !ArrayBuffer.isView(value) && !Array.isArray(value);
+  if (!isRecord) return copyArray(value);
   const record = emptyRecord();
   for (const field of ['shape', 'data', 'buffer', 'offset', 'leakyRelu']) {
     const content = copyArray(given(value, field));
@@ -46,11 +47,16 @@ export const REFERENCE: readonly OptionName[] = [...DESCRIPTOR, 'manager'];
 /** Without a prototype, so that nothing is found on it that was not put there. */
 const emptyRecord = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;
 
-/** A property of a caller's object, own or of its class. What other scripts put on `Object.prototype` is nobody's argument. */
+/**
+ * A property of a caller's object, own or of its class. What other scripts put on `Object.prototype` is nobody's
+ * argument.
+ */
 export function given(object: object, name: string): unknown {
   if (!(name in Object.prototype)) return Reflect.get(object, name);
   let holder: object | null = object;
-  while (holder !== null && holder !== Object.prototype && !Object.hasOwn(holder, name)) holder = Object.getPrototypeOf(holder) as object | null;
+  while (holder !== null && holder !== Object.prototype && !Object.hasOwn(holder, name)) {
+    holder = Object.getPrototypeOf(holder) as object | null;
+  }
   return holder === null || holder === Object.prototype ? undefined : Reflect.get(object, name);
 }
 
@@ -93,6 +99,8 @@ export function reading<T>(where: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw error instanceof ValueError ? error : new ValueError(`${where} must be readable, got ${show(error)}`, { cause: error });
+    throw error instanceof ValueError ? error : new ValueError(
+      `${where} must be readable, got ${show(error)}`, { cause: error }
+    );
   }
 }

@@ -18,8 +18,11 @@ export function checkTargets(op: string, targets: unknown, names: readonly strin
 }
 
 /** Checks a caller's buffer or range. @throws ValueError */
-export function resolveBinding(device: GPUDevice, where: string, target: Target | undefined, byteLength: number): Binding {
-  const own = (name: string): unknown => (typeof target === 'object' && target !== null ? given(target, name) : undefined);
+export function resolveBinding(
+  device: GPUDevice, where: string, target: Target | undefined, byteLength: number,
+): Binding {
+  const own = (name: string): unknown =>
+    (typeof target === 'object' && target !== null ? given(target, name) : undefined);
   const part = own('buffer') as GPUBuffer | undefined;
   const buffer = part ?? target as GPUBuffer | undefined;
   const [offset, size] = part ? [own('offset') as number ?? 0, own('size') as number | undefined] : [0, undefined];
@@ -39,8 +42,8 @@ export function resolveBinding(device: GPUDevice, where: string, target: Target 
 }
 
 /**
- * Checks that no step destroys what is still read. `theirs` are the caller's ranges, of this run's targets and of filters
- * and biases, which `last` through all runs.
+ * Checks that no step destroys what is still read. `theirs` are the caller's ranges, of this run's targets and of
+ * filters and biases, which `last` through all runs.
  *
  * - WebGPU lets no dispatch read and write one buffer, whatever the ranges.
  * - A written range must not overlap one that a later step reads, one that lasts, or another written one.
@@ -60,14 +63,17 @@ export function checkApart(
       (target === 'output' && other === 'input' ? ": only strategy 'two-pass' without bands works in place" : '');
     for (const { value } of reads) {
       if (theirs.get(value)?.buffer !== to.buffer) continue;
-      throw new ValueError(`${op}: ${target} must be another buffer than ${value}, because WebGPU lets no dispatch read and `
+      throw new ValueError(`${op}: ${target} must be another buffer than ${value}, because WebGPU lets no dispatch `
+        + `read and `
         + `write one buffer, got the same${hint(value)}`);
     }
     for (const [other, from] of theirs) {
-      const apart = from.buffer !== to.buffer || from.offset >= to.offset + to.size || to.offset >= from.offset + from.size;
+      const apart = from.buffer !== to.buffer || from.offset >= to.offset + to.size
+        || to.offset >= from.offset + from.size;
       if (apart || other === target) continue;
       if (!lasting(other) && !written.has(other) && (lastRead.get(other) ?? -1) <= index) continue;
-      throw new ValueError(`${op}: ${target} must not overlap ${other}, got bytes ${bytes(to)} and ${bytes(from)} of one `
+      throw new ValueError(`${op}: ${target} must not overlap ${other}, got bytes ${bytes(to)} and ${bytes(from)} `
+        + `of one `
         + `buffer${hint(other)}`);
     }
   }

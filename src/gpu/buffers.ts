@@ -3,7 +3,9 @@ import { BUFFER } from './flags.js';
 /** Bytes and buffers that a pool keeps for reuse; beyond either, what lay unused longest is destroyed. */
 const [MOST_POOLED_BYTES, MOST_POOLED] = [256 * 2 ** 20, 256];
 
-/** Buffers for upload, results and readback, reused by size and usage so that a run allocates nothing after the first. */
+/**
+ * Buffers for upload, results and readback, reused by size and usage so that a run allocates nothing after the first.
+ */
 export class BufferPool {
   readonly #device: GPUDevice;
   readonly #free: GPUBuffer[] = [];
@@ -18,7 +20,9 @@ export class BufferPool {
     const index = this.#free.findLastIndex((buffer) =>
       buffer.usage === usage && buffer.size >= byteLength && buffer.size <= 2 * Math.max(byteLength, 4096));
     const [buffer] = index < 0 ? [] : this.#free.splice(index, 1);
-    if (!buffer) return this.#device.createBuffer({ label, size: Math.max(16, Math.ceil(byteLength / 16) * 16), usage });
+    if (!buffer) return this.#device.createBuffer(
+      { label, size: Math.max(16, Math.ceil(byteLength / 16) * 16), usage }
+    );
     buffer.label = label;
     return buffer;
   }
@@ -42,8 +46,8 @@ export class BufferPool {
 }
 
 /**
- * Memory between passes. What one manager makes shares a buffer for each purpose, because the dispatches of a queue run in
- * order; one that needs more gets a larger buffer, which those after it share.
+ * Memory between passes. What one manager makes shares a buffer for each purpose, because the dispatches of a queue run
+ * in order; one that needs more gets a larger buffer, which those after it share.
  */
 export class Scratch {
   readonly #device: GPUDevice;
@@ -56,7 +60,9 @@ export class Scratch {
 
   acquire(byteLength: number, purpose = 'intermediate'): GPUBuffer {
     const name = `sepconv-webgpu ${purpose}`;
-    const shared = [...this.#users.keys()].find((buffer) => buffer.label === name && buffer.size >= byteLength && !this.#broken.has(buffer));
+    const shared = [...this.#users.keys()].find(
+      (buffer) => buffer.label === name && buffer.size >= byteLength && !this.#broken.has(buffer)
+    );
     const buffer = shared ?? this.#device.createBuffer({
       label: name, size: byteLength, usage: BUFFER.STORAGE | BUFFER.COPY_SRC,
     });

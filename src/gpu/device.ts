@@ -9,13 +9,15 @@ const WANTED_LIMITS = [
 ] as const;
 
 /**
- * A device of the library's own, with what the adapter offers; with less, where the adapter refuses what it says it has.
+ * A device of the library's own, with what the adapter offers; with less, where the adapter refuses what it says it
+ * has.
  * @throws UnsupportedError without WebGPU
  */
 export async function requestDevice(): Promise<GPUDevice> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
   if (!gpu) {
-    throw new UnsupportedError('This environment has no WebGPU (navigator.gpu): use a current browser on a page from https or '
+    throw new UnsupportedError('This environment has no WebGPU (navigator.gpu): use a current browser on a page '
+      + 'from https or '
       + 'localhost, or pass a GPUDevice');
   }
   let refusal: unknown;
@@ -34,9 +36,13 @@ export async function requestDevice(): Promise<GPUDevice> {
 }
 
 type Wanted = (adapter: GPUAdapter) => GPUDeviceDescriptor;
-const featuresOnly: Wanted = ({ features }) => ({ requiredFeatures: WANTED_FEATURES.filter((feature) => features.has(feature)) });
+const featuresOnly: Wanted = ({ features }) => (
+  { requiredFeatures: WANTED_FEATURES.filter((feature) => features.has(feature)) }
+);
 const everything: Wanted = (adapter) => ({
-  ...featuresOnly(adapter), requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
+  ...featuresOnly(adapter), requiredLimits: Object.fromEntries(
+    WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])
+  ),
 });
 const nothing: Wanted = () => ({});
 
@@ -57,8 +63,9 @@ const infoOf = ({ adapterInfo }: Pick<GPUDevice, 'adapterInfo'>): Partial<GPUAda
   (adapterInfo as GPUAdapterInfo | undefined) ?? {};
 
 /**
- * Runs GPU calls inside error scopes, and rejects with what WebGPU found wrong, where it would otherwise go to the device
- * owner's `uncapturederror`. `work` must be synchronous: a scope held across an `await` would catch other code's errors.
+ * Runs GPU calls inside error scopes, and rejects with what WebGPU found wrong, where it would otherwise go to the
+ * device owner's `uncapturederror`. `work` must be synchronous: a scope held across an `await` would catch other code's
+ * errors.
  */
 export async function checked<T>(device: GPUDevice, where: string, work: () => T): Promise<T> {
   const filters = ['validation', 'out-of-memory', 'internal'] as const;

@@ -3,7 +3,8 @@ import type { ResultArray } from '../arguments/geometry.js';
 /** The GPU's float16 from float32 and back. Float16 has 11 significant bits and reaches 65,504. */
 
 interface Float16Like { readonly buffer: ArrayBufferLike }
-type Float16Constructor = new (source: ArrayLike<number> | ArrayBuffer, offset?: number, length?: number) => ArrayLike<number> & Float16Like;
+type Float16Constructor = new (source: ArrayLike<number> | ArrayBuffer, offset?: number, length?: number) =>
+  ArrayLike<number> & Float16Like;
 
 /** What newer engines convert with, natively. */
 const native = (globalThis as { Float16Array?: Float16Constructor }).Float16Array ?? null;
@@ -38,7 +39,8 @@ function halfBits(x: number): number {
   if (magnitude > 0x7f800000) return sign | 0x7e00; // NaN
   if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65,520 and above rounds to infinity.
   if (magnitude < 0x38800000) {
-    single[0] = Math.abs(x) + 0.5; // Subnormal, a multiple of 2^-24: so it stands, rounded, in the last bits of a float32.
+    // Subnormal, a multiple of 2^-24: so it stands, rounded, in the last bits of a float32.
+    single[0] = Math.abs(x) + 0.5;
     return sign | (singleBits[0]! - 0x3f000000);
   }
   const odd = (magnitude >>> 13) & 1;

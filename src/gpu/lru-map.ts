@@ -1,4 +1,7 @@
-/** A map that keeps the entries used last: getting one or setting it makes it the newest, and beyond `most` the oldest goes. */
+/**
+ * A map that keeps the entries used last: getting one or setting it makes it the newest, and beyond `most` the oldest
+ * goes.
+ */
 export class LruMap<Value> {
   readonly #most: number;
   readonly #dropped: ((value: Value) => void) | undefined;

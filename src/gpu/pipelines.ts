@@ -20,7 +20,10 @@ export const ENTRIES: Readonly<Record<BindingKind, Omit<GPUBindGroupLayoutEntry,
 /** Own members, lest one of `Object.prototype` count. */
 const ABSENT: object = { buffer: undefined, sampler: undefined, texture: undefined, storageTexture: undefined };
 
-/** The pipelines of one device that were used last, by variant name. Callers that ask at the same time share one compile. */
+/**
+ * The pipelines of one device that were used last, by variant name. Callers that ask at the same time share one
+ * compile.
+ */
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();

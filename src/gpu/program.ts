@@ -39,7 +39,10 @@ interface Bound {
 /** Sets of caller's buffers whose bind groups are kept, for callers that alternate between a few. */
 const MOST_BOUND = 4;
 
-/** Plans on a device, ready to run: uploads, binds, records, reads back, destroys. All plans share weights and scratch memory. */
+/**
+ * Plans on a device, ready to run: uploads, binds, records, reads back, destroys. All plans share weights and scratch
+ * memory.
+ */
 export class Program {
   readonly #shared: Shared;
   readonly #op: string;
@@ -66,7 +69,9 @@ export class Program {
       const steps = plans.flatMap((plan) => plan.steps);
       const pipelines = new Map(await Promise.all(steps.map(async ({ dispatch }) =>
         [dispatch.name, await shared.pipelines.pipeline(dispatch)] as const)));
-      const uniforms = new Map(await Promise.all(steps.map(async (step) => [step, await uniformsOf(step.dispatch)] as const)));
+      const uniforms = new Map(
+        await Promise.all(steps.map(async (step) => [step, await uniformsOf(step.dispatch)] as const))
+      );
       shared.checkUsable(op);
       program = new Program(shared, call, label, plans, pipelines, borrowed);
       const made = program;
@@ -108,7 +113,10 @@ export class Program {
     let bound = this.#bound.get(key);
     if (!bound) {
       const steps = choose();
-      checkApart(this.#op, steps, new Map([...this.#borrowed, ...targets]), (value) => this.#borrowed.has(value) || lasting.includes(value));
+      checkApart(
+        this.#op, steps, new Map([...this.#borrowed, ...targets]),
+        (value) => this.#borrowed.has(value) || lasting.includes(value)
+      );
       bound = steps.map((step) => this.#bind(step, targets));
       this.#bound.set(key, bound);
     }
@@ -123,7 +131,8 @@ export class Program {
    * @throws DeviceLostError
    */
   async run<Output extends string>(
-    inputs: ReadonlyMap<string, Float32Array>, outputs: ReadonlyMap<Output, number>, index: number, choose: () => readonly Step[],
+    inputs: ReadonlyMap<string, Float32Array>, outputs: ReadonlyMap<Output, number>, index: number, choose: () =>
+      readonly Step[],
   ): Promise<ReadonlyMap<Output, ResultArray>> {
     const { device, buffers } = this.#shared;
     const { places } = this.#plans[index]!;
@@ -133,7 +142,9 @@ export class Program {
       held.push(buffer);
       return { buffer, offset: 0, size: byteLength };
     };
-    const results = [...outputs].map(([value, count]) => ({ value, count, byteLength: byteLengthOf(places.get(value)!) }));
+    const results = [...outputs].map(
+      ([value, count]) => ({ value, count, byteLength: byteLengthOf(places.get(value)!) })
+    );
     const total = results.reduce((sum, { byteLength }) => sum + byteLength, 0);
     try {
       let mapped: Promise<undefined> | undefined;
@@ -146,7 +157,9 @@ export class Program {
           device.queue.writeBuffer(target.buffer, 0, stored(data, this.#dtype));
           targets.set(value, target);
         }
-        for (const { value, byteLength } of results) targets.set(value, hold(value, byteLength, BUFFER.STORAGE | BUFFER.COPY_SRC));
+        for (const { value, byteLength } of results) targets.set(
+          value, hold(value, byteLength, BUFFER.STORAGE | BUFFER.COPY_SRC)
+        );
         const { buffer } = hold('readback', total, BUFFER.MAP_READ | BUFFER.COPY_DST);
         const encoder = device.createCommandEncoder({ label: this.#op });
         const pass = encoder.beginComputePass({ label: this.#op });
@@ -208,7 +221,9 @@ export class Program {
     record(pass, steps.map((step) => this.#bind(step, new Map())));
     pass.end();
     device.queue.submit([encoder.finish({ label: this.#op })]);
-    const read = new Set(this.#plans.flatMap((plan) => plan.steps.flatMap(({ once, reads }) => (once ? [] : reads.map(({ value }) => value)))));
+    const read = new Set(this.#plans.flatMap(
+      (plan) => plan.steps.flatMap(({ once, reads }) => (once ? [] : reads.map(({ value }) => value)))
+    ));
     for (const value of new Set(steps.flatMap(({ reads }) => reads.map((use) => use.value)))) {
       if (!read.has(value)) (this.#own.get(value) as Binding).buffer.destroy();
     }
@@ -219,7 +234,9 @@ export class Program {
     switch (place.kind) {
       case 'caller': return undefined;
       case 'sampler': return pipelines.nearest;
-      case 'zeros': return { buffer: this.#upload(value, place.byteLength, BUFFER.STORAGE), offset: 0, size: place.byteLength };
+      case 'zeros': return {
+        buffer: this.#upload(value, place.byteLength, BUFFER.STORAGE), offset: 0, size: place.byteLength,
+      };
       case 'weight': {
         const data = weightData(this.#op, place, weights.get(place.weight));
         const buffer = this.#upload(value, data ? stored(data, this.#dtype) : place.byteLength, BUFFER.STORAGE);
@@ -242,7 +259,9 @@ export class Program {
   }
 
   /** A buffer with contents, or so many bytes of zeros. */
-  #upload(what: string, data: ArrayBuffer | ArrayBufferView<ArrayBuffer> | number, usage: GPUBufferUsageFlags): GPUBuffer {
+  #upload(
+    what: string, data: ArrayBuffer | ArrayBufferView<ArrayBuffer> | number, usage: GPUBufferUsageFlags,
+  ): GPUBuffer {
     const byteLength = typeof data === 'number' ? data : data.byteLength;
     const buffer = this.#shared.device.createBuffer({
       label: `${this.#op} ${what}`, size: Math.max(16, Math.ceil(byteLength / 16) * 16), usage: usage | BUFFER.COPY_DST,
@@ -277,7 +296,9 @@ function record(pass: GPUComputePassEncoder, bound: readonly Bound[]): void {
   }
 }
 
-const within = (whole: Binding, { offset, size }: Range): Binding => ({ buffer: whole.buffer, offset: whole.offset + offset, size });
+const within = (
+  whole: Binding, { offset, size }: Range,
+): Binding => ({ buffer: whole.buffer, offset: whole.offset + offset, size });
 
 /** The values that steps use, of scratch memory the largest. */
 function usedPlaces(plans: readonly Plan[]): ReadonlyMap<string, Place> {
@@ -292,22 +313,34 @@ function usedPlaces(plans: readonly Plan[]): ReadonlyMap<string, Place> {
 }
 
 /** The weights that are in the caller's buffers. @throws ValueError */
-function borrowedWeights(device: GPUDevice, { op, weights }: Call, plans: readonly Plan[]): ReadonlyMap<string, Binding> {
+function borrowedWeights(
+  device: GPUDevice, { op, weights }: Call, plans: readonly Plan[],
+): ReadonlyMap<string, Binding> {
   const borrowed = new Map<string, Binding>();
   for (const [weight, source] of weights) {
     const place = plans[0]!.places.get(weight);
     if (source.kind === 'data' || !place) continue;
-    borrowed.set(weight, resolveBinding(device, `${op}: ${weight}`, { buffer: source.tensor.buffer, offset: source.tensor.offset ?? 0 }, byteLengthOf(place)));
+    borrowed.set(weight, resolveBinding(
+      device, `${op}: ${weight}`, { buffer: source.tensor.buffer, offset: source.tensor.offset ?? 0 },
+      byteLengthOf(place)
+    ));
   }
   return borrowed;
 }
 
-/** The numbers of a weight that is on the CPU; none for a bias that is absent. @throws ValueError for data that has gone meanwhile */
-function weightData(op: string, { weight, columns }: Place & { readonly kind: 'weight' }, source: WeightSource | undefined): Float32Array | undefined {
+/**
+ * The numbers of a weight that is on the CPU; none for a bias that is absent. @throws ValueError for data that has gone
+ * meanwhile
+ */
+function weightData(
+  op: string, { weight, columns }: Place & { readonly kind: 'weight' }, source: WeightSource | undefined,
+): Float32Array | undefined {
   if (source?.kind !== 'data') return undefined;
   const { data, length } = source;
   if (data.length !== length) {
-    throw new ValueError(`${op}: ${weight} must keep its data until prepare resolves, got ${data.length} elements of ${length}`);
+    throw new ValueError(
+      `${op}: ${weight} must keep its data until prepare resolves, got ${data.length} elements of ${length}`
+    );
   }
   return columns ? columnsOf(data, columns) : data;
 }
@@ -322,10 +355,14 @@ function columnsOf(matrix: Float32Array, { offset, size, total }: Columns): Floa
   return part;
 }
 
-/** Numbers as the GPU stores them, in memory that `writeBuffer` takes everywhere: shared and resizable memory is copied. */
+/**
+ * Numbers as the GPU stores them, in memory that `writeBuffer` takes everywhere: shared and resizable memory is copied.
+ */
 function stored(data: Float32Array, dtype: Dtype): ArrayBufferView<ArrayBuffer> {
   if (dtype === 'f16') return toFloat16(data);
   const { buffer } = data;
-  const plain = Object.prototype.toString.call(buffer) === '[object ArrayBuffer]' && !(buffer as { resizable?: boolean }).resizable;
+  const plain = Object.prototype.toString.call(buffer) === '[object ArrayBuffer]' && !(
+    buffer as { resizable?: boolean }
+  ).resizable;
   return plain ? data as Float32Array<ArrayBuffer> : new Float32Array(data);
 }

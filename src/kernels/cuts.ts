@@ -9,7 +9,10 @@ export const MAX_TILE_TAPS = 25;
 /** Lanes of a quad, which is a workgroup of the `-quad` kernels. */
 export const QUAD = 4;
 
-/** Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at once. */
+/**
+ * Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at
+ * once.
+ */
 export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;
 
 /** Vector loads need four channels side by side in both the input and the depthwise filter. */
@@ -26,30 +29,43 @@ export const outputLanes = ({ O, O_STRIDE }: Geometry): number => (O % 4 === 0 &
 export const lanesOf = (...channels: readonly number[]): number => (channels.every((count) => count % 4 === 0) ? 4 : 1);
 
 /** Tiles of few pixels are powers of two, so that there are few variants. */
-export const fewPixels = (pixels: number, most: number): number => (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
+export const fewPixels = (pixels: number, most: number): number =>
+  (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
 
-/** On SwiftShader, nanoseconds of a thread for a scalar load by four lanes, for a vector's, and for a vector's store. */
+/**
+ * On SwiftShader, nanoseconds of a thread for a scalar load by four lanes, for a vector's, and for a vector's store.
+ */
 const [LOAD, LOAD_4, STORE_4] = [11, 25, 35];
-/** The same for 4 k of a pixel of a depthwise result: loads of the input, sums or inputs that are carried on, multiply-adds, and the rest. */
-const depthwiseCost = ({ KH, KW }: Geometry, loads: number, carried: number): number => loads * LOAD + carried * 3 + KH * KW * 0.3 + 6;
+/**
+ * The same for 4 k of a pixel of a depthwise result: loads of the input, sums or inputs that are carried on,
+ * multiply-adds, and the rest.
+ */
+const depthwiseCost = ({ KH, KW }: Geometry, loads: number, carried: number): number =>
+  loads * LOAD + carried * 3 + KH * KW * 0.3 + 6;
 /** Workgroups that SwiftShader runs at the same time, however many threads it has. */
 const BATCHES = 16;
 /** Taps of a filter that the fused kernel takes, and its loads for a row. */
 const MOST_TAPS = 256;
 /** Steps of 4 k of a block: SwiftShader takes no array of more than 100 apart. */
 const MOST_STEPS = 64;
-/** Steps of a block from which it shares the kernel of several, 2 % slower: one less to compile for networks like MobileNet. */
+/**
+ * Steps of a block from which it shares the kernel of several, 2 % slower: one less to compile for networks like
+ * MobileNet.
+ */
 const SHARED_STEPS = 32;
 
 /**
- * The weights that a quad holds, of so many columns as make loads and stores the fewest: few columns need a step's k more often, short
- * blocks load and store sums more often. `step` says what a step of 4 k takes for a pixel, in nanoseconds, and how many a block may have.
- * The cost returned is that of a pixel, without its multiply-adds by weights.
+ * The weights that a quad holds, of so many columns as make loads and stores the fewest: few columns need a step's k
+ * more often, short blocks load and store sums more often. `step` says what a step of 4 k takes for a pixel, in
+ * nanoseconds, and how many a block may have. The cost returned is that of a pixel, without its multiply-adds by
+ * weights.
  */
 function heldTile(g: Geometry, weights: number, step: { readonly cost: number; readonly most: number }) {
   const LANES = outputLanes(g);
   const [packs, steps] = [Math.ceil(g.O / 4 / QUAD), channelStride(g) / 4];
-  const { COLUMNS, STEPS, blocks, tiles, cost } = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map((columns) => {
+  const {
+    COLUMNS, STEPS, blocks, tiles, cost,
+  } = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map((columns) => {
     const COLUMNS = evenTile(packs, columns);
     const tiles = Math.ceil(packs / COLUMNS);
     const most = Math.max(1, Math.floor(Math.min(weights / 4 / COLUMNS, step.most, MOST_STEPS)));
@@ -69,7 +85,10 @@ function heldTile(g: Geometry, weights: number, step: { readonly cost: number; r
   };
 }
 
-/** The tile of the pointwise kernel that holds weights, its part of a name, its pixels, how many there are, and its cost. */
+/**
+ * The tile of the pointwise kernel that holds weights, its part of a name, its pixels, how many there are, and its
+ * cost.
+ */
 export function pointwiseQuadTile(g: Geometry, { pixels: most = 1, weights = 4 }: Tile) {
   const pixels = g.N * g.OH * g.OW;
   const { tiles, cost, constants } = heldTile(g, weights, { cost: LOAD, most: Infinity });
@@ -81,7 +100,9 @@ export function pointwiseQuadTile(g: Geometry, { pixels: most = 1, weights = 4 }
 export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 }: Tile) {
   const { KH, KW, SH, SW } = g;
   const [, FRESH] = carriedRows(g);
-  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH)));
+  const {
+    TILE_W, SPAN_W, across, fullW,
+  } = rowOfTiles(g, Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH)));
   const LEAD = Math.ceil(KH / FRESH) - 1;
   const loads = FRESH * SPAN_W;
   const { tiles, cost, constants } = heldTile(g, weights, {
@@ -96,14 +117,21 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   };
 }
 
-/** Whether a device takes a geometry's pointwise pass by quads, and the fused one: their weights come from a texture, as f32. */
+/**
+ * Whether a device takes a geometry's pointwise pass by quads, and the fused one: their weights come from a texture, as
+ * f32.
+ */
 export function quadsTake({ dtype, K, O }: Geometry, { subgroups, limits }: DeviceProfile): boolean {
   const { maxComputeInvocationsPerWorkgroup: invocations, maxTextureDimension2D: texels } = limits;
   return subgroups && invocations >= QUAD && dtype === 'f32' && K <= texels && Math.ceil(O / 4) <= texels;
 }
-export const fusedQuadsTake = (g: Geometry, profile: DeviceProfile): boolean => quadsTake(g, profile) && g.KH * g.KW <= MOST_TAPS;
+export const fusedQuadsTake = (g: Geometry, profile: DeviceProfile): boolean =>
+  quadsTake(g, profile) && g.KH * g.KW <= MOST_TAPS;
 
-/** Taps that an invocation of the depthwise kernel holds at once, and vectors of its window: a 7x7 filter over 7 outputs. */
+/**
+ * Taps that an invocation of the depthwise kernel holds at once, and vectors of its window: a 7x7 filter over 7
+ * outputs.
+ */
 export const MAX_HELD_TAPS = 49;
 const MAX_WINDOW = 96;
 /** Vectors that an invocation which goes down rows loads for each. */
@@ -121,7 +149,9 @@ const widthOf = ({ KW, SW }: Geometry, columns: number): number => Math.floor((c
 /** Outputs along W at a time, as few as even tiles allow. */
 function rowOfTiles(g: Geometry, most: number, TAPS_W = g.KW) {
   const TILE_W = evenTile(Math.ceil(g.OW / g.RW), most);
-  return { TILE_W, SPAN_W: (TILE_W - 1) * g.SW + TAPS_W, across: rowTiles(g, TILE_W), fullW: g.OW % (TILE_W * g.RW) === 0 };
+  return {
+    TILE_W, SPAN_W: (TILE_W - 1) * g.SW + TAPS_W, across: rowTiles(g, TILE_W), fullW: g.OW % (TILE_W * g.RW) === 0,
+  };
 }
 
 /** The rows that a tile goes down: at most `height`, and few enough that no batch of workgroups stays empty. */
@@ -170,7 +200,8 @@ export function rowTile({ KW, SW, OW, RW }: Geometry, width: number, exactly?: '
   return { SW, TAPS, TILE_W, SPAN: (TILE_W - 1) * SW + TAPS };
 }
 
-export const rowTiles = ({ OW, RW }: Pick<Geometry, 'OW' | 'RW'>, width: number): number => RW * Math.ceil(OW / (width * RW));
+export const rowTiles = ({ OW, RW }: Pick<Geometry, 'OW' | 'RW'>, width: number): number =>
+  RW * Math.ceil(OW / (width * RW));
 
 /** The tile of at most `most` that covers `count` in as few and as even tiles as can be. */
 export function evenTile(count: number, most: number): number {

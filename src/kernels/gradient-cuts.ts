@@ -29,15 +29,18 @@ export function transposedTile(
   const [PHASES_H, PHASES_W] = [divisor(SH, MAX_PHASES), divisor(SW, MAX_PHASES)];
   const TAPS_W = divisor(Math.ceil(KW / SW), Math.floor(MAX_TILE_TAPS / PHASES_W));
   const TAPS_H = divisor(Math.ceil(KH / SH), Math.max(1, Math.floor(MAX_TILE_TAPS / (TAPS_W * PHASES_W * PHASES_H))));
-  const cells = (extent: number, pad: number, stride: number) => Math.floor((pad + extent - 1) / stride) - Math.floor(pad / stride) + 1;
+  const cells = (extent: number, pad: number, stride: number) =>
+    Math.floor((pad + extent - 1) / stride) - Math.floor(pad / stride) + 1;
   const [down, across] = [cells(H, padTop, SH), cells(W, padLeft, SW)];
   const large = TAPS_H * PHASES_H * TAPS_W * PHASES_W > 16;
   const TILE_H = evenTile(Math.ceil(down / RH), height / PHASES_H / (large ? 2 : 1));
   const TILE_W = evenTile(Math.ceil(across / RW), width / PHASES_W);
   return {
-    tiles: N * RH * Math.ceil(down / (TILE_H * RH)) * RW * Math.ceil(across / (TILE_W * RW)) * (SH / PHASES_H) * (SW / PHASES_W),
+    tiles: N * RH * Math.ceil(down / (TILE_H * RH)) * RW * Math.ceil(across / (TILE_W * RW))
+      * (SH / PHASES_H) * (SW / PHASES_W),
     constants: {
-      SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W + TAPS_W - 1,
+      SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W
+        + TAPS_W - 1,
     },
   };
 }

@@ -13,7 +13,9 @@ export interface Split {
 }
 
 /** A cut into invocations, of which a workgroup has as many as its group says. */
-function invocationsOf(invocations: number, { group }: Tile, { constants, ...rest }: Omit<Cut, 'workgroups' | 'group'>): Cut {
+function invocationsOf(
+  invocations: number, { group }: Tile, { constants, ...rest }: Omit<Cut, 'workgroups' | 'group'>,
+): Cut {
   const WORKGROUP = group[0] * group[1];
   return { ...rest, constants: { ...constants, WORKGROUP }, workgroups: Math.ceil(invocations / WORKGROUP), group };
 }
@@ -49,7 +51,9 @@ export const transpose: Kernel<Pick<Geometry, 'K' | 'O'>> = {
 };
 
 /** Terms `[TERMS, ROWS, STRIDE]`, of whose channels the first CHANNELS count. */
-export interface Terms { readonly TERMS: number; readonly ROWS: number; readonly CHANNELS: number; readonly STRIDE: number }
+export interface Terms {
+  readonly TERMS: number; readonly ROWS: number; readonly CHANNELS: number; readonly STRIDE: number,
+}
 
 export const sum: Kernel<Terms & Split> = {
   name: 'sum',
@@ -57,7 +61,9 @@ export const sum: Kernel<Terms & Split> = {
   operands: ['terms', 'output'],
   cut(work, tile) {
     const LANES = lanesOf(work.CHANNELS, work.STRIDE);
-    return invocationsOf(work.SPLITS * work.ROWS * work.CHANNELS / LANES, tile, { constants: { LANES }, params: { ...work } });
+    return invocationsOf(
+      work.SPLITS * work.ROWS * work.CHANNELS / LANES, tile, { constants: { LANES }, params: { ...work } }
+    );
   },
 };
 
@@ -102,7 +108,9 @@ export const pointwiseFilterGradientQuad: SplitKernel = {
   cut(work, tile) {
     const { constants, parallel } = productTile(work.geometry, tile, QUAD);
     return {
-      constants, params: productParams(work), group: [QUAD, 1], workgroups: Math.ceil(parallel * work.split.SPLITS / QUAD),
+      constants, params: productParams(work), group: [QUAD, 1], workgroups: Math.ceil(
+        parallel * work.split.SPLITS / QUAD
+      ),
     };
   },
 };

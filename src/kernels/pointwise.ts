@@ -80,7 +80,9 @@ export const pointwiseSplit: Kernel = {
     const [GROUP_X, GROUP_Y] = group;
     const SUMS = TILE_PIXELS * COLUMNS;
     return {
-      constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SUMS }, bodies: { activation: g.activation.kind },
+      constants: {
+        LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SUMS,
+      }, bodies: { activation: g.activation.kind },
       elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
       memory: 2 * SLICES * GROUP_X * GROUP_Y * SUMS * LANES,
       workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),

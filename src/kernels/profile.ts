@@ -9,8 +9,8 @@ export interface DeviceProfile {
   /** Whether it has the feature `shader-f16`. */
   readonly shaderF16: boolean;
   readonly limits: Pick<GPUSupportedLimits,
-    'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension' | 'maxComputeInvocationsPerWorkgroup'
-    | 'maxComputeWorkgroupStorageSize' | 'maxTextureDimension2D'>;
+    'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension'
+    | 'maxComputeInvocationsPerWorkgroup' | 'maxComputeWorkgroupStorageSize' | 'maxTextureDimension2D'>;
   /** How many processors the GPU is guessed to have: see `processorsOf`. */
   readonly processors: number;
 }
@@ -21,7 +21,8 @@ export interface DeviceProfile {
  * tuning decides where it matters.
  */
 const PROCESSORS: readonly (readonly [RegExp, number])[] = [
-  [/hopper/i, 132], [/nvidia/i, 48], [/amd|radeon/i, 32], [/apple/i, 16], [/intel/i, 32], [/qualcomm|adreno/i, 8], [/arm|mali/i, 10],
+  [/hopper/i, 132], [/nvidia/i, 48], [/amd|radeon/i, 32], [/apple/i, 16], [/intel/i, 32], [/qualcomm|adreno/i, 8],
+  [/arm|mali/i, 10],
 ];
 
 /** What a GPU of that name is guessed to have; an unknown one counts as a small one. */

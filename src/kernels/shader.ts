@@ -1,7 +1,7 @@
 /**
- * Turns a shader file, which is a complete program with defaults, into the variant that a dispatch needs, and packs what
- * its struct `Params` holds. The marks that a file may have are described in `shaders/README.md`; a marked line that is
- * not understood is an error, never skipped.
+ * Turns a shader file, which is a complete program with defaults, into the variant that a dispatch needs, and packs
+ * what its struct `Params` holds. The marks that a file may have are described in `shaders/README.md`; a marked line
+ * that is not understood is an error, never skipped.
  */
 
 /** What a variant of a shader has other than its file. */
@@ -30,7 +30,9 @@ export function specialize(source: string, { constants, elem, bodies = {}, libra
       return value === undefined ? line : `${before}${value}${after}`;
     }
     if (/\/\/ body of\b/.test(line)) {
-      const [, before, name, type, after] = /^(fn (\w+)\(.*\) -> (\w+) \{ return ).*(; \} *\/\/ body of \w+\.wgsl)$/.exec(line) ?? fail();
+      const [
+        , before, name, type, after,
+      ] = /^(fn (\w+)\(.*\) -> (\w+) \{ return ).*(; \} *\/\/ body of \w+\.wgsl)$/.exec(line) ?? fail();
       left.delete(name!);
       return bodies[name!] === undefined ? line : `${before}${bodyOf(library, bodies[name!]!, type!)}${after}`;
     }
@@ -66,14 +68,14 @@ function conditional(line: string, index: number, constants: ReadonlyMap<string,
 
 /** What a function of a library returns, with its T as another type. */
 function bodyOf(library: string, name: string, type: string): string {
-  const expression = new RegExp(`^fn ${name}_?\\(.*\\{ return (.*); \\}`, 'm').exec(library)?.[1];
+  const expression = new RegExp(`^fn ${name}_?\\(.*\\{\\s*return ([^;]*);\\s*\\}`, 'm').exec(library)?.[1];
   if (!expression) throw new Error(`no function ${name} to take the body of`);
-  return expression.replaceAll(/\bT\b/g, type);
+  return expression.replaceAll(/\s+/g, ' ').replaceAll(/\bT\b/g, type);
 }
 
 /**
- * Writes loops out that are marked so, because drivers that do not unroll pay a gather for every array element that a loop
- * variable selects (9x on SwiftShader for a tile of 14x16). Line numbers stay those of the file.
+ * Writes loops out that are marked so, because drivers that do not unroll pay a gather for every array element that a
+ * loop variable selects (9x on SwiftShader for a tile of 14x16). Line numbers stay those of the file.
  */
 function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>): string[] {
   const out: string[] = [];
@@ -95,7 +97,8 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
       at = end;
       continue;
     }
-    const copy = (index: number) => body.map((text) => text.replaceAll(new RegExp(`\\b${variable}\\b`, 'g'), String(index)));
+    const copy = (index: number) =>
+      body.map((text) => text.replaceAll(new RegExp(`\\b${variable}\\b`, 'g'), String(index)));
     // The first copy keeps the body's lines; the others follow on the closing line.
     const others = Array.from({ length: Math.max(count - 1, 0) }, (_, i) =>
       ` { ${copy(i + 1).map((text) => text.replace(/\/\/.*/, '').trim()).join(' ')} }`);

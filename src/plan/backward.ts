@@ -5,7 +5,8 @@ import { type Geometry, withoutActivations } from '../arguments/geometry.js';
 import { channelStride } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import {
-  activationGradient, depthwiseFilterGradient, depthwiseInputGradient, outputStride, pixelTiles, pointwiseFilterGradient,
+  activationGradient, depthwiseFilterGradient, depthwiseInputGradient, outputStride, pixelTiles,
+  pointwiseFilterGradient,
   pointwiseFilterGradientQuad, type Split, type SplitKernel, sum, type Terms, transpose,
 } from '../kernels/gradients.js';
 import { type Kernel, takesTexture, type Tile } from '../kernels/kernel.js';
@@ -69,8 +70,8 @@ interface Draft {
 }
 
 /**
- * Decides what to dispatch for the gradients of one convolution. Pure: the same arguments give the same plan, and the parts
- * that sums are cut into depend on nothing else, so that results are the same bit for bit.
+ * Decides what to dispatch for the gradients of one convolution. Pure: the same arguments give the same plan, and the
+ * parts that sums are cut into depend on nothing else, so that results are the same bit for bit.
  * @throws UnsupportedError when a tensor is larger than the device can bind
  */
 export function planBackward(
@@ -79,7 +80,9 @@ export function planBackward(
   const preset: Preset = presets[name];
   const draft: Draft = {
     geometry, profile, op, borrowed, preset, steps: [], counts: countsOf(geometry), textures: new Map(),
-    depthwise: firstFitting(preset.depthwise, geometry, profile), pointwise: firstFitting(preset.pointwise, geometry, profile),
+    depthwise: firstFitting(
+      preset.depthwise, geometry, profile
+    ), pointwise: firstFitting(preset.pointwise, geometry, profile),
     tile: tileWithin(preset.backward, profile),
   };
   if (draft.counts.output === 0) {
@@ -92,7 +95,8 @@ export function planBackward(
   const limit = bindingLimit(profile);
   for (const [value, count] of Object.entries(draft.counts)) {
     if (count * 4 <= limit) continue;
-    throw new UnsupportedError(`${op}: ${value} has ${count * 4} bytes, more than the ${limit} that this device can bind as `
+    throw new UnsupportedError(`${op}: ${value} has ${count * 4} bytes, more than the ${limit} that this device can `
+      + `bind as `
       + 'one buffer');
   }
   return { steps: draft.steps, places: placesOf(draft) };
@@ -107,7 +111,9 @@ function placesOf({ counts, textures }: Draft): ReadonlyMap<Value, Place> {
   return places;
 }
 
-function placeOf(value: Value): { readonly kind: 'caller' | 'scratch' | 'zeros' } | { readonly kind: 'weight'; readonly weight: Weight; readonly columns: undefined } {
+function placeOf(value: Value): { readonly kind: 'caller' | 'scratch' | 'zeros' } | {
+  readonly kind: 'weight'; readonly weight: Weight; readonly columns: undefined,
+} {
   const weight = WEIGHTS.find((name) => name === value);
   if (weight) return { kind: 'weight', weight, columns: undefined };
   if (value === 'zeros') return { kind: 'zeros' };
@@ -121,10 +127,12 @@ function countsOf(geometry: Geometry): Record<BufferValue, number> {
   const intermediate = pixels * channelStride(geometry);
   return {
     input: N * H * W * C, depthwiseFilter: KH * KW * K, depthwiseBias: K, pointwiseFilter: K * O, bias: O,
-    inputGradient: N * H * W * C, depthwiseFilterGradient: KH * KW * K, depthwiseBiasGradient: K, pointwiseFilterGradient: K * O,
+    inputGradient: N * H * W * C, depthwiseFilterGradient: KH * KW * K, depthwiseBiasGradient: K,
+    pointwiseFilterGradient: K * O,
     biasGradient: O, zeros: Math.ceil(Math.max(K, O) / 4) * 4,
     intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
-    scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O, product: pixels * K, intermediateGradient: pixels * K,
+    scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O, product: pixels * K,
+    intermediateGradient: pixels * K,
     biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // As far as sums are cut up.
   };
 }
@@ -133,13 +141,18 @@ function countsOf(geometry: Geometry): Record<BufferValue, number> {
 function addZeros(draft: Draft): void {
   for (const gradient of GRADIENTS) {
     const count = draft.counts[gradient];
-    if (count > 0) add(draft, sum, { TERMS: 0, ROWS: 1, CHANNELS: count, STRIDE: count, ...whole(0) }, ['zeros'], gradient);
+    if (count > 0) add(
+      draft, sum, { TERMS: 0, ROWS: 1, CHANNELS: count, STRIDE: count, ...whole(0) }, ['zeros'], gradient
+    );
   }
 }
 
 /** The forward pass again; says what the derivatives of both activations are taken of. */
 function addForward(draft: Draft): readonly [between: Value, after: Value] {
-  const addBoth = (pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[], result: Value, sums: Value): Value => {
+  const addBoth = (
+    pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[], result: Value,
+    sums: Value,
+  ): Value => {
     addPass(draft, pass, draft.geometry, reads, result);
     if (derivesFromResult(activation)) return result;
     addPass(draft, pass, withoutActivations(draft.geometry), reads, sums);
@@ -149,8 +162,13 @@ function addForward(draft: Draft): readonly [between: Value, after: Value] {
   const textured = takesTexture(draft.pointwise.kernel);
   if (textured) addTexture(draft, draft.geometry, 'filterTexture', 'pointwiseFilter');
   return [
-    addBoth('depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'),
-    addBoth('pointwise', activation, ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'], 'output', 'outputSum'),
+    addBoth(
+      'depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'
+    ),
+    addBoth(
+      'pointwise', activation, ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'], 'output',
+      'outputSum'
+    ),
   ];
 }
 
@@ -179,8 +197,9 @@ function addPointwise(draft: Draft, after: Value): Value {
 }
 
 /**
- * The intermediate, transposed, times the gradient. Quads take that for a pointwise pass whose filter is the gradient, where a
- * texture holds it and there are enough of its rows: half the time on SwiftShader. Else sums are cut into parts.
+ * The intermediate, transposed, times the gradient. Quads take that for a pointwise pass whose filter is the gradient,
+ * where a texture holds it and there are enough of its rows: half the time on SwiftShader. Else sums are cut into
+ * parts.
  */
 function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
   const { geometry, profile, pointwise, preset } = draft;
@@ -190,7 +209,9 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
   const textured = takesTexture(pointwise.kernel);
   if (textured && pointwise.kernel.fits!(product, profile) && K * O >= LEAST_PRODUCT) {
     addTexture(draft, product, 'gradientTexture', scaled, { ROW_STRIDE: STRIDE });
-    addWith(draft, pointwise, product, ['intermediate', 'gradientTexture', 'nearest', 'zeros'], 'pointwiseFilterGradient',
+    addWith(draft, pointwise, product, [
+      'intermediate', 'gradientTexture', 'nearest', 'zeros',
+    ], 'pointwiseFilterGradient',
       { PIXEL_STRIDE: 1, K_STEP: channelStride(geometry) });
     return;
   }
@@ -202,8 +223,9 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
 }
 
 /**
- * Back through the depthwise pass. Not fused with the pointwise product before it: a tile of 4x7 input pixels under a 3x3 filter
- * needs the product of 6x9 outputs, twice the larger part of the work, and the filter's gradient needs the product in memory.
+ * Back through the depthwise pass. Not fused with the pointwise product before it: a tile of 4x7 input pixels under a
+ * 3x3 filter needs the product of 6x9 outputs, twice the larger part of the work, and the filter's gradient needs the
+ * product in memory.
  */
 function addDepthwise(draft: Draft, product: Value, between: Value): void {
   const { geometry, profile, tile } = draft;
@@ -229,14 +251,17 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
   // Back through a pass of stride 1 is a pass with the filter turned, and the padding that is left of its reach.
   const { H, W, RH, RW, padTop, padLeft } = geometry;
   const back: Geometry = {
-    ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W, padTop: (KH - 1) * RH - padTop, padLeft: (KW - 1) * RW - padLeft,
+    ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W, padTop: (KH - 1) * RH - padTop,
+    padLeft: (KW - 1) * RW - padLeft,
   };
   addWith(draft, draft.depthwise, back, [gradient, 'depthwiseFilter', 'zeros'], 'inputGradient',
     { FIRST_TAP: KH * KW - 1, TAP_STEP: -1 });
 }
 
 /** Sums over all pixels. */
-function addChannelSums(draft: Draft, row: Omit<Terms, 'TERMS' | 'ROWS'>, reads: Value, parts: BufferValue, writes: Value): void {
+function addChannelSums(
+  draft: Draft, row: Omit<Terms, 'TERMS' | 'ROWS'>, reads: Value, parts: BufferValue, writes: Value,
+): void {
   const { geometry: { N, OH, OW }, profile } = draft;
   const terms = { ...row, TERMS: N * OH * OW, ROWS: 1 };
   const split = splitOf(terms.TERMS, row.CHANNELS / 4, LEAST_PIXELS, profile.kind);
@@ -255,7 +280,8 @@ function addSplit(
 
 /** The parts of a sum, then their sum; a dense single part is the sum. */
 function addParts(
-  draft: Draft, { SPLITS }: Split, part: Omit<Terms, 'TERMS'>, parts: BufferValue, writes: Value, addTo: (value: Value) => void,
+  draft: Draft, { SPLITS }: Split, part: Omit<Terms, 'TERMS'>, parts: BufferValue, writes: Value,
+  addTo: (value: Value) => void,
 ): void {
   if (SPLITS === 1 && part.STRIDE === part.CHANNELS) return addTo(writes);
   draft.counts[parts] = SPLITS * part.ROWS * part.STRIDE;
@@ -263,26 +289,32 @@ function addParts(
   add(draft, sum, { ...part, TERMS: SPLITS, ...whole(SPLITS) }, [parts], writes);
 }
 
-function addPass(draft: Draft, pass: 'depthwise' | 'pointwise', geometry: Geometry, reads: readonly Value[], writes: Value): void {
+function addPass(
+  draft: Draft, pass: 'depthwise' | 'pointwise', geometry: Geometry, reads: readonly Value[], writes: Value,
+): void {
   const [first, filter, bias] = reads as [Value, Value, Value];
   const textured = takesTexture(draft[pass].kernel);
   addWith(draft, draft[pass], geometry, textured ? [first, filter, 'nearest', bias] : reads, writes);
 }
 
 /** A matrix `[K, O]` for kernels that take it from a texture. */
-function addTexture(draft: Draft, geometry: Geometry, writes: TextureName, reads: Value, strides?: Readonly<Record<string, number>>): void {
+function addTexture(
+  draft: Draft, geometry: Geometry, writes: TextureName, reads: Value, strides?: Readonly<Record<string, number>>,
+): void {
   draft.textures.set(writes, [geometry.K, geometry.O]);
   add(draft, filterTexture, geometry, [reads], writes, strides);
 }
 
 function add<Work>(
-  draft: Draft, kernel: Kernel<Work>, work: Work, reads: readonly Value[], writes: Value, others?: Readonly<Record<string, number>>,
+  draft: Draft, kernel: Kernel<Work>, work: Work, reads: readonly Value[], writes: Value,
+  others?: Readonly<Record<string, number>>,
 ): void {
   addWith(draft, { kernel, tile: draft.tile }, work, reads, writes, others);
 }
 
 function addWith<Work>(
-  draft: Draft, choice: Choice<Work, Kernel<Work>>, work: Work, reads: readonly Value[], writes: Value, others?: Readonly<Record<string, number>>,
+  draft: Draft, choice: Choice<Work, Kernel<Work>>, work: Work, reads: readonly Value[], writes: Value,
+  others?: Readonly<Record<string, number>>,
 ): void {
   const { steps, counts, profile, op, borrowed, textures } = draft;
   // A texture lasts, other than scratch memory, so that what was uploaded is copied once.

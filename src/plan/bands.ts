@@ -2,8 +2,9 @@ import { elementBytes, type Geometry } from '../arguments/geometry.js';
 import { channelStride } from '../kernels/cuts.js';
 
 /**
- * A part of a convolution that is a convolution itself: some images, or some output rows of one image with the input rows
- * that they read, for all output channels or some. The starts are its first elements in the whole's input and output.
+ * A part of a convolution that is a convolution itself: some images, or some output rows of one image with the input
+ * rows that they read, for all output channels or some. The starts are its first elements in the whole's input and
+ * output.
  */
 export interface Band {
   readonly geometry: Geometry;
@@ -14,12 +15,13 @@ export interface Band {
 }
 
 /** What a range of a buffer must hold for a band's output, in elements: from its first to its last. */
-export const outputSpan = ({ N, OH, OW, O, O_STRIDE }: Geometry): number => Math.max(0, (N * OH * OW - 1) * O_STRIDE + O);
+export const outputSpan = ({ N, OH, OW, O, O_STRIDE }: Geometry): number =>
+  Math.max(0, (N * OH * OW - 1) * O_STRIDE + O);
 
 /**
- * Cuts a convolution into as few bands as let no tensor of a band, and no pointwise filter, exceed `most` bytes; undefined
- * when one output row with the input rows that it reads, or a filter of few channels, is too much. The intermediate counts
- * where it is stored. Bands of the same pixels stand side by side, channels ascending.
+ * Cuts a convolution into as few bands as let no tensor of a band, and no pointwise filter, exceed `most` bytes;
+ * undefined when one output row with the input rows that it reads, or a filter of few channels, is too much. The
+ * intermediate counts where it is stored. Bands of the same pixels stand side by side, channels ascending.
  */
 export function bands(geometry: Geometry, most: number, strategy: 'fused' | 'two-pass'): readonly Band[] | undefined {
   const spatial = spatialBands(geometry, most, strategy);
@@ -34,7 +36,9 @@ export function bands(geometry: Geometry, most: number, strategy: 'fused' | 'two
 }
 
 /** The same for all output channels, whatever the filter's size. */
-export function spatialBands(geometry: Geometry, most: number, strategy: 'fused' | 'two-pass'): readonly Band[] | undefined {
+export function spatialBands(
+  geometry: Geometry, most: number, strategy: 'fused' | 'two-pass',
+): readonly Band[] | undefined {
   const { N, H, W, C, KH, OH, OW, O_STRIDE, SH, RH } = geometry;
   const bytes = elementBytes(geometry.dtype);
   const [inputRow, outputRow] = [W * C, OW * O_STRIDE];
@@ -68,6 +72,8 @@ export function spatialBands(geometry: Geometry, most: number, strategy: 'fused'
 const clamp = (value: number, least: number, most: number): number => Math.max(least, Math.min(value, most));
 
 /** `[0, count)` in as few ranges of at most `most` as can be: even ones, or of a given size. */
-function ranges(count: number, most: number, size = Math.ceil(count / Math.ceil(count / most))): readonly (readonly [from: number, to: number])[] {
+function ranges(
+  count: number, most: number, size = Math.ceil(count / Math.ceil(count / most)),
+): readonly (readonly [from: number, to: number])[] {
   return Array.from({ length: Math.ceil(count / size) }, (_, i) => [i * size, Math.min(count, (i + 1) * size)]);
 }

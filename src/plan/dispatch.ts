@@ -14,7 +14,8 @@ export const bindingLimit = ({ limits }: DeviceProfile): number =>
 
 /** Runs a kernel over some work. `others` are further values for its `Params`. @throws UnsupportedError */
 export function dispatchOf<Work>(
-  op: string, { kernel, tile }: Choice<Work, Kernel<Work>>, work: Work, profile: DeviceProfile, others?: Readonly<Record<string, number>>,
+  op: string, { kernel, tile }: Choice<Work, Kernel<Work>>, work: Work, profile: DeviceProfile,
+  others?: Readonly<Record<string, number>>,
 ): Dispatch {
   const cut = kernel.cut(work, tile);
   return { ...variantOf(kernel, cut, others), grid: gridOf(op, cut, profile) };

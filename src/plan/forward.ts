@@ -43,7 +43,8 @@ const COPY_GROUP = [16, 1] as const;
  * larger than a buffer go in portions, which `run` uploads one after the other; tensors larger than the device can bind
  * go in bands. All portions have the strategy and the preset of the first.
  * @throws UnsupportedError when the device lacks `shader-f16` for that dtype; when the depthwise filter, or one output
- * row with the input rows it reads, is larger than the device can bind; when indices along an axis need more than 31 bits
+ * row with the input rows it reads, is larger than the device can bind; when indices along an axis need more than 31
+ * bits
  */
 export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Partial<Choice>): ForwardPlan {
   const { op, geometry } = wanted;
@@ -61,7 +62,9 @@ export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Par
   const [first, ...others] = parts.map(({ geometry: part, inputStart, outputStart }): Portion => {
     const { N, H, W, C } = part;
     return {
-      ...(empty ? { steps: [], places: placesOf(part) } : planPortion({ ...wanted, geometry: part }, profile, { strategy, preset })),
+      ...(empty ? {
+        steps: [], places: placesOf(part),
+      } : planPortion({ ...wanted, geometry: part }, profile, { strategy, preset })),
       input: { offset: inputStart, size: elements([N, H, W, C]) },
       output: { offset: outputStart, size: elements(outputShape(part)) },
     };
@@ -131,10 +134,13 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, preset 
     if (!takesTexture(passes.at(-1)!.kernel) || inTextures.has(firstChannel)) return made;
     inTextures.add(firstChannel);
     const copy = { kernel: filterTexture, tile: tileWithin({ group: COPY_GROUP }, profile) };
-    return [step(dispatchOf(op, copy, band, profile), filterTexture.operands, !borrowed.has('pointwiseFilter')), ...made];
+    return [
+      step(dispatchOf(op, copy, band, profile), filterTexture.operands, !borrowed.has('pointwiseFilter')), ...made,
+    ];
   });
   if (parts.some((part) => part.geometry.O < geometry.O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
-    throw new UnsupportedError(`${op}: pointwiseFilter has ${storedBytes(geometry.K * geometry.O, geometry)} bytes, more than `
+    throw new UnsupportedError(`${op}: pointwiseFilter has ${storedBytes(geometry.K * geometry.O, geometry)} bytes, `
+      + `more than `
       + 'this device can bind as one buffer, so that it and bias must be given as data, which is uploaded in parts');
   }
   const byteLength = Math.max(...parts.map(({ geometry: band }) => intermediateBytes(band)));
@@ -161,7 +167,8 @@ function bandsWithin(
   const filter = storedBytes(KH * geometry.KW * K, geometry);
   for (const [weight, size] of [['depthwiseFilter', filter], ['pointwiseFilter [K, 4]', column]] as const) {
     if (size <= limit) continue;
-    return new UnsupportedError(`${op}: ${weight} has ${size} bytes, more than the ${limit} that this device can bind as `
+    return new UnsupportedError(`${op}: ${weight} has ${size} bytes, more than the ${limit} that this device can `
+      + `bind as `
       + 'one buffer');
   }
   const one = bands(geometry, limit, strategy);
@@ -169,28 +176,31 @@ function bandsWithin(
   const parts = bands(geometry, limit - OFFSET_ALIGNMENT, strategy); // A band may begin after its binding does.
   if (parts) return parts;
   const rows = Math.min(H, (KH - 1) * RH + 1);
+  const between = strategy === 'fused' ? '' : ` after ${OW * channelStride(geometry) * 4} between the passes`;
   return new UnsupportedError(`${op}: one output row reads ${rows * W * C * bytes} bytes of input and has `
-    + `${OW * O * bytes}${strategy === 'fused' ? '' : ` after ${OW * channelStride(geometry) * 4} between the passes`}, `
-    + `which with ${OFFSET_ALIGNMENT} for alignment must not be more than the ${limit} that this device can bind as one `
-    + 'buffer');
+    + `${OW * O * bytes}${between}, which with ${OFFSET_ALIGNMENT} for alignment must not be more than the ${limit} `
+    + 'that this device can bind as one buffer');
 }
 
 /**
- * Refuses what no array and no kernel can index: both count elements in 31 bits, kernels a few tiles beyond the output and
- * the padding too. @throws UnsupportedError
+ * Refuses what no array and no kernel can index: both count elements in 31 bits, kernels a few tiles beyond the output
+ * and the padding too. @throws UnsupportedError
  */
 function checkIndices(op: string, geometry: Geometry): void {
   const { N, H, W, C, KH, KW, OH, OW, O, SH, SW, RH, RW, padTop, padLeft } = geometry;
   for (const [tensor, shape] of [['input', [N, H, W, C]], ['output', [N, OH, OW, O]]] as const) {
     const count = elements(shape);
-    if (count > 2 ** 31) throw new UnsupportedError(`${op}: ${tensor} has ${count} elements, more than the 2^31 of an array`);
+    if (count > 2 ** 31) throw new UnsupportedError(
+      `${op}: ${tensor} has ${count} elements, more than the 2^31 of an array`
+    );
   }
   for (const [axis, size, taps, out, stride, rate, pad] of [
     ['H', H, KH, OH, SH, RH, padTop], ['W', W, KW, OW, SW, RW, padLeft],
   ] as const) {
     const farthest = Math.max(size, out * stride + taps * rate, out + 16 * rate) + pad;
     if (farthest < 2 ** 31) continue;
-    throw new UnsupportedError(`${op}: size, strides, rate and padding along ${axis} reach index ${farthest}, beyond the `
+    throw new UnsupportedError(`${op}: size, strides, rate and padding along ${axis} reach index ${farthest}, `
+      + `beyond the `
       + '2^31 of a kernel');
   }
 }
@@ -201,9 +211,18 @@ function placesOf(geometry: Geometry): ReadonlyMap<string, Place> {
   return new Map<string, Place>([
     ['input', { kind: 'caller', byteLength: storedBytes(N * H * W * C, geometry) }],
     ['output', { kind: 'caller', byteLength: storedBytes(N * OH * OW * O, geometry) }],
-    ['depthwiseFilter', { kind: 'weight', weight: 'depthwiseFilter', columns: undefined, byteLength: storedBytes(KH * KW * K, geometry) }],
-    ['depthwiseBias', { kind: 'weight', weight: 'depthwiseBias', columns: undefined, byteLength: storedBytes(K, geometry) }],
-    ['pointwiseFilter', { kind: 'weight', weight: 'pointwiseFilter', columns: undefined, byteLength: storedBytes(K * O, geometry) }],
+    [
+      'depthwiseFilter',
+      { kind: 'weight', weight: 'depthwiseFilter', columns: undefined, byteLength: storedBytes(KH * KW * K, geometry) },
+    ],
+    [
+      'depthwiseBias',
+      { kind: 'weight', weight: 'depthwiseBias', columns: undefined, byteLength: storedBytes(K, geometry) },
+    ],
+    [
+      'pointwiseFilter',
+      { kind: 'weight', weight: 'pointwiseFilter', columns: undefined, byteLength: storedBytes(K * O, geometry) },
+    ],
     ['bias', { kind: 'weight', weight: 'bias', columns: undefined, byteLength: storedBytes(O, geometry) }],
     ['zeros', { kind: 'zeros', byteLength: 16 }],
     ['nearest', { kind: 'sampler' }],

@@ -32,8 +32,8 @@ const quad: Tile['group'] = [4, 1];
 const line: Tile['group'] = [64, 1];
 
 /**
- * On SwiftShader 32x32 a quad take 0.6 times as long as 16x16 an invocation, and compile twice as fast; 32x64 are slower. On
- * a GPU more than 64 registers an invocation cost occupancy (not measured).
+ * On SwiftShader 32x32 a quad take 0.6 times as long as 16x16 an invocation, and compile twice as fast; 32x64 are
+ * slower. On a GPU more than 64 registers an invocation cost occupancy (not measured).
  */
 const softwareProduct = { quads: { pixels: 32, columns: 32 }, invocations: { pixels: 16, columns: 16 } };
 const gpuProduct = { quads: { pixels: 32, columns: 32 }, invocations: { pixels: 8, columns: 8 } };
@@ -71,7 +71,8 @@ const tilesOf = (pixels: number, tilePixels: number, O: number, tileChannels: nu
  * - `lightQuads`, for small convolutions: 64 vectors, compiled in 0.1 s.
  * - `registers` and `lightRegisters`, without subgroups: large register tiles win, although they spill.
  * - `gpuFewPixels`, `gpu`, `gpuManyPixels`: the tiles that came within 10 % of the best of 1,500 prototypes on an H100
- *   (test/bench/README.md), which are few. With few pixels K is split among the slices of a workgroup, because a GPU has
+ *   (test/bench/README.md), which are few. With few pixels K is split among the slices of a workgroup, because a GPU
+ * has
  *   more processors than there are tiles; with many, a tile is 64x64 with 8x8 sums an invocation.
  */
 export const presets = {
@@ -136,7 +137,10 @@ export const presets = {
       { kernel: pointwiseTiled, tile: { group: [8, 8], pixels: 8, columns: 8, chunk: 16 } },
     ],
     fused: [
-      { kernel: fusedTiled, tile: { group: [16, 4], pixels: 4, columns: 4, chunk: 32, width: 2 }, suits: ({ O }) => O <= 64 },
+      {
+        kernel: fusedTiled, tile: { group: [16, 4], pixels: 4, columns: 4, chunk: 32, width: 2 },
+        suits: ({ O }) => O <= 64,
+      },
       wideRounds,
     ],
     backward: { group: line, height: 1, width: 4 },
@@ -147,27 +151,35 @@ export const presets = {
 
 export type PresetName = keyof typeof presets;
 
-/** Multiply-adds below which a convolution takes about 2 ms on SwiftShader, so that compiling for a second never pays. */
+/**
+ * Multiply-adds below which a convolution takes about 2 ms on SwiftShader, so that compiling for a second never pays.
+ */
 const LIGHT = 8e6;
 const isLight = (geometry: Geometry): boolean => elements(outputShape(geometry)) * geometry.K < LIGHT;
 
 /**
- * Workgroups for each processor of a GPU, below which tiles of 32 pixels by 64 channels leave it idle, and from which tiles
- * of 64 by 64 keep it busy. On the H100, 56 tiles of 32x64 take 1.27 and 1.49 times as long as split sums, 100 take 0.8 of
- * their time; 196 tiles of 64x64 take 1.5 times as long as those of 32x64, 400 are as fast.
+ * Workgroups for each processor of a GPU, below which tiles of 32 pixels by 64 channels leave it idle, and from which
+ * tiles of 64 by 64 keep it busy. On the H100, 56 tiles of 32x64 take 1.27 and 1.49 times as long as split sums, 100
+ * take 0.8 of their time; 196 tiles of 64x64 take 1.5 times as long as those of 32x64, 400 are as fast.
  */
 const [BUSY_SMALL, BUSY_LARGE] = [0.6, 2.3];
-/** Channels between the passes, and output channels, up to which one invocation can hold all of a pixel in registers. */
+/**
+ * Channels between the passes, and output channels, up to which one invocation can hold all of a pixel in registers.
+ */
 const THIN = 32;
 
 /** The presets that suit a device, the one for this geometry first. */
-export function presetsFor(geometry: Geometry, { kind, subgroups, processors }: DeviceProfile): readonly [PresetName, ...PresetName[]] {
+export function presetsFor(
+  geometry: Geometry, { kind, subgroups, processors }: DeviceProfile,
+): readonly [PresetName, ...PresetName[]] {
   if (kind === 'gpu') {
     const { N, OH, OW, K, O } = geometry;
     const pixels = N * OH * OW;
     if (K <= THIN && O <= THIN) return ['gpuThin', 'gpu'];
     if (tilesOf(pixels, 32, O, 64) < BUSY_SMALL * processors) return ['gpuFewPixels', 'gpu'];
-    return tilesOf(pixels, 64, O, 64) < BUSY_LARGE * processors ? ['gpu', 'gpuFewPixels', 'gpuManyPixels'] : ['gpuManyPixels', 'gpu'];
+    return tilesOf(pixels, 64, O, 64) < BUSY_LARGE * processors ? [
+      'gpu', 'gpuFewPixels', 'gpuManyPixels',
+    ] : ['gpuManyPixels', 'gpu'];
   }
   if (subgroups) return isLight(geometry) ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
   return isLight(geometry) ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
@@ -181,7 +193,9 @@ export function firstFitting<Work, K extends Kernel<Work>>(
     if (!(kernel.fits?.(work, profile) ?? true) || !(suits?.(work) ?? true)) continue;
     const within = tileWithin(tile, profile);
     if (whole && within !== tile) continue;
-    if ((kernel.cut(work, within).memory ?? 0) <= profile.limits.maxComputeWorkgroupStorageSize) return { kernel, tile: within };
+    if ((
+      kernel.cut(work, within).memory ?? 0
+    ) <= profile.limits.maxComputeWorkgroupStorageSize) return { kernel, tile: within };
   }
   throw new Error('no kernel of a preset fits'); // Each list ends with one that does with the least limits.
 }
@@ -198,14 +212,14 @@ export function tileWithin(tile: Tile, profile: DeviceProfile): Tile {
  * Whether one kernel or two take less time. The fused one computes the depthwise pass again for every tile of output
  * channels, but never stores its result or loads it.
  *
- * Where all three kernels have costs, as on software adapters with subgroups, those decide: what counts there is loads and
- * stores. Small convolutions, filters aside that the depthwise kernel cannot hold, and software adapters without subgroups
- * take two passes, which compile faster.
+ * Where all three kernels have costs, as on software adapters with subgroups, those decide: what counts there is loads
+ * and stores. Small convolutions, filters aside that the depthwise kernel cannot hold, and software adapters without
+ * subgroups take two passes, which compile faster.
  *
- * On a GPU one dispatch less is worth 2 us, and a depthwise result that is never stored its traffic; both are lost where the
- * depthwise pass is computed for several tiles of channels, or where K is so long that its rounds wait at barriers. On the
- * H100 one kernel is the faster one up to K = 256 at batch 1, but for strides of few channels, and at batch 32 where one tile
- * has all output channels and the filter is small.
+ * On a GPU one dispatch less is worth 2 us, and a depthwise result that is never stored its traffic; both are lost
+ * where the depthwise pass is computed for several tiles of channels, or where K is so long that its rounds wait at
+ * barriers. On the H100 one kernel is the faster one up to K = 256 at batch 1, but for strides of few channels, and at
+ * batch 32 where one tile has all output channels and the filter is small.
  */
 export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, preset: Preset): 'fused' | 'two-pass' {
   const { N, KH, KW, K, O, OH, OW, SH, SW } = geometry;

@@ -32,7 +32,10 @@ export type Place =
   /** In a buffer that the caller gives with each run. */
   | { readonly kind: 'caller'; readonly byteLength: number }
   /** A filter or bias, or those of its columns that a slice of the output channels needs; zeros where it is absent. */
-  | { readonly kind: 'weight'; readonly byteLength: number; readonly weight: Weight; readonly columns: Columns | undefined }
+  | {
+    readonly kind: 'weight'; readonly byteLength: number; readonly weight: Weight;
+    readonly columns: Columns | undefined;
+  }
   /** In memory between the steps, which the programs of a device share; or in a buffer that the caller gives. */
   | { readonly kind: 'scratch'; readonly byteLength: number }
   | { readonly kind: 'zeros'; readonly byteLength: number }
@@ -52,7 +55,9 @@ export const byteLengthOf = (place: Place | undefined): number =>
   (place === undefined || place.kind === 'texture' || place.kind === 'sampler' ? 0 : place.byteLength);
 
 /** The steps that compute what is wanted, but not what is given. */
-export function stepsFor(steps: readonly Step[], wanted: Iterable<string>, given: ReadonlySet<string>): readonly Step[] {
+export function stepsFor(
+  steps: readonly Step[], wanted: Iterable<string>, given: ReadonlySet<string>,
+): readonly Step[] {
   const needed = new Set(wanted);
   return steps.toReversed().filter(({ reads, writes: { value } }) => {
     if (!needed.has(value) || given.has(value)) return false;
