@@ -74,7 +74,9 @@ function readArguments(): Arguments | undefined {
   const wantsFaces = values.detector !== undefined || json !== undefined;
   const namesPicture = !wantsFaces && positionals.length === 2 && extname(positionals[1]!).toLowerCase() === '.png';
   const wantsFilters = values.filter !== undefined || namesPicture;
-  if (wantsFaces && wantsFilters) throw new Error('--filter is for one job, --detector and --json are for the other: ask for one at a time');
+  if (wantsFaces && wantsFilters) {
+    throw new Error('--filter is for one job, --detector and --json are for the other: ask for one at a time');
+  }
   const photos = namesPicture ? positionals.slice(0, 1) : positionals;
   const missing = photos.find((photo) => !statSync(photo, { throwIfNoEntry: false })?.isFile());
   if (missing !== undefined) throw new Error(`There is no photo ${missing}`);

@@ -3,7 +3,10 @@ import { showError, showGpuTrouble, showTrouble } from './report.js';
 
 /** Starts the example of the page. What it needs comes first, so that whatever is missing is told in plain words. */
 
-/** `packages`: a file of what `npm run examples` installs. Written out: the bundler finds files by this literal form only. */
+/**
+ * `packages`: a file of what `npm run examples` installs. Written out: the bundler finds files by this literal form
+ * only.
+ */
 const examples = {
   tfjs: {
     packages: import.meta.glob('./node_modules/@tensorflow/tfjs-layers/package.json', { exhaustive: true }),
