@@ -31,7 +31,8 @@ async function start({ packages, load }: typeof examples[keyof typeof examples])
   }
   if (packages !== undefined && Object.keys(packages).length === 0) {
     return showTrouble('The packages of this example are missing',
-      'Stop the server of this page and run “npm run examples” instead: it installs them and serves this page again.');
+      'Stop the server of this page and run “npm run examples” instead: '
+        + 'it installs them and serves this page again.');
   }
   await load().catch(showError);
 }
