@@ -8,8 +8,8 @@ import { createServer } from 'vite';
 import { launchBrowser } from './browser.js';
 import { type DetectJob, detectFaces } from './detect-job.js';
 import { checkFilters, type FilterJob } from './filter-job.js';
-import { filters } from './filters.js';
-import { detectors } from './networks/load.js';
+import { filters } from '../filters.js';
+import { detectors } from '../networks/load.js';
 
 const filterIds = filters.map(({ id }) => id);
 const detectorIds = Object.keys(detectors) as DetectJob['detector'][];
@@ -35,7 +35,7 @@ filters; --detector or --json asks for the faces.
   --port N         port of the page, default 5173 or the next free one
   --help`;
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const samples = [1, 2, 3, 4, 5, 6].map((n) => `sample${n}.jpg`)
   .map((name) => ({ name, path: resolve(root, 'node_modules/@vladmandic/face-api/demo', name) }));
 
