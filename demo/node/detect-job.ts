@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import type { Browser, Page } from 'puppeteer';
-import { choosePhoto, openTab, reportOf, savePicture, settled, shortPath, textOf } from './drive.js';
 import type { Face } from '../networks/faces.js';
 import { detectors, type DetectorId } from '../networks/load.js';
+import { choosePhoto, openTab, reportOf, savePicture, settled, shortPath, textOf } from './drive.js';
 
 export interface DetectJob {
   /** Paths, and what to call them in the results. */

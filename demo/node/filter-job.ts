@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'puppeteer';
-import { choosePhoto, openTab, reportOf, savePicture, settled, shortPath, textOf } from './drive.js';
 import { filters } from '../filters.js';
+import { choosePhoto, openTab, reportOf, savePicture, settled, shortPath, textOf } from './drive.js';
 
 /** Small enough that the CPU, which computes everything a second time, needs only moments. */
 const CHECK_SIZE = '512';

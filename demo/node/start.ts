@@ -5,11 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Browser } from 'puppeteer';
 import { createServer } from 'vite';
+import { filters } from '../filters.js';
+import { detectors } from '../networks/load.js';
 import { launchBrowser } from './browser.js';
 import { type DetectJob, detectFaces } from './detect-job.js';
 import { checkFilters, type FilterJob } from './filter-job.js';
-import { filters } from '../filters.js';
-import { detectors } from '../networks/load.js';
 
 const filterIds = filters.map(({ id }) => id);
 const detectorIds = Object.keys(detectors) as DetectJob['detector'][];
