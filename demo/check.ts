@@ -19,8 +19,8 @@ export interface CheckResult extends Difference {
 }
 
 /**
- * Computes the reference on the CPU, in a worker so that the page stays responsive, and compares. A worker lives for one
- * check: ending it is the only way to stop a loop in it, which is what a newer request needs.
+ * Computes the reference on the CPU, in a worker so that the page stays responsive, and compares.
+ * A worker lives for one check: ending it is the only way to stop a loop in it, which is what a newer request needs.
  */
 export async function checkAgainstReference(request: CheckRequest, signal: AbortSignal): Promise<CheckResult> {
   const worker = new Worker(new URL('./reference.worker.ts', import.meta.url), { type: 'module', name: 'reference' });

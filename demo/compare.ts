@@ -22,6 +22,7 @@ export function compare(actual: Float32Array, expected: Float32Array): Differenc
     }
   }
   return {
-    maxError: difference === 0 ? 0 : difference / largest, worst, actual: actual[worst] ?? NaN, expected: expected[worst] ?? NaN,
+    maxError: difference === 0 ? 0 : difference / largest, worst,
+    actual: actual[worst] ?? NaN, expected: expected[worst] ?? NaN,
   };
 }

@@ -64,7 +64,10 @@ function fillFilters(): void {
   const groups = Map.groupBy(filters, ({ group }) => group);
   element('filter', HTMLSelectElement).replaceChildren(...Array.from(groups, ([label, members]) => {
     const group = Object.assign(document.createElement('optgroup'), { label });
-    group.append(...members.map((filter) => new Option(filter.label, filter.id, filter.id === 'edges', filter.id === 'edges')));
+    group.append(...members.map((filter) => {
+      const chosen = filter.id === 'edges';
+      return new Option(filter.label, filter.id, chosen, chosen);
+    }));
     return group;
   }));
 }

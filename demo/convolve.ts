@@ -38,7 +38,9 @@ export async function runTimed(device: GPUDevice, convolution: Convolution, inpu
     for (let run = 0; run < RUNS; run++) {
       const pass = encoder.beginComputePass({
         label: `demo ${convolution.label}`,
-        ...(querySet && { timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * run, endOfPassWriteIndex: 2 * run + 1 } }),
+        ...(querySet && {
+          timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * run, endOfPassWriteIndex: 2 * run + 1 },
+        }),
       });
       convolution.encode(pass, { input: photo, output: result });
       pass.end();

@@ -19,7 +19,8 @@ let errors: Difference[] = [];
 export function showState(state: State): void {
   panel.dataset['state'] = state;
   if (state === 'working') for (const key of Object.keys(dataset)) delete dataset[key];
-  for (const id of ['save-faces', 'verify']) element(id, HTMLButtonElement).disabled = state === 'working' || state === 'failed';
+  const nothingShown = state === 'working' || state === 'failed';
+  for (const id of ['save-faces', 'verify']) element(id, HTMLButtonElement).disabled = nothingShown;
   element('compare', HTMLButtonElement).disabled = state !== 'done'; // takes longer than a live picture lasts
   if (state !== 'working') setText('detect-status', '');
 }
@@ -36,12 +37,18 @@ export function showFailure(message: string): void {
 }
 
 export function showLive(framesPerSecond: number | undefined): void {
-  setText('frame-rate', framesPerSecond === undefined ? '' : `${framesPerSecond.toFixed(framesPerSecond < 10 ? 1 : 0)} frames/s`);
-  if (framesPerSecond !== undefined) dataset['framesPerSecond'] = String(framesPerSecond);
+  if (framesPerSecond === undefined) {
+    setText('frame-rate', '');
+    return;
+  }
+  setText('frame-rate', `${framesPerSecond.toFixed(framesPerSecond < 10 ? 1 : 0)} frames/s`);
+  dataset['framesPerSecond'] = String(framesPerSecond);
 }
 
 /** Draws the picture with a box and a score for each face. `undefined`: not known yet. */
-export function showFaces(canvas: HTMLCanvasElement, picture: Picture, faces: readonly Face[] | undefined, detector: string): void {
+export function showFaces(
+  canvas: HTMLCanvasElement, picture: Picture, faces: readonly Face[] | undefined, detector: string,
+): void {
   const { width, height } = sizeOf(picture);
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
@@ -90,7 +97,8 @@ export function showLayers({ layers, network }: Detector): void {
   rows.replaceChildren(...layers.map(({ name, label, inputShape, outputShape, strategy, kernels }) => make('tr', {},
     make('th', { scope: 'row' }, name, make('small', {}, label)),
     make('td', { class: 'shape' }, `${shapeText(inputShape.slice(1))} → ${shapeText(outputShape.slice(1))}`),
-    make('td', { class: 'kernels' }, make('b', {}, strategy ?? 'own shader'), ...kernels.map((kernel) => make('code', {}, kernel))),
+    make('td', { class: 'kernels' },
+      make('b', {}, strategy ?? 'own shader'), ...kernels.map((kernel) => make('code', {}, kernel))),
     make('td', { class: 'time' }),
     make('td', { class: 'share' }, make('span', { class: 'share-bar' })),
     make('td', { class: 'layer-error' }),
@@ -109,7 +117,8 @@ export function showTimes({ milliseconds, clock }: LayerTimes, wall: number): vo
     bar.textContent = `${((100 * time) / total).toFixed(1)} %`;
   }
   setText('network-time', duration(total));
-  setText('network-clock', clock === 'gpu' ? 'GPU timestamps, one pass per layer' : 'wall time, one submit per layer: no timestamps here');
+  setText('network-clock', clock === 'gpu'
+    ? 'GPU timestamps, one pass per layer' : 'wall time, one submit per layer: no timestamps here');
   setText('picture-time', duration(wall));
   Object.assign(dataset, { milliseconds: total, clock, wall });
 }
@@ -123,8 +132,10 @@ export function showStrategies(totals: Totals, measuring?: keyof Totals, share =
     const total = totals[strategy as keyof Totals];
     const bar = make('span', { class: 'share-bar' });
     bar.style.setProperty('--share', String((total ?? 0) / most));
-    return make('div', {}, make('dt', {}, name),
-      make('dd', {}, total === undefined ? (measuring === strategy ? pending : '') : duration(total)), make('dd', { class: 'share' }, bar));
+    return make('div', {},
+      make('dt', {}, name),
+      make('dd', {}, total === undefined ? (measuring === strategy ? pending : '') : duration(total)),
+      make('dd', { class: 'share' }, bar));
   }));
   if (measuring === undefined && totals.auto !== undefined) dataset['strategies'] = JSON.stringify(totals);
 }
@@ -150,9 +161,11 @@ export function showVerdict(state: 'none' | 'running' | 'done' | 'failed', words
   const agrees = state === 'done' && maxError <= LAYER_TOLERANCE;
   const shown = element('layers-verdict', HTMLElement);
   shown.textContent = words ?? (agrees ? 'Every layer agrees with the CPU' : 'Differs from the CPU');
-  shown.dataset['verdict'] = state === 'done' ? (agrees ? 'agrees' : 'differs') : state === 'failed' ? 'none' : 'pending';
+  shown.dataset['verdict'] =
+    state === 'done' ? (agrees ? 'agrees' : 'differs') : state === 'failed' ? 'none' : 'pending';
   if (state === 'none') setText('verify-note', 'Press Verify to compute the same picture on the CPU, layer by layer.');
   if (state !== 'done') return;
-  setText('verify-note', `Largest error ${maxError.toExponential(1)} of a layer’s largest value, allowed ${LAYER_TOLERANCE.toExponential(0)}`);
+  setText('verify-note', `Largest error ${maxError.toExponential(1)} of a layer’s largest value, `
+    + `allowed ${LAYER_TOLERANCE.toExponential(0)}`);
   Object.assign(dataset, { maxError, agrees });
 }

@@ -1,7 +1,9 @@
 import type { PipelineManager, Tensor4D } from 'sepconv-webgpu';
 import { compare } from './compare.js';
-import { clearErrors, showError, showFaces, showFailure, showLayers, showLive, showProgress, showState, showStrategies, showTimes,
-  showVerdict, type Totals } from './detect-report.js';
+import {
+  clearErrors, showError, showFaces, showFailure, showLayers, showLive, showProgress, showState, showStrategies,
+  showTimes, showVerdict, type Totals,
+} from './detect-report.js';
 import { adapterText, currentManager, untilLost } from './gpu.js';
 import { latest } from './latest.js';
 import { Detector, type LayerTimes, type Picture, sizeOf } from './networks/detector.js';
@@ -107,7 +109,8 @@ function request(): void {
 async function runLive(): Promise<void> {
   const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: 'user' } });
   video.srcObject = stream;
-  stream.getVideoTracks()[0]?.addEventListener('ended', () => { // Unplugged, or taken away in the browser's own controls.
+  // Unplugged, or taken away in the browser's own controls.
+  stream.getVideoTracks()[0]?.addEventListener('ended', () => {
     if (video.srcObject === stream) stopWebcam();
   });
   await video.play();
@@ -215,7 +218,8 @@ async function timeStrategies({ picture, detector: { network }, heads }: Seen, s
   const totals: Totals = {};
   for (const strategy of ['auto', 'fused', 'two-pass', 'naive'] as const) {
     showStrategies(totals, strategy);
-    const detector = strategy === 'auto' ? await currentDetector() : await Detector.create(await currentManager(), network, strategy);
+    const detector = strategy === 'auto'
+      ? await currentDetector() : await Detector.create(await currentManager(), network, strategy);
     try {
       signal.throwIfAborted();
       totals[strategy] = strategy === 'naive'
@@ -247,7 +251,9 @@ async function timeNaive(
   for (const [i, { data }] of (await detector.readHeads()).entries()) {
     const { maxError } = compare(data, heads[i]!.data);
     // Each may be a tolerance away from the reference.
-    if (!(maxError <= 2 * LAYER_TOLERANCE)) throw new Error(`The naive version differs by ${maxError.toExponential(1)} and is not compared.`);
+    if (!(maxError <= 2 * LAYER_TOLERANCE)) {
+      throw new Error(`The naive version differs by ${maxError.toExponential(1)} and is not compared.`);
+    }
   }
   return milliseconds;
 }

@@ -65,8 +65,9 @@ async function run(signal: AbortSignal): Promise<void> {
       { input, depthwiseFilter, pointwiseFilter, options, actual: timed.output }, signal);
     const agrees = maxError <= TOLERANCE;
     showVerdict(agrees ? 'agrees' : 'differs', agrees ? 'Agrees with the CPU' : 'Differs from the CPU');
-    setText('explore-status', `Largest error ${maxError.toExponential(1)}, allowed ${TOLERANCE.toExponential(0)}`
-      + (agrees ? '' : `; at ${position(worst, timed.output.shape)}: ${actual.toPrecision(7)}, not ${expected.toPrecision(7)}`));
+    const bound = `Largest error ${maxError.toExponential(1)}, allowed ${TOLERANCE.toExponential(0)}`;
+    const values = `${actual.toPrecision(7)}, not ${expected.toPrecision(7)}`;
+    setText('explore-status', agrees ? bound : `${bound}; at ${position(worst, timed.output.shape)}: ${values}`);
     Object.assign(dataset, { maxError, agrees });
     panel.dataset['state'] = 'done';
   } finally {
@@ -75,7 +76,8 @@ async function run(signal: AbortSignal): Promise<void> {
 }
 
 function showRun(
-  { outputShape, strategy, kernels }: Convolution, { milliseconds, clock }: { milliseconds: number; clock: 'gpu' | 'wall' },
+  { outputShape, strategy, kernels }: Convolution,
+  { milliseconds, clock }: { milliseconds: number; clock: 'gpu' | 'wall' },
   { KH, KW, K, O }: { KH: number; KW: number; K: number; O: number },
 ): void {
   const [, OH, OW] = outputShape;
@@ -133,7 +135,7 @@ function showFailure(message: string): void {
   setText('explore-status', '');
   showVerdict('none', 'No result');
   element('explore-kernels', HTMLElement).replaceChildren();
-  for (const id of ['explore-shape', 'explore-strategy', 'explore-time', 'explore-clock', 'explore-work', 'explore-rate']) setText(id, '');
+  for (const name of ['shape', 'strategy', 'time', 'clock', 'work', 'rate']) setText(`explore-${name}`, '');
   panel.dataset['state'] = 'failed';
 }
 
@@ -142,8 +144,12 @@ function request(): void {
   setText('explore-error', '');
   showVerdict('pending', 'Working…');
   panel.dataset['state'] = 'working';
-  if (form.checkValidity()) requestRun();
-  else showFailure([...form.querySelectorAll<HTMLInputElement>('input:invalid')].map(({ name, validationMessage }) => `${name}: ${validationMessage}`).join(' '));
+  if (form.checkValidity()) {
+    requestRun();
+    return;
+  }
+  const invalid = [...form.querySelectorAll<HTMLInputElement>('input:invalid')];
+  showFailure(invalid.map(({ name, validationMessage }) => `${name}: ${validationMessage}`).join(' '));
 }
 
 /** Sets the tab up and runs it for the first time. Gives what runs it again. */

@@ -38,7 +38,9 @@ async function run(signal: AbortSignal): Promise<void> {
   showStatus('Compiling the pipeline…');
   const gpu = await currentManager();
   setText('adapter', adapterText(gpu));
-  const convolution = await gpu.prepare({ ...options, inputShape: input.shape, depthwiseFilter, pointwiseFilter, strategy });
+  const convolution = await gpu.prepare({
+    ...options, inputShape: input.shape, depthwiseFilter, pointwiseFilter, strategy,
+  });
   try {
     signal.throwIfAborted();
     showStatus('Running on the GPU…');

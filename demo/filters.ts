@@ -98,7 +98,8 @@ export const filters: readonly PhotoFilter[] = [
     about: 'Each colour is smoothed on its own; the pointwise pass is the identity.',
     weights: (strength) => {
       const sigma = 0.5 + 2 * strength;
-      return { depthwiseFilter: depthwise(gaussian(sigma, Math.ceil(2.5 * sigma))), pointwiseFilter: pointwise(IDENTITY) };
+      const bell = gaussian(sigma, Math.ceil(2.5 * sigma));
+      return { depthwiseFilter: depthwise(bell), pointwiseFilter: pointwise(IDENTITY) };
     },
   },
   {

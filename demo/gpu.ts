@@ -21,7 +21,7 @@ export function currentManager(): Promise<PipelineManager> {
   return current;
 }
 
-/** What `work` gives. The loss of the device ends it, even if the browser never answers what was asked of that device. */
+/** What `work` gives. The loss of the device ends it, even if the browser never answers what it was asked. */
 export async function untilLost<T>(work: Promise<T>): Promise<T> {
   const { promise: loss, reject } = Promise.withResolvers<never>();
   running.add(reject);

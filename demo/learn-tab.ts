@@ -29,7 +29,8 @@ let seed = 1;
 let paused = false;
 let resume: (() => void) | undefined;
 
-const chosenFilter = (): PhotoFilter => filters.find(({ id }) => id === element('learn-filter', HTMLSelectElement).value)!;
+const chosenFilter = (): PhotoFilter =>
+  filters.find(({ id }) => id === element('learn-filter', HTMLSelectElement).value)!;
 
 async function run(signal: AbortSignal): Promise<void> {
   const filter = chosenFilter();
@@ -39,12 +40,15 @@ async function run(signal: AbortSignal): Promise<void> {
   setText('learn-adapter', adapterText(manager));
   const photo = photoToTensor(await decodePhoto(await source.load(), source.name), SIZE[manager.adapterKind]);
   const teacher = filter.weights(0.5);
-  const { depthwiseFilter, pointwiseFilter, ...options } = { ...teacher, padding: 'SAME', allowOverparameterized: true, name: filter.id };
+  const { depthwiseFilter, pointwiseFilter, ...options } = {
+    ...teacher, padding: 'SAME', allowOverparameterized: true, name: filter.id,
+  };
   const wanted = await separableConv2d(photo, depthwiseFilter, pointwiseFilter, { ...options, manager });
   signal.throwIfAborted();
   drawTensor(element('learn-wanted', HTMLCanvasElement), wanted);
   setText('learn-shape', shapeText(wanted.shape));
-  setText('learn-filters', `${shapeText(depthwiseFilter.shape)} → ${shapeText(pointwiseFilter.shape)}${options.bias ? ' + 3' : ''}`);
+  const shapes = `${shapeText(depthwiseFilter.shape)} → ${shapeText(pointwiseFilter.shape)}`;
+  setText('learn-filters', options.bias ? `${shapes} + 3` : shapes);
   setText('learn-status', 'Compiling the gradients…');
   const learner = await Learner.create(manager, { photo, wanted, teacher, random: random(seed), rate: rateAt });
   try {
@@ -89,7 +93,11 @@ function show(losses: readonly number[], steps: number, milliseconds: number): v
   setText('learn-speed', `${(1000 / milliseconds).toPrecision(3)} steps/s`);
   const logs = losses.map(Math.log10);
   const [least, most] = [Math.min(...logs), Math.max(...logs)];
-  const points = logs.map((log, i) => `${(i / Math.max(1, losses.length - 1)) * 300},${110 - ((log - least) / (most - least || 1)) * 100}`);
+  const points = logs.map((log, i) => {
+    const x = (i / Math.max(1, losses.length - 1)) * 300;
+    const y = 110 - ((log - least) / (most - least || 1)) * 100;
+    return `${x},${y}`;
+  });
   element('learn-curve', SVGPolylineElement).setAttribute('points', points.join(' '));
   setText('learn-most', (10 ** most).toExponential(0));
   setText('learn-least', (10 ** least).toExponential(0));
@@ -97,15 +105,19 @@ function show(losses: readonly number[], steps: number, milliseconds: number): v
 }
 
 /** What was learned, run as an app would run it, against the reference on the CPU. */
-async function check(manager: PipelineManager, photo: Tensor4D, learned: Awaited<ReturnType<Learner['weights']>>, signal: AbortSignal): Promise<void> {
+async function check(
+  manager: PipelineManager, photo: Tensor4D, learned: Awaited<ReturnType<Learner['weights']>>, signal: AbortSignal,
+): Promise<void> {
   const { depthwiseFilter, pointwiseFilter, ...rest } = learned;
   const options = { ...rest, padding: 'SAME', allowOverparameterized: true };
   const actual = await separableConv2d(photo, depthwiseFilter, pointwiseFilter, { ...options, manager });
-  const { maxError } = await checkAgainstReference({ input: photo, depthwiseFilter, pointwiseFilter, options, actual }, signal);
+  const request = { input: photo, depthwiseFilter, pointwiseFilter, options, actual };
+  const { maxError } = await checkAgainstReference(request, signal);
   drawTensor(output, actual);
   const agrees = maxError <= TOLERANCE;
   element('learn-verdict', HTMLElement).dataset['verdict'] = agrees ? 'agrees' : 'differs';
-  setText('learn-status', `Learned in ${STEPS} steps; the picture ${agrees ? 'agrees' : 'does NOT agree'} with the CPU (error ${maxError.toExponential(1)})`);
+  setText('learn-status', `Learned in ${STEPS} steps; the picture ${agrees ? 'agrees' : 'does NOT agree'} with the CPU `
+    + `(error ${maxError.toExponential(1)})`);
   Object.assign(dataset, { maxError, agrees });
 }
 

@@ -70,15 +70,17 @@ export class Learner {
 
   /** The loss and the picture of the last step, before its new weights. */
   async read(): Promise<{ loss: number; output: Tensor4D }> {
-    const [parts, data] = await this.#download([[this.#losses, PARTS], [this.#output, this.#lesson.wanted.data.length]]);
-    return { loss: parts!.reduce((sum, part) => sum + part), output: { shape: this.#lesson.wanted.shape, data: data! } };
+    const { wanted } = this.#lesson;
+    const [parts, data] = await this.#download([[this.#losses, PARTS], [this.#output, wanted.data.length]]);
+    return { loss: parts!.reduce((sum, part) => sum + part), output: { shape: wanted.shape, data: data! } };
   }
 
   /** What was learned so far. */
   async weights(): Promise<FilterWeights> {
     const { depthwise, pointwise, bias } = this.#filters;
     const { teacher } = this.#lesson;
-    const [d, p, b] = await this.#download([depthwise, pointwise, ...(bias ? [bias] : [])].map(({ weights, count }) => [weights, count]));
+    const trained = [depthwise, pointwise, ...(bias ? [bias] : [])];
+    const [d, p, b] = await this.#download(trained.map(({ weights, count }) => [weights, count]));
     return {
       ...teacher, depthwiseFilter: { shape: teacher.depthwiseFilter.shape, data: d! },
       pointwiseFilter: { shape: teacher.pointwiseFilter.shape, data: p! }, ...(b && { bias: b }),
@@ -104,12 +106,15 @@ export class Learner {
 
     // The layer and its gradients read the weights from the buffers that training writes.
     const descriptor = {
-      ...teacher, inputShape: photo.shape, padding: 'SAME', allowOverparameterized: true, name: 'learn', strategy: 'two-pass',
+      ...teacher, inputShape: photo.shape, padding: 'SAME', allowOverparameterized: true,
+      name: 'learn', strategy: 'two-pass',
       depthwiseFilter: { shape: teacher.depthwiseFilter.shape, buffer: depthwise.weights },
       pointwiseFilter: { shape: teacher.pointwiseFilter.shape, buffer: pointwise.weights },
     } as const;
     const layer = bias ? { ...descriptor, bias: { shape: [O], buffer: bias.weights } as const } : descriptor;
-    const [conv, gradients]: [Convolution, Gradients] = await Promise.all([this.#manager.prepare(layer), this.#manager.prepareGradients(layer)]);
+    const [conv, gradients]: [Convolution, Gradients] = await Promise.all([
+      this.#manager.prepare(layer), this.#manager.prepareGradients(layer),
+    ]);
     this.#made.push(conv, gradients);
 
     const bytes = wanted.data.byteLength;
@@ -127,7 +132,8 @@ export class Learner {
       pass.dispatchWorkgroups(PARTS / 16);
       gradients.encode(pass, {
         input, output, intermediate, outputGradient,
-        depthwiseFilterGradient: depthwise.gradient, pointwiseFilterGradient: pointwise.gradient, ...(bias && { biasGradient: bias.gradient }),
+        depthwiseFilterGradient: depthwise.gradient, pointwiseFilterGradient: pointwise.gradient,
+        ...(bias && { biasGradient: bias.gradient }),
       });
       pass.setPipeline(adam);
       for (const { count, update } of trained) {
@@ -138,20 +144,26 @@ export class Learner {
   }
 
   #trained(adam: GPUComputePipeline, start: Float32Array): Trained {
-    const [weights, gradient, means] = [this.#buffer(start), this.#buffer(start.byteLength), this.#buffer(2 * start.byteLength)];
-    return { count: start.length, weights, gradient, update: group(this.#manager.device, adam, [this.#rate, gradient, weights, means]) };
+    const weights = this.#buffer(start);
+    const gradient = this.#buffer(start.byteLength);
+    const means = this.#buffer(2 * start.byteLength);
+    const update = group(this.#manager.device, adam, [this.#rate, gradient, weights, means]);
+    return { count: start.length, weights, gradient, update };
   }
 
   async #pipeline(code: string): Promise<GPUComputePipeline> {
     const { device } = this.#manager;
-    return device.createComputePipelineAsync({ layout: 'auto', compute: { module: device.createShaderModule({ code }) } });
+    const module = device.createShaderModule({ code });
+    return device.createComputePipelineAsync({ layout: 'auto', compute: { module } });
   }
 
   /** A buffer with these contents, or of so many bytes, all 0. */
   #buffer(content: Float32Array | number, usage = GPUBufferUsage.STORAGE): GPUBuffer {
     const { device } = this.#manager;
     const size = typeof content === 'number' ? content : content.byteLength;
-    const buffer = device.createBuffer({ label: 'learn', size, usage: usage | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+    const buffer = device.createBuffer({
+      label: 'learn', size, usage: usage | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    });
     this.#made.push(buffer);
     if (typeof content !== 'number') device.queue.writeBuffer(buffer, 0, Float32Array.from(content));
     return buffer;
@@ -160,7 +172,9 @@ export class Learner {
   async #download(sources: readonly (readonly [GPUBuffer, number])[]): Promise<Float32Array[]> {
     const { device } = this.#manager;
     const size = sources.reduce((sum, [, count]) => sum + 4 * count, 0);
-    const readback = device.createBuffer({ label: 'learn readback', size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+    const readback = device.createBuffer({
+      label: 'learn readback', size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+    });
     const encoder = device.createCommandEncoder({ label: 'learn readback' });
     let offset = 0;
     const starts = sources.map(([buffer, count]) => {
@@ -182,7 +196,8 @@ export class Learner {
 
 function group(device: GPUDevice, pipeline: GPUComputePipeline, buffers: readonly GPUBuffer[]): GPUBindGroup {
   return device.createBindGroup({
-    layout: pipeline.getBindGroupLayout(0), entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    layout: pipeline.getBindGroupLayout(0),
+    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
   });
 }
 

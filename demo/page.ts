@@ -35,7 +35,8 @@ export function position(index: number, [, H, W, C]: readonly [number, number, n
 export function savePng(canvas: HTMLCanvasElement, name: string): void {
   canvas.toBlob((png) => {
     if (png === null) return;
-    const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(png), download: `${name}.png` });
+    const href = URL.createObjectURL(png);
+    const link = Object.assign(document.createElement('a'), { href, download: `${name}.png` });
     link.click();
     URL.revokeObjectURL(link.href);
   }, 'image/png');

@@ -20,8 +20,8 @@ const samples = [
 export const firstPhoto = (): PhotoSource => fromSample(samples[0]!);
 
 /**
- * Fills a tab's choice of photos and calls back for each that is chosen. The tab's elements have the ids of `prefix` and
- * `samples`, `file`, `chosen`; a photo may be dropped anywhere while the tab is shown.
+ * Fills a tab's choice of photos and calls back for each that is chosen. The tab's elements have the ids of `prefix`
+ * and `samples`, `file`, `chosen`; a photo may be dropped anywhere while the tab is shown.
  */
 export function setUpPhotos(prefix: string, panel: HTMLElement, onPhoto: (source: PhotoSource) => void): void {
   const file = element(`${prefix}file`, HTMLInputElement);
@@ -35,7 +35,10 @@ export function setUpPhotos(prefix: string, panel: HTMLElement, onPhoto: (source
       chosen.textContent = 'Choose a photo';
       onPhoto(fromSample(sample));
     });
-    return make('label', {}, radio, make('img', { width: '96', height: '64', src: sample.href, alt: sample.label, decoding: 'async' }));
+    const thumbnail = make('img', {
+      width: '96', height: '64', src: sample.href, alt: sample.label, decoding: 'async',
+    });
+    return make('label', {}, radio, thumbnail);
   }));
   const choose = (own: File | undefined): void => {
     if (own === undefined) return;

@@ -28,9 +28,10 @@ export function showWorking(): void {
 export function showFailure(message: string): void {
   text('error', message);
   showVerdict('none', 'No result');
-  for (const id of ['max-error', 'status', 'output-shape', 'gpu-time', 'gpu-clock', 'strategy-taken', 'strategy-asked', 'cpu-time']) {
-    text(id, '');
-  }
+  const filled = [
+    'max-error', 'status', 'output-shape', 'gpu-time', 'gpu-clock', 'strategy-taken', 'strategy-asked', 'cpu-time',
+  ];
+  for (const id of filled) text(id, '');
   showState('failed');
 }
 
@@ -39,13 +40,16 @@ export function showRun(
 ): void {
   text('output-shape', shapeText(output.shape));
   text('gpu-time', duration(milliseconds));
-  text('gpu-clock', clock === 'gpu' ? `GPU timestamps, median of ${RUNS}` : `wall time, mean of ${RUNS}: no timestamps here`);
+  text('gpu-clock', clock === 'gpu'
+    ? `GPU timestamps, median of ${RUNS}` : `wall time, mean of ${RUNS}: no timestamps here`);
   text('strategy-taken', strategy === 'fused' ? 'Fused, one kernel' : 'Two passes');
   text('strategy-asked', asked === 'auto' ? 'chosen automatically' : 'as you asked');
   Object.assign(dataset, { shape: output.shape.join('x'), strategy, milliseconds, clock });
 }
 
-export function showFilter({ depthwiseFilter, pointwiseFilter, depthwiseActivation, activation, bias }: FilterWeights): void {
+export function showFilter(
+  { depthwiseFilter, pointwiseFilter, depthwiseActivation, activation, bias }: FilterWeights,
+): void {
   text('filter-shapes', `${shapeText(depthwiseFilter.shape)} → ${shapeText(pointwiseFilter.shape)}`);
   const extras = [
     depthwiseActivation && `${activationText(depthwiseActivation)} between`, bias && 'bias',
@@ -59,7 +63,8 @@ export function showCheck({ maxError, milliseconds, worst, actual, expected }: C
   showVerdict(agrees ? 'agrees' : 'differs', agrees ? 'Agrees with the CPU' : 'Differs from the CPU');
   const bound = `Largest error ${maxError.toExponential(1)}, allowed ${TOLERANCE.toExponential(0)}`;
   element('gauge', HTMLElement).style.setProperty('--at', String(gaugePosition(maxError)));
-  text('max-error', agrees ? bound : `${bound}; at ${position(worst, output.shape)}: ${actual.toPrecision(7)}, not ${expected.toPrecision(7)}`);
+  const values = `${actual.toPrecision(7)}, not ${expected.toPrecision(7)}`;
+  text('max-error', agrees ? bound : `${bound}; at ${position(worst, output.shape)}: ${values}`);
   text('cpu-time', duration(milliseconds));
   Object.assign(dataset, { maxError, agrees });
 }

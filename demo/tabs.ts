@@ -10,8 +10,8 @@ export interface Tab {
 }
 
 /**
- * Tabs as the ARIA pattern has them: arrow keys, Home and End move between them, and the one with focus is shown. One that
- * failed works again when it is shown again. Gives what starts the work of the shown one again.
+ * Tabs as the ARIA pattern has them: arrow keys, Home and End move between them, and the one with focus is shown.
+ * One that failed works again when it is shown again. Gives what starts the work of the shown one again.
  */
 export function setUpTabs(tabs: readonly Tab[]): () => void {
   const opened = new Map<Tab, () => void>();

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { launchBrowser } from '../demo/browser.js';
+import { launchBrowser } from '../demo/node/browser.js';
 import { openPage } from './browser.js';
 import { type Extent, sweeps } from './fault-scenarios.js';
 import { launchFirefox, Missing } from './implementations.js';

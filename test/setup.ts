@@ -1,6 +1,6 @@
 import { createServer } from 'vite';
 import type { TestProject } from 'vitest/node';
-import { launchBrowser } from '../demo/browser.js';
+import { launchBrowser } from '../demo/node/browser.js';
 
 declare module 'vitest' {
   interface ProvidedContext { browserEndpoint: string; origin: string }

@@ -3,7 +3,7 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import type { Browser, CDPSession, Page } from 'puppeteer';
 import { createServer } from 'vite';
-import { launchBrowser } from '../demo/browser.js';
+import { launchBrowser } from '../demo/node/browser.js';
 import type { SoakState } from './soak.js';
 
 /** `npm run soak -- --runs 10000 --seed 1`: mixed runs of small random layers, and what they leave behind. */

@@ -4,11 +4,17 @@ import showSource from '../shaders/show.wgsl?raw';
 /** What a browser can put into a texture. A cross-origin picture needs CORS, a VideoFrame must not be closed yet. */
 export type Picture = HTMLVideoElement | VideoFrame | ImageBitmap | HTMLCanvasElement | OffscreenCanvas;
 
-/** Between pictures and NHWC buffers `[1, H, W, 3]` of float32 red, green, blue, on one device. Nothing passes through the CPU. */
+/**
+ * Between pictures and NHWC buffers `[1, H, W, 3]` of float32 red, green, blue, on one device. Nothing passes through
+ * the CPU.
+ */
 export interface Pictures {
   /** Copies a picture into a texture of its size, as made by `pictureTexture`: colours from 0 to 1 as stored (sRGB). */
   copy(from: Picture, to: GPUTexture): void;
-  /** Any 2D texture of float samples, such as a renderer's target; its colours are taken as they are. Usage TEXTURE_BINDING. */
+  /**
+   * Any 2D texture of float samples, such as a renderer's target; its colours are taken as they are. Usage
+   * TEXTURE_BINDING.
+   */
   toTensor(pass: GPUComputePassEncoder, from: GPUTexture, to: GPUBuffer): void;
   /** A texture of format rgba8unorm, such as a canvas's. Usage STORAGE_BINDING. */
   toTexture(pass: GPUComputePassEncoder, from: GPUBuffer, to: GPUTexture): void;
@@ -19,11 +25,14 @@ export async function createPictures(device: GPUDevice): Promise<Pictures> {
     label, layout: 'auto', compute: { module: device.createShaderModule({ label, code }) },
   });
   const [toTensor, toTexture] = await Promise.all([compile('picture', pictureSource), compile('show', showSource)]);
-  const params = device.createBuffer({ label: 'picture', size: 16, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+  const params = device.createBuffer({
+    label: 'picture', size: 16, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+  });
   device.queue.writeBuffer(params, 0, Float32Array.of(0, 0, 0, 1)); // offset and scale
 
   const dispatch = (
-    pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, resources: GPUBindingResource[], { width, height }: GPUTexture,
+    pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, resources: GPUBindingResource[],
+    { width, height }: GPUTexture,
   ): void => {
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, device.createBindGroup({
@@ -42,7 +51,8 @@ export async function createPictures(device: GPUDevice): Promise<Pictures> {
         device.queue.copyExternalImageToTexture({ source: canvas }, { texture }, [width, height]);
       }
     },
-    toTensor: (pass, from, to) => dispatch(pass, toTensor, [{ buffer: params }, from.createView(), { buffer: to }], from),
+    toTensor: (pass, from, to) =>
+      dispatch(pass, toTensor, [{ buffer: params }, from.createView(), { buffer: to }], from),
     toTexture: (pass, from, to) => dispatch(pass, toTexture, [{ buffer: from }, to.createView()], to),
   };
 }

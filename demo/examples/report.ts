@@ -18,8 +18,9 @@ export function showTrouble(title: string, message: string, ...more: Node[]): vo
 export function showGpuTrouble(error: unknown): void {
   const again = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Try again' });
   again.addEventListener('click', () => location.reload());
+  const reason = error instanceof Error ? error.message : String(error);
   // A browser without WebGPU has none later either.
-  showTrouble(titleOf(error), error instanceof Error ? error.message : String(error), ...('gpu' in navigator ? [again] : []));
+  showTrouble(titleOf(error), reason, ...('gpu' in navigator ? [again] : []));
 }
 
 /** For `device.lost`. */

@@ -3,7 +3,10 @@ import { showError, showGpuTrouble, showTrouble } from './report.js';
 
 /** Starts the example of the page. What it needs comes first, so that whatever is missing is told in plain words. */
 
-/** `packages`: a file of what `npm run examples` installs. Written out: the bundler finds files by this literal form only. */
+/**
+ * `packages`: a file of what `npm run examples` installs. Written out: the bundler finds files by this literal form
+ * only.
+ */
 const examples = {
   tfjs: {
     packages: import.meta.glob('./node_modules/@tensorflow/tfjs-layers/package.json', { exhaustive: true }),
@@ -28,7 +31,8 @@ async function start({ packages, load }: typeof examples[keyof typeof examples])
   }
   if (packages !== undefined && Object.keys(packages).length === 0) {
     return showTrouble('The packages of this example are missing',
-      'Stop the server of this page and run “npm run examples” instead: it installs them and serves this page again.');
+      'Stop the server of this page and run “npm run examples” instead: '
+        + 'it installs them and serves this page again.');
   }
   await load().catch(showError);
 }

@@ -1,7 +1,9 @@
 import type { Convolution, PipelineManager, Shape4D, Strategy, Tensor4D } from 'sepconv-webgpu';
 import type { PictureSize } from './faces.js';
 import { layerShapes, type Network } from './network.js';
-import { compileShaders, convolutionDispatch, type Dispatch, maxPoolDispatch, naiveDispatches, pictureDispatch, type Shaders } from './shaders.js';
+import {
+  compileShaders, convolutionDispatch, type Dispatch, maxPoolDispatch, naiveDispatches, pictureDispatch, type Shaders,
+} from './shaders.js';
 
 export type Picture = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement;
 
@@ -19,6 +21,12 @@ export interface PreparedLayer {
 interface Step extends PreparedLayer {
   readonly output: GPUBuffer;
   readonly encode: (pass: GPUComputePassEncoder) => void;
+}
+
+interface Timing {
+  readonly set: GPUQuerySet;
+  readonly resolved: GPUBuffer;
+  readonly readback: GPUBuffer;
 }
 
 export interface LayerTimes {
@@ -44,14 +52,15 @@ export class Detector {
   readonly #texture: GPUTexture;
   readonly #readback: GPUBuffer;
   #turn: Promise<unknown> = Promise.resolve();
-  readonly #timing: { readonly set: GPUQuerySet; readonly resolved: GPUBuffer; readonly readback: GPUBuffer } | undefined;
+  readonly #timing: Timing | undefined;
 
   /**
-   * Compiles and uploads. With `naive`, every separable layer runs the demo's naive shader instead of the library, to compare
-   * with. `onProgress` gets the share of layers that are ready, 0 to 1.
+   * Compiles and uploads. With `naive`, every separable layer runs the demo's naive shader instead of the library, to
+   * compare with. `onProgress` gets the share of layers that are ready, 0 to 1.
    */
   static async create(
-    manager: PipelineManager, network: Network, strategy: Strategy | 'naive' = 'auto', onProgress: (share: number) => void = () => {},
+    manager: PipelineManager, network: Network, strategy: Strategy | 'naive' = 'auto',
+    onProgress: (share: number) => void = () => {},
   ): Promise<Detector> {
     const shapes = layerShapes(network);
     let ready = 0;
@@ -68,7 +77,9 @@ export class Detector {
     return new Detector(manager.device, network, prepared, await compileShaders(manager.device, strategy === 'naive'));
   }
 
-  private constructor(device: GPUDevice, network: Network, convolutions: readonly (Convolution | undefined)[], shaders: Shaders) {
+  private constructor(
+    device: GPUDevice, network: Network, convolutions: readonly (Convolution | undefined)[], shaders: Shaders,
+  ) {
     const { inputSize: side, layers, heads } = network;
     const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, UNIFORM, QUERY_RESOLVE } = GPUBufferUsage;
     const resources: { destroy(): void }[] = [];
@@ -79,7 +90,9 @@ export class Detector {
     const buffer = (label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer =>
       keep(device.createBuffer({ label: `${network.id} ${label}`, size, usage }));
     const activation = (name: string, shape: Shape4D): GPUBuffer => buffer(name, byteLength(shape), STORAGE | COPY_SRC);
-    const upload = (label: string, data: ArrayBuffer | Float32Array<ArrayBuffer>, usage: GPUBufferUsageFlags): GPUBuffer => {
+    const upload = (
+      label: string, data: ArrayBuffer | Float32Array<ArrayBuffer>, usage: GPUBufferUsageFlags,
+    ): GPUBuffer => {
       const uploaded = buffer(label, data.byteLength, usage | COPY_DST);
       device.queue.writeBuffer(uploaded, 0, data);
       return uploaded;
@@ -89,7 +102,8 @@ export class Detector {
     ): Step['encode'] => {
       const pipeline = shaders[shader]!;
       const resources = [
-        upload(`${name} uniforms`, params, UNIFORM), input, ...weights.map((data) => upload(`${name} weights`, data, STORAGE)), output,
+        upload(`${name} uniforms`, params, UNIFORM), input,
+        ...weights.map((data) => upload(`${name} weights`, data, STORAGE)), output,
       ];
       const group = device.createBindGroup({
         layout: pipeline.getBindGroupLayout(0), entries: resources.map((resource, binding) => ({ binding, resource })),
@@ -115,8 +129,8 @@ export class Detector {
     const pictureShape: Shape4D = [1, side, side, 3];
     const first = activation('picture', pictureShape);
     const steps: Step[] = [{
-      name: 'picture', label: 'scale, subtract mean', inputShape: pictureShape, outputShape: pictureShape, strategy: undefined,
-      kernels: ['picture.wgsl'], output: first,
+      name: 'picture', label: 'scale, subtract mean', inputShape: pictureShape, outputShape: pictureShape,
+      strategy: undefined, kernels: ['picture.wgsl'], output: first,
       encode: encodeDispatch('picture', pictureDispatch(network), this.#texture.createView(), first),
     }];
     for (const [i, layer] of layers.entries()) {
@@ -137,18 +151,21 @@ export class Detector {
         const encodes = dispatches.map((dispatch, at) =>
           encodeDispatch(name, dispatch, at === 0 ? input : between, at === dispatches.length - 1 ? output : between));
         const encode: Step['encode'] = (pass) => encodes.forEach((encodeOne) => encodeOne(pass));
-        steps.push({ name, label, inputShape, outputShape, output, strategy: 'naive', kernels: ['naive.wgsl'], encode });
+        const kernels = ['naive.wgsl'];
+        steps.push({ name, label, inputShape, outputShape, output, strategy: 'naive', kernels, encode });
       } else {
         const dispatch = layer.kind === 'max-pool' ? maxPoolDispatch(layer, inputShape, outputShape)
           : convolutionDispatch(layer, inputShape, outputShape);
         const encode = encodeDispatch(name, dispatch, input, output);
-        steps.push({ name, label, inputShape, outputShape, output, strategy: undefined, kernels: [`${dispatch.shader}.wgsl`], encode });
+        const kernels = [`${dispatch.shader}.wgsl`];
+        steps.push({ name, label, inputShape, outputShape, output, strategy: undefined, kernels, encode });
       }
     }
     this.#steps = steps;
     this.layers = steps;
     this.#heads = heads.map((head) => steps.find(({ name }) => name === head)!);
-    this.#readback = buffer('heads', this.#heads.reduce((sum, { output }) => sum + output.size, 0), MAP_READ | COPY_DST);
+    const headsSize = this.#heads.reduce((sum, { output }) => sum + output.size, 0);
+    this.#readback = buffer('heads', headsSize, MAP_READ | COPY_DST);
     if (device.features.has('timestamp-query')) {
       const count = 2 * steps.length;
       this.#timing = {
@@ -175,8 +192,9 @@ export class Detector {
   }
 
   /**
-   * Runs like `run`, slower, to see how long each layer takes. `onLayer` gets the share of layers that are done and makes each
-   * wait for the one before, so that a slow network neither holds the GPU for long nor cannot be stopped: it may throw.
+   * Runs like `run`, slower, to see how long each layer takes. `onLayer` gets the share of layers that are done and
+   * makes each wait for the one before, so that a slow network neither holds the GPU for long nor cannot be stopped:
+   * it may throw.
    */
   measure(picture: Picture, onLayer?: (share: number) => void): Promise<LayerTimes> {
     return this.#inTurn(() => {
@@ -222,7 +240,8 @@ export class Detector {
     const scale = side / Math.max(width, height);
     this.#square.clearRect(0, 0, side, side);
     this.#square.drawImage(picture, 0, 0, width * scale, height * scale);
-    this.device.queue.copyExternalImageToTexture({ source: this.#square.canvas }, { texture: this.#texture }, [side, side]);
+    const source = this.#square.canvas;
+    this.device.queue.copyExternalImageToTexture({ source }, { texture: this.#texture }, [side, side]);
   }
 
   async #mapHeads(): Promise<Tensor4D[]> {
@@ -238,13 +257,12 @@ export class Detector {
     return result;
   }
 
-  async #measureGpu(
-    { set, resolved, readback }: { set: GPUQuerySet; resolved: GPUBuffer; readback: GPUBuffer }, onLayer?: (share: number) => void,
-  ): Promise<LayerTimes> {
+  async #measureGpu({ set, resolved, readback }: Timing, onLayer?: (share: number) => void): Promise<LayerTimes> {
     let encoder = this.device.createCommandEncoder();
     for (const [i, { name, encode }] of this.#steps.entries()) {
       const pass = encoder.beginComputePass({
-        label: name, timestampWrites: { querySet: set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+        label: name,
+        timestampWrites: { querySet: set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
       });
       encode(pass);
       pass.end();
@@ -303,4 +321,5 @@ function tensors(steps: readonly Step[], bytes: ArrayBuffer): Tensor4D[] {
   });
 }
 
-const byteLength = (shape: Shape4D): number => shape.reduce((product, extent) => product * extent, Float32Array.BYTES_PER_ELEMENT);
+const byteLength = (shape: Shape4D): number =>
+  shape.reduce((product, extent) => product * extent, Float32Array.BYTES_PER_ELEMENT);

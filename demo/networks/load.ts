@@ -22,7 +22,8 @@ export const detectors = {
   },
   ssd: {
     label: 'SSD MobileNetV1',
-    about: '5.6 MB of weights: MobileNetV1’s 13 separable blocks, then box predictors at six resolutions. Finds more and smaller faces.',
+    about: '5.6 MB of weights: MobileNetV1’s 13 separable blocks, then box predictors at six resolutions. '
+      + 'Finds more and smaller faces.',
     manifest: new URL('../../node_modules/@vladmandic/face-api/model/ssd_mobilenetv1_model-weights_manifest.json', import.meta.url),
     binary: new URL('../../node_modules/@vladmandic/face-api/model/ssd_mobilenetv1_model.bin', import.meta.url),
     build: ssdMobileNetV1,

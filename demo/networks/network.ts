@@ -76,15 +76,20 @@ export function pointwise(name: string, filter: Weight, options: SeparableOption
   return { ...separable(name, identity, filter, options), label: '1×1' };
 }
 
-export function full(name: string, filter: Weight, rest: Pick<FullLayer, 'bias' | 'stride' | 'padding' | 'activation'>): FullLayer {
+export function full(
+  name: string, filter: Weight, rest: Pick<FullLayer, 'bias' | 'stride' | 'padding' | 'activation'>,
+): FullLayer {
   const [KH, KW] = filter.shape;
   return { kind: 'full', name, label: `full ${KH}×${KW}`, filter: tensor(filter), ...rest };
 }
 
-export const maxPool = (name: string, stride: number): MaxPoolLayer => ({ kind: 'max-pool', name, label: 'max pool 2×2', stride });
+export const maxPool = (name: string, stride: number): MaxPoolLayer =>
+  ({ kind: 'max-pool', name, label: 'max pool 2×2', stride });
 
 /** The shapes that each layer reads and writes. */
-export function layerShapes({ inputSize, layers }: Pick<Network, 'inputSize' | 'layers'>): { input: Shape4D; output: Shape4D }[] {
+export function layerShapes(
+  { inputSize, layers }: Pick<Network, 'inputSize' | 'layers'>,
+): { input: Shape4D; output: Shape4D }[] {
   const outputs = new Map<string, Shape4D>();
   let last: Shape4D = [1, inputSize, inputSize, 3];
   return layers.map((layer) => {

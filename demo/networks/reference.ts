@@ -24,7 +24,9 @@ function runLayer(layer: Layer, input: Tensor4D): Tensor4D {
  * A full convolution written exactly as a separable one: the depthwise pass moves each of the K*K values that an output
  * reads of a channel to a channel of its own, where the pointwise pass finds them. Twin of convolution.wgsl.
  */
-function fullConvolution({ name, filter: { shape, data }, bias, stride, padding, activation }: FullLayer, input: Tensor4D): Tensor4D {
+function fullConvolution(
+  { name, filter: { shape, data }, bias, stride, padding, activation }: FullLayer, input: Tensor4D,
+): Tensor4D {
   const [KH, KW, C, O] = shape;
   const M = KH * KW;
   const depthwise = new Float32Array(M * C * M);
@@ -35,8 +37,10 @@ function fullConvolution({ name, filter: { shape, data }, bias, stride, padding,
       pointwise.set(data.subarray((tap * C + c) * O, (tap * C + c + 1) * O), (c * M + tap) * O);
     }
   }
-  return separableConv2dReference(input, { shape: [KH, KW, C, M], data: depthwise }, { shape: [1, 1, C * M, O], data: pointwise },
-    { name, strides: stride, padding, bias, activation, allowOverparameterized: true });
+  return separableConv2dReference(
+    input, { shape: [KH, KW, C, M], data: depthwise }, { shape: [1, 1, C * M, O], data: pointwise },
+    { name, strides: stride, padding, bias, activation, allowOverparameterized: true },
+  );
 }
 
 /** Windows of 2×2. Twin of max-pool.wgsl. */

@@ -34,7 +34,8 @@ export async function compileShaders(device: GPUDevice, naive: boolean): Promise
   const wanted = Object.entries(sources).filter(([name]) => naive || !name.startsWith('naive'));
   return Object.fromEntries(await Promise.all(wanted.map(async ([label, { code, entryPoint }]) => {
     const module = device.createShaderModule({ label, code });
-    return [label, await device.createComputePipelineAsync({ label, layout: 'auto', compute: { module, entryPoint } })] as const;
+    const compute = { module, entryPoint };
+    return [label, await device.createComputePipelineAsync({ label, layout: 'auto', compute })] as const;
   })));
 }
 
@@ -50,32 +51,41 @@ export function maxPoolDispatch({ stride }: MaxPoolLayer, [, H, W, C]: Shape4D, 
 }
 
 export function convolutionDispatch(
-  { filter: { shape: [K], data }, bias, stride, padding, activation }: FullLayer, [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
+  { filter: { shape: [K], data }, bias, stride, padding, activation }: FullLayer,
+  [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
 ): Dispatch {
   const before = (size: number, out: number) => (padding === 'VALID' ? 0 : paddingBefore(size, out, K, stride));
   const params = new ArrayBuffer(48);
   new Int32Array(params).set([H, W, C, K, OH, OW, O, stride, before(H, OH), before(W, OW)]);
   new Float32Array(params).set(ceilingAndSlope(activation), 10);
   return {
-    shader: K === 3 && stride === 1 ? 'convolution-3x3' : 'convolution', params, weights: [data as Float32Array<ArrayBuffer>, bias],
+    shader: K === 3 && stride === 1 ? 'convolution-3x3' : 'convolution',
+    params, weights: [data as Float32Array<ArrayBuffer>, bias],
     grid: grid(OH * Math.ceil(OW / 8) * (O / 16)),
   };
 }
 
-/** A separable layer as one would write it first: one scalar output per invocation; two dispatches, or one for a 1×1 layer. */
+/**
+ * A separable layer as one would write it first: one scalar output per invocation; two dispatches, or one for a 1×1
+ * layer.
+ */
 export function naiveDispatches(
   { depthwiseFilter, pointwiseFilter, options, stride }: SeparableLayer, [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
 ): readonly [...depthwise: Dispatch[], pointwise: Dispatch] {
   const [KH, KW,, M] = depthwiseFilter.shape;
   const K = C * M;
   const dispatch = (
-    shader: ShaderName, outputs: number, filter: Tensor4D, bias: ReferenceOptions['bias'], activation: ReferenceOptions['activation'],
+    shader: ShaderName, outputs: number, filter: Tensor4D,
+    bias: ReferenceOptions['bias'], activation: ReferenceOptions['activation'],
   ): Dispatch => {
     const params = new ArrayBuffer(64);
-    new Int32Array(params).set([H, W, C, M, KH, KW, OH, OW, O, stride, paddingBefore(H, OH, KH, stride), paddingBefore(W, OW, KW, stride)]);
+    const [top, left] = [paddingBefore(H, OH, KH, stride), paddingBefore(W, OW, KW, stride)];
+    new Int32Array(params).set([H, W, C, M, KH, KW, OH, OW, O, stride, top, left]);
     new Float32Array(params).set(ceilingAndSlope(activation), 12);
-    return { shader, params, weights: [Float32Array.from(filter.data), Float32Array.from(bias ?? new Float32Array(outputs))],
-      grid: grid(OH * OW * outputs) };
+    return {
+      shader, params, weights: [Float32Array.from(filter.data), Float32Array.from(bias ?? new Float32Array(outputs))],
+      grid: grid(OH * OW * outputs),
+    };
   };
   const { depthwiseBias, depthwiseActivation, bias, activation } = options;
   const pointwise = dispatch('naive-pointwise', O, pointwiseFilter, bias, activation);
@@ -84,7 +94,8 @@ export function naiveDispatches(
 }
 
 /** Whether the depthwise pass leaves all as it is. */
-const isOneByOne = ({ shape: [KH, KW,, M], data }: Tensor4D): boolean => KH * KW * M === 1 && data.every((tap) => tap === 1);
+const isOneByOne = ({ shape: [KH, KW,, M], data }: Tensor4D): boolean =>
+  KH * KW * M === 1 && data.every((tap) => tap === 1);
 
 /** TensorFlow's padding SAME: what lies before the first row or column. */
 const paddingBefore = (size: number, out: number, taps: number, stride: number): number =>

@@ -13,15 +13,20 @@ const PREDICTORS = [
   { from: 'block11', boxes: 3 }, { from: 'block13', boxes: 6 }, { from: 'extra1', boxes: 6 },
   { from: 'extra3', boxes: 6 }, { from: 'extra5', boxes: 6 }, { from: 'extra7', boxes: 6 },
 ];
-/** Of each box: four numbers that move and scale its anchor, then scores of nothing, a face, and a class without use. */
+/** Of each box: four numbers that move and scale its anchor, then scores of nothing, a face, and an unused class. */
 const VALUES = 4 + 3;
 const FACE = 4 + 1;
 
-/** MobileNetV1 with single-shot box predictors at six resolutions, trained to find faces: face-api's "SSD MobileNetV1". */
+/**
+ * MobileNetV1 with single-shot box predictors at six resolutions, trained to find faces: face-api's "SSD MobileNetV1".
+ */
 export function ssdMobileNetV1(weights: Weights): Network {
-  const after = (layer: string) => ({ bias: weights(`${layer}/convolution_bn_offset`, 1).data, activation: 'relu6' as const });
+  const after = (layer: string) =>
+    ({ bias: weights(`${layer}/convolution_bn_offset`, 1).data, activation: 'relu6' as const });
   const conv0 = 'MobilenetV1/Conv2d_0_pointwise';
-  const layers: Layer[] = [full('conv0', weights(`${conv0}/weights`, 4), { ...after(conv0), stride: 2, padding: 'SAME' })];
+  const layers: Layer[] = [
+    full('conv0', weights(`${conv0}/weights`, 4), { ...after(conv0), stride: 2, padding: 'SAME' }),
+  ];
   for (let i = 1; i <= 13; i++) {
     const [depthwise, mixing] = [`MobilenetV1/Conv2d_${i}_depthwise`, `MobilenetV1/Conv2d_${i}_pointwise`];
     const { filter, bias } = foldBatchNorm(weights, depthwise);
@@ -38,7 +43,9 @@ export function ssdMobileNetV1(weights: Weights): Network {
   }
   for (const [i, { from, boxes }] of PREDICTORS.entries()) {
     const predictor = (part: string) => `Prediction/BoxPredictor_${i}/${part}`;
-    const part = (name: string) => ({ filter: weights(predictor(`${name}/weights`), 4), bias: weights(predictor(`${name}/biases`), 1) });
+    const part = (name: string) => ({
+      filter: weights(predictor(`${name}/weights`), 4), bias: weights(predictor(`${name}/biases`), 1),
+    });
     const { filter, bias } = sideBySide(part('BoxEncodingPredictor'), part('ClassPredictor'), boxes);
     layers.push(pointwise(`head${i}`, filter, { from, bias }));
   }
@@ -61,13 +68,16 @@ function foldBatchNorm(weights: Weights, layer: string): { filter: Weight; bias:
   };
 }
 
+type FourNumbers = readonly [number, number, number, number];
 interface Predictor { readonly filter: Weight; readonly bias: Weight }
 
 /**
- * The two 1×1 convolutions of a predictor as one, each box's numbers together, filled up with zeros to a multiple of four
- * channels, which kernels take at once.
+ * The two 1×1 convolutions of a predictor as one, each box's numbers together, filled up with zeros to a multiple of
+ * four channels, which kernels take at once.
  */
-function sideBySide(box: Predictor, scores: Predictor, boxes: number): { filter: Weight; bias: Float32Array<ArrayBuffer> } {
+function sideBySide(
+  box: Predictor, scores: Predictor, boxes: number,
+): { filter: Weight; bias: Float32Array<ArrayBuffer> } {
   const C = box.filter.shape[2]!;
   const O = Math.ceil((boxes * VALUES) / 4) * 4;
   const merge = (rows: number, left: Float32Array, right: Float32Array) => {
@@ -97,8 +107,8 @@ function decode(heads: readonly Tensor4D[], anchors: Weight, size: PictureSize, 
         const values = data.subarray(pixel * O + b * VALUES, pixel * O + (b + 1) * VALUES);
         const score = sigmoid(values[FACE]!);
         if (!(score > threshold)) continue;
-        const [top, left, bottom, right] = anchors.data.subarray(anchor * 4) as unknown as [number, number, number, number];
-        const [dy, dx, dh, dw] = values as unknown as [number, number, number, number];
+        const [top, left, bottom, right] = anchors.data.subarray(anchor * 4) as unknown as FourNumbers;
+        const [dy, dx, dh, dw] = values as unknown as FourNumbers;
         const height = Math.exp(dh / 5) * (bottom - top);
         const width = Math.exp(dw / 5) * (right - left);
         const y = (dy / 10) * (bottom - top) + (top + bottom) / 2 - height / 2;

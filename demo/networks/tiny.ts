@@ -4,7 +4,9 @@ import { full, type Layer, LEAKY_RELU, maxPool, type Network, pointwise, separab
 import type { Weights } from './weights.js';
 
 /** Anchor boxes, width and height in cells of the last layer's grid. */
-const ANCHORS = [[1.603231, 2.094468], [6.041143, 7.080126], [2.882459, 3.518061], [4.266906, 5.178857], [9.041765, 10.66308]] as const;
+const ANCHORS = [
+  [1.603231, 2.094468], [6.041143, 7.080126], [2.882459, 3.518061], [4.266906, 5.178857], [9.041765, 10.66308],
+] as const;
 const MEAN_RGB = [117.001, 114.697, 97.404] as const;
 const MOST_OVERLAP = 0.4;
 /** Of each anchor: x, y, width, height, score. */
@@ -27,7 +29,8 @@ export function tinyFaceDetector(weights: Weights): Network {
   layers.push(pointwise('conv8', weights('conv8/filters', 4), { bias: weights('conv8/bias', 1).data }));
   const [red, green, blue] = MEAN_RGB;
   return {
-    id: 'tiny', inputSize: 416, scale: 1, offset: [-red / 255, -green / 255, -blue / 255], layers, heads: ['conv8'], decode,
+    id: 'tiny', inputSize: 416, scale: 1, offset: [-red / 255, -green / 255, -blue / 255],
+    layers, heads: ['conv8'], decode,
   };
 }
 

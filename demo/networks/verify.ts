@@ -4,8 +4,8 @@ import type { Detector } from './detector.js';
 import type { Layer } from './network.js';
 
 /**
- * What a layer in float32 may differ by from the reference, relative to the layer's largest value. Errors of early layers
- * travel through the later ones: the largest found on the sample photos is 2e-5.
+ * What a layer in float32 may differ by from the reference, relative to the layer's largest value.
+ * Errors of early layers travel through the later ones: the largest found on the sample photos is 2e-5.
  */
 export const LAYER_TOLERANCE = 5e-5;
 
@@ -26,7 +26,9 @@ export async function verify(
 ): Promise<void> {
   const { layers } = detector.network;
   const [picture, ...outputs] = await detector.readLayers();
-  const worker = new Worker(new URL('./verify.worker.ts', import.meta.url), { type: 'module', name: 'network reference' });
+  const worker = new Worker(new URL('./verify.worker.ts', import.meta.url), {
+    type: 'module', name: 'network reference',
+  });
   try {
     await new Promise<void>((resolve, reject) => {
       let index = 0;

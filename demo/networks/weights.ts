@@ -1,4 +1,4 @@
-/** Reads weights in TensorFlow.js's format: a manifest that names tensors, and one binary file that holds them in order. */
+/** Reads weights in TensorFlow.js's format: a manifest that names tensors, and one binary file with them in order. */
 
 export interface Weight {
   readonly shape: readonly number[];
@@ -21,13 +21,16 @@ interface ManifestGroup {
  * Fetches and dequantises. `onProgress` gets the share of bytes that has arrived, 0 to 1.
  * @throws Error in plain words when a file does not load or does not fit its manifest
  */
-export async function loadWeights(manifest: string, binary: string, onProgress: (share: number) => void): Promise<Weights> {
+export async function loadWeights(
+  manifest: string, binary: string, onProgress: (share: number) => void,
+): Promise<Weights> {
   const groups = (await (await fetchFile(manifest)).json()) as readonly ManifestGroup[];
   const entries = groups.flatMap(({ weights }) => weights).map((entry) => {
     const count = entry.shape.reduce((product, extent) => product * extent, 1);
     return { ...entry, count, byteLength: entry.quantization ? count : count * Float32Array.BYTES_PER_ELEMENT };
   });
-  const bytes = await readAll(await fetchFile(binary), entries.reduce((sum, { byteLength }) => sum + byteLength, 0), onProgress);
+  const total = entries.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const bytes = await readAll(await fetchFile(binary), total, onProgress);
   const tensors = new Map<string, Weight>();
   let offset = 0;
   for (const { name, shape, quantization, byteLength } of entries) {
@@ -41,7 +44,9 @@ export async function loadWeights(manifest: string, binary: string, onProgress: 
   return (name, rank) => {
     const weight = tensors.get(name);
     if (weight === undefined) throw new Error(`${manifest} has no weight ${name}`);
-    if (rank !== undefined && weight.shape.length !== rank) throw new Error(`${name} should have rank ${rank}, not shape ${weight.shape.join('×')}`);
+    if (rank !== undefined && weight.shape.length !== rank) {
+      throw new Error(`${name} should have rank ${rank}, not shape ${weight.shape.join('×')}`);
+    }
     return weight;
   };
 }
@@ -52,7 +57,9 @@ async function fetchFile(url: string): Promise<Response> {
   return response;
 }
 
-async function readAll(response: Response, byteLength: number, onProgress: (share: number) => void): Promise<Uint8Array<ArrayBuffer>> {
+async function readAll(
+  response: Response, byteLength: number, onProgress: (share: number) => void,
+): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(byteLength);
   let filled = 0;
   const reader = response.body!.getReader();
@@ -64,6 +71,8 @@ async function readAll(response: Response, byteLength: number, onProgress: (shar
     filled += value.length;
     onProgress(filled / byteLength);
   }
-  if (filled !== byteLength) throw new Error(`${response.url} has ${filled} bytes, not ${byteLength} as its manifest says`);
+  if (filled !== byteLength) {
+    throw new Error(`${response.url} has ${filled} bytes, not ${byteLength} as its manifest says`);
+  }
   return bytes;
 }

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import type { Browser, Page } from 'puppeteer';
 import { build, mergeConfig, preview } from 'vite';
-import { launchBrowser } from '../../demo/browser.js';
+import { launchBrowser } from '../../demo/node/browser.js';
 import config from '../../vite.config.js';
 import type { Bounded } from '../bounds.js';
 import { firstLine, type Remote } from './measure.js';

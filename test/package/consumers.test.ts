@@ -7,7 +7,7 @@ import type { Browser } from 'puppeteer';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 import { build, preview } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { launchBrowser } from '../../demo/browser.js';
+import { launchBrowser } from '../../demo/node/browser.js';
 import { run } from '../command.js';
 import type { Report } from './consumer/layer.js';
 

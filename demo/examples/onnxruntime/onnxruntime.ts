@@ -3,7 +3,7 @@ import { PipelineManager } from 'sepconv-webgpu';
 import { showLoss } from '../report.js';
 import { after, before } from './models.js';
 
-/** A separable layer between two ONNX models, on onnxruntime-web's device: what they hand over stays in its GPU buffers. */
+/** A separable layer between two ONNX models, on onnxruntime-web's device: what they hand over stays on the GPU. */
 
 const random = (...shape: number[]): Float32Array<ArrayBuffer> =>
   Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => Math.random() - 0.5);
@@ -30,7 +30,9 @@ const layer = await manager.prepare({ inputShape: [1, 16, 16, 8], ...weights.lay
 /** `[1, 3, 32, 32]` to four scores, which alone come back from the GPU. */
 export async function classify(picture: Float32Array): Promise<Float32Array> {
   const { features } = await first.run({ picture: new ort.Tensor('float32', picture, [1, 3, 32, 32]) });
-  const output = device.createBuffer({ size: layer.outputByteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
+  const output = device.createBuffer({
+    size: layer.outputByteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
+  });
 
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();

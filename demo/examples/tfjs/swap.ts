@@ -10,8 +10,8 @@ interface Config {
 }
 
 /**
- * Lets sepconv-webgpu compute the SeparableConv2D layers (channels last) of a model; the rest of the model stays tfjs's. Run the
- * model once and `await ready()` before the runs that shall be fast. Returns what undoes it.
+ * Lets sepconv-webgpu compute the SeparableConv2D layers (channels last) of a model; the rest of the model stays
+ * tfjs's. Run the model once and `await ready()` before the runs that shall be fast. Returns what undoes it.
  */
 export function swapSeparableLayers(model: LayersModel): () => void {
   const undo = model.layers.filter((layer) => layer.getClassName() === 'SeparableConv2D').map((layer) => {

@@ -18,9 +18,13 @@ await tf.ready();
 /** The first layers of MobileNetV1, with random weights. */
 const depthwiseInitializer = initializers.randomUniform({ minval: -0.4, maxval: 0.4 }); // The pointwise one too.
 export const model = sequential({ layers: [
-  layers.conv2d({ inputShape: [96, 96, 3], filters: 32, kernelSize: 3, strides: 2, padding: 'same', activation: 'relu6' }),
+  layers.conv2d({
+    inputShape: [96, 96, 3], filters: 32, kernelSize: 3, strides: 2, padding: 'same', activation: 'relu6',
+  }),
   ...([[64, 1], [128, 2], [128, 1], [256, 2]] as const).map(([filters, strides]) =>
-    layers.separableConv2d({ filters, strides, kernelSize: 3, padding: 'same', activation: 'relu6', depthwiseInitializer })),
+    layers.separableConv2d({
+      filters, strides, kernelSize: 3, padding: 'same', activation: 'relu6', depthwiseInitializer,
+    })),
   layers.globalAveragePooling2d({}),
   layers.dense({ units: 10 }),
 ] });

@@ -3,7 +3,7 @@ import * as THREE from 'three/webgpu';
 import { createPictures, pictureBuffer } from '../pictures.js';
 import { showLoss } from '../report.js';
 
-/** three.js renders into a texture, a separable convolution filters it on the renderer's device, three.js shows the result. */
+/** three.js renders into a texture, a separable convolution filters it on the renderer's device, three.js shows it. */
 
 const [WIDTH, HEIGHT] = [480, 320];
 const TAPS = [1, 6, 15, 20, 15, 6, 1].map((tap) => tap / 64);
@@ -33,9 +33,12 @@ const camera = new THREE.PerspectiveCamera(45, WIDTH / HEIGHT, 0.1, 10);
 camera.position.z = 4.5;
 export const rendered = new THREE.RenderTarget(WIDTH, HEIGHT);
 
-// The filter, on the renderer's device.
-const backend = renderer.backend as unknown as { device: GPUDevice; get(texture: THREE.Texture): { texture: GPUTexture } };
-export const { device } = backend; // The backend is a WebGPUBackend, which has no types of its own.
+// The filter, on the renderer's device. The backend is a WebGPUBackend, which has no types of its own.
+const backend = renderer.backend as unknown as {
+  device: GPUDevice;
+  get(texture: THREE.Texture): { texture: GPUTexture };
+};
+export const { device } = backend;
 device.lost.then(showLoss, reportError);
 const manager = await PipelineManager.create({ device });
 const pictures = await createPictures(device);

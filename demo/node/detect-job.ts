@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import type { Browser, Page } from 'puppeteer';
+import type { Face } from '../networks/faces.js';
+import { detectors, type DetectorId } from '../networks/load.js';
 import { choosePhoto, openTab, reportOf, savePicture, settled, shortPath, textOf } from './drive.js';
-import type { Face } from './networks/faces.js';
-import { detectors, type DetectorId } from './networks/load.js';
 
 export interface DetectJob {
   /** Paths, and what to call them in the results. */
@@ -27,7 +27,9 @@ interface Result {
 }
 
 /** Looks for faces in each photo and checks every layer on the CPU. Says whether all agreed. */
-export async function detectFaces(browser: Browser, url: string, { photos, detector, json, output }: DetectJob): Promise<boolean> {
+export async function detectFaces(
+  browser: Browser, url: string, { photos, detector, json, output }: DetectJob,
+): Promise<boolean> {
   const { page, complaints } = await openTab(browser, url, 'faces', 'detect');
   await page.$eval(`input[name=detector][value=${detector}]`, (radio) => radio.click());
   await settled(page, 'detect');
@@ -41,10 +43,13 @@ export async function detectFaces(browser: Browser, url: string, { photos, detec
     await settled(page, 'detect');
     const { faces, agrees, ...result } = await detectOnPage(page, name, detector);
     agreed &&= agrees;
-    results.push({ photo: name, width: result.width, height: result.height, detector, faces, maxError: result.maxError });
-    console.log(`${name}: ${faces.length === 1 ? '1 face' : `${faces.length} faces`} in ${result.milliseconds.toFixed(0)} ms, `
-      + `largest error of a layer ${result.maxError.toExponential(1)}${agrees ? '' : ', which DISAGREES'}`);
-    for (const { score, box } of faces) console.log(`  ${score.toFixed(3)}  at ${box.map((value) => value.toFixed(0)).join(', ')}`);
+    const { width, height, maxError, milliseconds } = result;
+    results.push({ photo: name, width, height, detector, faces, maxError });
+    console.log(`${name}: ${faces.length === 1 ? '1 face' : `${faces.length} faces`} in ${milliseconds.toFixed(0)} ms, `
+      + `largest error of a layer ${maxError.toExponential(1)}${agrees ? '' : ', which DISAGREES'}`);
+    for (const { score, box } of faces) {
+      console.log(`  ${score.toFixed(3)}  at ${box.map((value) => value.toFixed(0)).join(', ')}`);
+    }
     const picture = freeName(pictures, resolve(output, `${basename(name, extname(name))}-faces`));
     pictures.push(picture);
     await savePicture(page, 'found', picture);
@@ -65,8 +70,9 @@ async function detectOnPage(page: Page, name: string, detector: DetectorId) {
   if (report['maxError'] === undefined) throw new Error(`${name}: ${await textOf(page, '#layers-verdict')}`);
   if (report['detector'] !== detector) throw new Error(`${name}: the page ran ${report['detector']}, not ${detector}`);
   return {
-    faces: JSON.parse(report['faces'] ?? '[]') as Face[], width: Number(report['width']), height: Number(report['height']),
-    milliseconds: Number(report['milliseconds']), maxError: Number(report['maxError']), agrees: report['agrees'] === 'true',
+    faces: JSON.parse(report['faces'] ?? '[]') as Face[],
+    width: Number(report['width']), height: Number(report['height']), milliseconds: Number(report['milliseconds']),
+    maxError: Number(report['maxError']), agrees: report['agrees'] === 'true',
   };
 }
 

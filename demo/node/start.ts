@@ -5,11 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Browser } from 'puppeteer';
 import { createServer } from 'vite';
+import { filters } from '../filters.js';
+import { detectors } from '../networks/load.js';
 import { launchBrowser } from './browser.js';
 import { type DetectJob, detectFaces } from './detect-job.js';
 import { checkFilters, type FilterJob } from './filter-job.js';
-import { filters } from './filters.js';
-import { detectors } from './networks/load.js';
 
 const filterIds = filters.map(({ id }) => id);
 const detectorIds = Object.keys(detectors) as DetectJob['detector'][];
@@ -35,7 +35,7 @@ filters; --detector or --json asks for the faces.
   --port N         port of the page, default 5173 or the next free one
   --help`;
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const samples = [1, 2, 3, 4, 5, 6].map((n) => `sample${n}.jpg`)
   .map((name) => ({ name, path: resolve(root, 'node_modules/@vladmandic/face-api/demo', name) }));
 
@@ -74,7 +74,9 @@ function readArguments(): Arguments | undefined {
   const wantsFaces = values.detector !== undefined || json !== undefined;
   const namesPicture = !wantsFaces && positionals.length === 2 && extname(positionals[1]!).toLowerCase() === '.png';
   const wantsFilters = values.filter !== undefined || namesPicture;
-  if (wantsFaces && wantsFilters) throw new Error('--filter is for one job, --detector and --json are for the other: ask for one at a time');
+  if (wantsFaces && wantsFilters) {
+    throw new Error('--filter is for one job, --detector and --json are for the other: ask for one at a time');
+  }
   const photos = namesPicture ? positionals.slice(0, 1) : positionals;
   const missing = photos.find((photo) => !statSync(photo, { throwIfNoEntry: false })?.isFile());
   if (missing !== undefined) throw new Error(`There is no photo ${missing}`);

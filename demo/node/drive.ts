@@ -14,7 +14,9 @@ export interface OpenPage {
 }
 
 /** Opens one tab of the demo page and waits for its first result. */
-export async function openTab(browser: Browser, url: string, tab: 'faces' | 'filters', panel: string): Promise<OpenPage> {
+export async function openTab(
+  browser: Browser, url: string, tab: 'faces' | 'filters', panel: string,
+): Promise<OpenPage> {
   const page = await browser.newPage();
   const complaints = listen(page);
   await page.goto(`${url}#${tab}`);
@@ -63,7 +65,8 @@ export async function savePicture(page: Page, canvas: string, path: string): Pro
 }
 
 /** As short as it can be written from here. */
-export const shortPath = (path: string): string => (path.startsWith(process.cwd() + sep) ? relative(process.cwd(), path) : path);
+export const shortPath = (path: string): string =>
+  (path.startsWith(process.cwd() + sep) ? relative(process.cwd(), path) : path);
 
 export const textOf = (page: Page, selector: string): Promise<string> =>
   page.$eval(selector, ({ textContent }) => textContent?.trim() ?? '');

@@ -12,11 +12,14 @@ type Announce = (line: string) => void;
 
 /**
  * Launches a headless Chromium-family browser with WebGPU: the one an environment variable names, else Puppeteer's own,
- * else Chrome, Chromium or Edge of the system, else one that it downloads or installs, which it announces. The adapter is
- * the software one, the same on every machine, unless `SEPCONV_ADAPTER=gpu`. `moreFlags` go to the browser too.
+ * else Chrome, Chromium or Edge of the system, else one that it downloads or installs, which it announces.
+ * The adapter is the software one, the same on every machine, unless `SEPCONV_ADAPTER=gpu`. `moreFlags` go to the
+ * browser too.
  * @throws Error with one line that says what to do
  */
-export async function launchBrowser(announce: Announce = () => {}, moreFlags: readonly string[] = []): Promise<Browser> {
+export async function launchBrowser(
+  announce: Announce = () => {}, moreFlags: readonly string[] = [],
+): Promise<Browser> {
   const launch = (executablePath: string): Promise<Browser> =>
     puppeteer.launch({ executablePath, headless: true, args: [...flags(), ...moreFlags] });
 
@@ -54,13 +57,16 @@ export async function launchBrowser(announce: Announce = () => {}, moreFlags: re
     if (browser !== undefined) return browser;
   }
   const tried = failures.length > 0 ? ` (Tried: ${failures.join('; ')})` : '';
-  throw new Error(`No browser with WebGPU was found. Install Chrome, or set SEPCONV_BROWSER to a Chrome, Chromium or Edge.${tried}`);
+  throw new Error('No browser with WebGPU was found. '
+    + `Install Chrome, or set SEPCONV_BROWSER to a Chrome, Chromium or Edge.${tried}`);
 }
 
 function* flags(): Generator<string> {
   yield '--enable-unsafe-webgpu';
   if (process.env['SEPCONV_ADAPTER'] === 'gpu') {
-    if (process.platform === 'linux') yield* ['--enable-features=Vulkan', '--use-angle=vulkan', '--ignore-gpu-blocklist'];
+    if (process.platform === 'linux') {
+      yield* ['--enable-features=Vulkan', '--use-angle=vulkan', '--ignore-gpu-blocklist'];
+    }
   } else if (process.platform !== 'darwin') { // on macOS Chrome knows Metal only
     yield '--use-webgpu-adapter=swiftshader';
   }
@@ -74,16 +80,22 @@ function* flags(): Generator<string> {
 function systemBrowsers(): string[] {
   const { env, platform } = process;
   if (platform === 'darwin') {
-    return ['Google Chrome', 'Chromium', 'Microsoft Edge'].map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
+    return ['Google Chrome', 'Chromium', 'Microsoft Edge']
+      .map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
   }
   if (platform === 'win32') {
-    const roots = [env['PROGRAMFILES'], env['PROGRAMFILES(X86)'], env['LOCALAPPDATA']].filter((root) => root !== undefined);
-    return ['Google\\Chrome\\Application\\chrome.exe', 'Chromium\\Application\\chrome.exe', 'Microsoft\\Edge\\Application\\msedge.exe']
-      .flatMap((path) => roots.map((root) => join(root, path)));
+    const roots = [env['PROGRAMFILES'], env['PROGRAMFILES(X86)'], env['LOCALAPPDATA']]
+      .filter((root) => root !== undefined);
+    return [
+      'Google\\Chrome\\Application\\chrome.exe',
+      'Chromium\\Application\\chrome.exe',
+      'Microsoft\\Edge\\Application\\msedge.exe',
+    ].flatMap((path) => roots.map((root) => join(root, path)));
   }
   const folders = (env['PATH'] ?? '').split(delimiter).filter(Boolean);
-  return ['google-chrome-stable', 'google-chrome', 'chromium', 'chromium-browser', 'microsoft-edge-stable', 'microsoft-edge']
-    .flatMap((name) => folders.map((folder) => join(folder, name)));
+  return [
+    'google-chrome-stable', 'google-chrome', 'chromium', 'chromium-browser', 'microsoft-edge-stable', 'microsoft-edge',
+  ].flatMap((name) => folders.map((folder) => join(folder, name)));
 }
 
 interface Installation {
@@ -95,7 +107,8 @@ interface Installation {
 
 function* installations(): Generator<Installation> {
   const root = process.platform === 'linux' && process.getuid?.() === 0;
-  const cli = join(dirname(createRequire(import.meta.url).resolve('puppeteer/package.json')), 'lib/cjs/puppeteer/node/cli.js');
+  const require = createRequire(import.meta.url);
+  const cli = join(dirname(require.resolve('puppeteer/package.json')), 'lib/cjs/puppeteer/node/cli.js');
   const download = [process.execPath, cli, 'browsers', 'install', 'chrome', ...(root ? ['--install-deps'] : [])];
   yield { what: 'Chrome, by Puppeteer (about 170 MB)', commands: [download], path: puppeteer.executablePath() };
   if (root && existsSync('/etc/debian_version')) {
@@ -122,7 +135,8 @@ function execute([command = '', ...args]: readonly string[]): Promise<string | u
   });
 }
 
-const firstLine = (error: unknown): string => String(error instanceof Error ? error.message : error).trim().split('\n')[0] ?? '';
+const firstLine = (error: unknown): string =>
+  String(error instanceof Error ? error.message : error).trim().split('\n')[0] ?? '';
 /** The last line that says something; stack frames do not. */
 const lastLine = (text: string): string =>
   text.split('\n').map((line) => line.trim()).findLast((line) => line !== '' && !line.startsWith('at ')) ?? '';

@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'puppeteer';
+import { filters } from '../filters.js';
 import { choosePhoto, openTab, reportOf, savePicture, settled, shortPath, textOf } from './drive.js';
-import { filters } from './filters.js';
 
 /** Small enough that the CPU, which computes everything a second time, needs only moments. */
 const CHECK_SIZE = '512';
@@ -25,7 +25,9 @@ interface Row {
 }
 
 /** Runs a photo through every filter, checks each on the CPU, and writes one picture. Says whether all agreed. */
-export async function checkFilters(browser: Browser, url: string, { photo, filter, picture }: FilterJob): Promise<boolean> {
+export async function checkFilters(
+  browser: Browser, url: string, { photo, filter, picture }: FilterJob,
+): Promise<boolean> {
   const { page, complaints } = await openTab(browser, url, 'filters', 'photo');
   if (photo !== undefined) {
     await choosePhoto(page, 'file', photo);
@@ -47,7 +49,8 @@ export async function checkFilters(browser: Browser, url: string, { photo, filte
   await savePicture(page, 'output', picture);
 
   const wrong = rows.filter(({ agrees }) => !agrees).length;
-  console.log(`\n${wrong === 0 ? `All ${rows.length} results agree` : `${wrong} of ${rows.length} results DISAGREE`} with the CPU reference.`
+  const outcome = wrong === 0 ? `All ${rows.length} results agree` : `${wrong} of ${rows.length} results DISAGREE`;
+  console.log(`\n${outcome} with the CPU reference.`
     + ' Errors are relative to the largest value; at most 2e-6 is allowed.');
   console.log(`Picture   ${shortPath(picture)}`);
   await page.close();
@@ -56,7 +59,9 @@ export async function checkFilters(browser: Browser, url: string, { photo, filte
 
 async function runOnPage(page: Page, filter: string, strategy: string, size: string): Promise<Row> {
   await page.evaluate((values) => {
-    for (const [id, value] of Object.entries(values)) document.querySelector<HTMLSelectElement>(`#${id}`)!.value = value;
+    for (const [id, value] of Object.entries(values)) {
+      document.querySelector<HTMLSelectElement>(`#${id}`)!.value = value;
+    }
     document.querySelector('#filter')!.dispatchEvent(new Event('input', { bubbles: true }));
   }, { filter, strategy, size });
   await settled(page, 'photo');
@@ -71,8 +76,14 @@ async function runOnPage(page: Page, filter: string, strategy: string, size: str
   };
 }
 
-const tableLine = (filter: string, shape: string, strategy: string, time: string, error: string, verdict: string): string =>
-  [filter.padEnd(15), shape.padEnd(16), strategy.padEnd(16), time.padStart(10), error.padStart(11), ` ${verdict}`].join(' ');
+function tableLine(
+  filter: string, shape: string, strategy: string, time: string, error: string, verdict: string,
+): string {
+  const texts = [filter.padEnd(15), shape.padEnd(16), strategy.padEnd(16)];
+  return [...texts, time.padStart(10), error.padStart(11), ` ${verdict}`].join(' ');
+}
 
-const rowLine = ({ filter, shape, strategy, milliseconds, maxError, agrees }: Row): string =>
-  tableLine(filter, shape, strategy, `${milliseconds.toFixed(2)} ms`, maxError.toExponential(1), agrees ? 'agrees' : 'DISAGREES');
+function rowLine({ filter, shape, strategy, milliseconds, maxError, agrees }: Row): string {
+  const verdict = agrees ? 'agrees' : 'DISAGREES';
+  return tableLine(filter, shape, strategy, `${milliseconds.toFixed(2)} ms`, maxError.toExponential(1), verdict);
+}
