@@ -34,9 +34,13 @@ export const boundedDepthwise = once((p: Problem): Bounded => {
 });
 
 /** The pointwise stage for a given depthwise result, which may be the GPU's own, or err by so much. */
-export function boundedPointwise({ geometry: g, pointwiseFilter, bias }: Problem, x: ArrayLike<number>, xErrors?: Float64Array): Bounded {
+export function boundedPointwise(
+  { geometry: g, pointwiseFilter, bias }: Problem, x: ArrayLike<number>, xErrors?: Float64Array,
+): Bounded {
   const linear = { ...g, activation: LINEAR };
-  const sums = bounded((a, w, b) => pointwise(linear, a, w, b), g.K, g.dtype, { x, xErrors: xErrors ?? flushed(x, 'f32'), w: pointwiseFilter, b: bias });
+  const sums = bounded((a, w, b) => pointwise(linear, a, w, b), g.K, g.dtype, {
+    x, xErrors: xErrors ?? flushed(x, 'f32'), w: pointwiseFilter, b: bias,
+  });
   return stored(activated(sums, g.activation), g);
 }
 
@@ -60,8 +64,11 @@ export const boundedSums = ({ values, magnitudes }: Expected, terms: number, tra
  * rounded by before, as 7 roundings more. Through exp or tanh a value near 1 has WGSL's accuracy instead, about 2e-6. A result
  * that is stored as float16 moves by as much as in `stored`.
  */
-export function sumBound(terms: number, magnitude: number, transcendental = false, dtype: Dtype = 'f32', value = 0): number {
-  const sum = gamma(terms + 8) * magnitude + (transcendental ? 2e-6 * (1 + magnitude) : 0) + (2 * terms + 2) * NORMAL.f32;
+export function sumBound(
+  terms: number, magnitude: number, transcendental = false, dtype: Dtype = 'f32', value = 0,
+): number {
+  const sum = gamma(terms + 8) * magnitude + (transcendental ? 2e-6 * (1 + magnitude) : 0)
+    + (2 * terms + 2) * NORMAL.f32;
   return dtype === 'f16' ? sum + 2 ** -10 * (Math.abs(value) + sum) + NORMAL.f16 : sum;
 }
 

@@ -27,7 +27,8 @@ function detector(id: DetectorId): Promise<Detector> {
   return known;
 }
 
-const photo = async (name: string): Promise<ImageBitmap> => createImageBitmap(await (await fetch(`${photos}/${name}`)).blob());
+const photo = async (name: string): Promise<ImageBitmap> =>
+  createImageBitmap(await (await fetch(`${photos}/${name}`)).blob());
 
 async function ours(id: DetectorId, name: string): Promise<Detection> {
   const { network } = await detector(id);
@@ -67,7 +68,9 @@ async function theirs(id: DetectorId, name: string): Promise<Detection> {
 }
 
 interface KernelCall { readonly backend: { readonly data: { get(id: object): { readonly values: Float32Array } } } }
-interface Kernel { readonly kernelFunc: (call: KernelCall) => { readonly dataId: object; readonly shape: readonly number[] } }
+interface Kernel { readonly kernelFunc: (
+  call: KernelCall,
+) => { readonly dataId: object; readonly shape: readonly number[] } }
 interface FaceApiNet { readonly isLoaded: boolean; loadFromUri(uri: string): Promise<void> }
 
 /** What is used of face-api; its own types bring an older @webgpu/types along. */

@@ -23,7 +23,9 @@ export const compatibilityLimits = { maxComputeInvocationsPerWorkgroup: 128, max
 export const wantedOf = (one: Case, strategy: Strategy = 'auto'): Wanted =>
   ({ op: `separableConv2d '${one.name}'`, geometry: geometryOf(one), strategy, borrowed: new Set() });
 
-export const forwardPlanOf = (one: Case, profile: DeviceProfile, strategy?: Strategy, preset?: PresetName): ForwardPlan =>
+export const forwardPlanOf = (
+  one: Case, profile: DeviceProfile, strategy?: Strategy, preset?: PresetName,
+): ForwardPlan =>
   planForward(wantedOf(one, strategy), profile, preset && { preset });
 
 /** The only portion of a case's plan. */

@@ -7,7 +7,9 @@ import { caps, startSoak } from './soak.js';
 
 /** Runs in a real browser: scenarios of failing devices, of sharing, and of hostile arguments. */
 
-const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> = { ...sweeps, ...lifetimes, ...sharing, ...caps, ...hostile };
+const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> = {
+  ...sweeps, ...lifetimes, ...sharing, ...caps, ...hostile,
+};
 
 const unhandled: string[] = [];
 addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));

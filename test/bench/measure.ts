@@ -66,7 +66,10 @@ export async function measureRow(
   }
   for (const contender of contenders) await attempt(contender, () => contender.release());
   const data = tensors(workload);
-  return { workload: workload.name, layers: workload.layers, operations: operations(data), leastBytes: leastBytes(data), outcomes };
+  return {
+    workload: workload.name, layers: workload.layers, operations: operations(data),
+    leastBytes: leastBytes(data), outcomes,
+  };
 }
 
 export function timing(samples: readonly number[]): Timing {

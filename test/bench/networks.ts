@@ -25,7 +25,8 @@ export async function loadFinders(id: DetectorId, photo: string): Promise<{ find
   const finders = { ours: await oursFor(id, bitmap), theirs: await theirsFor(id, canvas) };
   const [ours, theirs] = [await finders.ours(), await finders.theirs()];
   const same = ours.length === theirs.length && theirs.every((face) => ours.filter((mine) =>
-    overlap(mine.box, face.box) > LEAST_OVERLAP && Math.abs(mine.score - face.score) < MOST_SCORE_DIFFERENCE).length === 1);
+    overlap(mine.box, face.box) > LEAST_OVERLAP
+      && Math.abs(mine.score - face.score) < MOST_SCORE_DIFFERENCE).length === 1);
   if (!same) throw new Error(`${id}: other faces, ours ${JSON.stringify(ours)}, face-api's ${JSON.stringify(theirs)}`);
   return { finders, faces: ours.length };
 }
@@ -42,7 +43,9 @@ async function theirsFor(id: DetectorId, picture: HTMLCanvasElement): Promise<Fi
   await (id === 'tiny' ? tinyFaceDetector : ssdMobilenetv1).loadFromUri('models');
   const tinyOptions = new faceApi.TinyFaceDetectorOptions({ inputSize: 416, scoreThreshold: THRESHOLD });
   return async () => {
-    const found = await (id === 'tiny' ? tinyFaceDetector.locateFaces(picture, tinyOptions) : locateBySsd(ssdMobilenetv1, picture));
+    const found = await (id === 'tiny'
+      ? tinyFaceDetector.locateFaces(picture, tinyOptions)
+      : locateBySsd(ssdMobilenetv1, picture));
     if (tf.getBackend() !== 'webgpu') throw new Error(`face-api ran on ${tf.getBackend()}`);
     return found.map(({ score, box: { x, y, width, height } }) => ({ score, box: [x, y, width, height] }));
   };

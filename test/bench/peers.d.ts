@@ -64,7 +64,8 @@ declare module '@jax-js/jax' {
   export function blockUntilReady(arrays: readonly Array[]): Promise<unknown>;
   export const numpy: { array(data: Float32Array, options: { shape: readonly number[] }): Array };
   export const lax: {
-    convGeneralDilated(x: Array, filter: Array, strides: readonly number[], padding: 'VALID' | readonly (readonly [number, number])[],
+    convGeneralDilated(x: Array, filter: Array, strides: readonly number[],
+      padding: 'VALID' | readonly (readonly [number, number])[],
       options?: { rhsDilation?: readonly number[]; featureGroupCount?: number }): Array;
   };
 }

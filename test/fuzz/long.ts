@@ -11,7 +11,8 @@ const MOST_FAILURES = 5;
 /** Families between two rounds of wrong arguments, and their calls. */
 const [ROUND, CALLS] = [10, 100];
 
-test.concurrent.for([...names.entries()].map(([index, name]) => ({ index, name })))('$name', async ({ index, name }) => {
+test.concurrent
+  .for([...names.entries()].map(([index, name]) => ({ index, name })))('$name', async ({ index, name }) => {
   const implementation = await implementations[name]();
   const tally = emptyTally();
   const start = performance.now();
@@ -24,13 +25,16 @@ test.concurrent.for([...names.entries()].map(([index, name]) => ({ index, name }
     const environment = await implementation.evaluate('environment');
     let shown = 0;
     // Implementations take turns with the seeds; alone, one starts with the seed that it is given.
-    for (let next = seed + index; elapsed() < minutes && tally.geometries < geometries / names.length; next += names.length) {
+    for (let next = seed + index; elapsed() < minutes
+      && tally.geometries < geometries / names.length; next += names.length) {
       if (tally.families % ROUND === 0) {
         console.log(summary(tally));
         await fuzzArguments(implementation, next, CALLS, tally);
       }
       await fuzzFamily(implementation, environment, next, tally);
-      for (const failure of tally.failures.slice(shown)) console.error(`${name} FAILS with --on ${name} --geometries 1 --seed ${failure}`);
+      for (const failure of tally.failures.slice(shown)) {
+        console.error(`${name} FAILS with --on ${name} --geometries 1 --seed ${failure}`);
+      }
       shown = tally.failures.length;
       if (shown >= MOST_FAILURES) break;
     }

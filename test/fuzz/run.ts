@@ -7,7 +7,8 @@ import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: 'string' }, geometries: { type: 'string' }, seed: { type: 'string' }, on: { type: 'string', multiple: true },
+    minutes: { type: 'string' }, geometries: { type: 'string' }, seed: { type: 'string' },
+    on: { type: 'string', multiple: true },
     help: { type: 'boolean' },
   },
 });

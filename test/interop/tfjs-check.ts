@@ -60,7 +60,8 @@ export async function checkCases(seed: number): Promise<Agreement> {
       const count = encoded;
       // What tfjs has recorded but not submitted must come first: here x, doubled and halved again.
       const y = tf.tidy(() => separableConv2d(tf.div(tf.mul(tensors[0], 2), 2), tensors[1], tensors[2], ...options));
-      check(encoded - count === (whose === 'ours' ? 1 : 0), `${whose} ran ${encoded - count} convolutions of this library`);
+      check(
+        encoded - count === (whose === 'ours' ? 1 : 0), `${whose} ran ${encoded - count} convolutions of this library`);
       check(String(y.shape) === String(expected.shape), `shape ${String(y.shape)}, not ${String(expected.shape)}`);
       errors[whose] = Math.max(errors[whose], relativeError(await y.data(), expected.data));
       y.dispose();
@@ -117,7 +118,8 @@ export async function checkModel(seed: number, samples: number): Promise<ModelRe
 }
 
 const memory = (): string => {
-  const { numTensors, numDataBuffers, numBytesAllocatedInGPU } = tf.memory() as tf.MemoryInfo & { numBytesAllocatedInGPU: number };
+  const { numTensors, numDataBuffers, numBytesAllocatedInGPU } =
+    tf.memory() as tf.MemoryInfo & { numBytesAllocatedInGPU: number };
   return `${numTensors} tensors, ${numDataBuffers} data buffers, ${numBytesAllocatedInGPU} bytes`;
 };
 
@@ -141,9 +143,11 @@ export async function checkGradients(seed: number): Promise<number> {
       return data;
     };
     const ours = () => gradients((...args) => separableConv2d(...args, strides, 'same', rate));
-    const read = async (one: tf.Tensor4D): Promise<Tensor4D> => ({ shape: one.shape, data: await one.data<'float32'>() });
+    const read = async (one: tf.Tensor4D): Promise<Tensor4D> =>
+      ({ shape: one.shape, data: await one.data<'float32'>() });
     const data = [await read(dy), await read(tensors[0]), await read(tensors[1]), await read(tensors[2])] as const;
-    const expected = Object.values(separableConv2dGradientsReference(...data, { strides, padding: 'SAME', rate })).map((one) => (one as Tensor4D).data);
+    const expected = Object.values(separableConv2dGradientsReference(...data, { strides, padding: 'SAME', rate }))
+      .map((one) => (one as Tensor4D).data);
     const before = tf.memory().numTensors;
     const compare = (actual: readonly Float32Array[]): void => {
       for (const [i, one] of expected.entries()) largest = Math.max(largest, relativeError(actual[i]!, one));
@@ -175,10 +179,13 @@ export async function checkFit(seed: number): Promise<{ readonly ours: number[];
     small.setWeights(initial);
     small.compile({ optimizer: 'sgd', loss: 'meanSquaredError' });
     const undo = whose === 'ours' ? swapSeparableLayers(small) : () => undefined;
-    if (whose === 'ours') await prepareTraining(xs, initial[0] as tf.Tensor4D, initial[1] as tf.Tensor4D, [1, 1], 'same', [1, 1]);
+    if (whose === 'ours') {
+      await prepareTraining(xs, initial[0] as tf.Tensor4D, initial[1] as tf.Tensor4D, [1, 1], 'same', [1, 1]);
+    }
     const count = backward;
     const { history } = await small.fit(xs, ys, { epochs: 10, batchSize: 4, shuffle: false });
-    check(backward - count === (whose === 'ours' ? 10 : 0), `${backward - count} backward passes of this library for ${whose}`);
+    check(backward - count === (whose === 'ours' ? 10 : 0),
+      `${backward - count} backward passes of this library for ${whose}`);
     undo();
     small.dispose();
     return history['loss'] as number[];
