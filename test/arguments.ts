@@ -6,7 +6,10 @@ import { separableConv2dReference } from 'sepconv-webgpu/reference';
 import { sumBound } from './bounds.js';
 import { random, randomData } from './random.js';
 
-/** Arguments with something wrong in them, through the public API: an error of the right class, or the reference's result. */
+/**
+ * Arguments with something wrong in them, through the public API: an
+ * error of the right class, or the reference's result.
+ */
 
 /** Puts a value in the place of a valid one. */
 export interface Mutation {

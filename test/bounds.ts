@@ -3,7 +3,9 @@ import { type Dtype, type Geometry } from '../src/arguments/geometry.js';
 import { depthwise, pointwise } from '../src/reference.js';
 import type { Problem } from './cases.js';
 
-/** What a kernel must compute, and how far from it WGSL's float32 arithmetic may end: Infinity where it may overflow. */
+/**
+ * What a kernel must compute, and how far from it WGSL's float32 arithmetic may end: Infinity where it may overflow.
+ */
 export interface Bounded {
   readonly values: Float64Array;
   readonly tolerances: Float64Array;
@@ -17,12 +19,15 @@ const ULP = 2 ** -23;
 const NORMAL = { f32: 2 ** -126, f16: 2 ** -14 } as const;
 const LARGEST = { f32: (2 - 2 ** -23) * 2 ** 127, f16: 65504 } as const;
 
-/** What `n` roundings in a row change a value by at most, relative to it, by Higham's lemma 3.1; the reference's own included. */
+/**
+ * What `n` roundings in a row change a value by at most, relative to it, by
+ * Higham's lemma 3.1; the reference's own included.
+ */
 const gamma = (n: number): number => n * U / (1 - n * U) + n * 2 ** -53;
 
 /**
- * The depthwise stage. A sum of T products and a bias, in any order, fused or not, takes each product through at most T + 1
- * roundings, so that it errs by gamma(T + 1) times the sum of the absolute values.
+ * The depthwise stage. A sum of T products and a bias, in any order, fused or not, takes each product through at most
+ * T + 1 roundings, so that it errs by gamma(T + 1) times the sum of the absolute values.
  */
 export const boundedDepthwise = once((p: Problem): Bounded => {
   const { geometry: g, input, depthwiseFilter, depthwiseBias } = p;
@@ -60,9 +65,9 @@ export const boundedSums = ({ values, magnitudes }: Expected, terms: number, tra
   ({ values, tolerances: magnitudes.map((magnitude) => sumBound(terms, magnitude, transcendental)) });
 
 /**
- * How far a sum of T products may end from the exact one, by the same lemma: with a bias, a slope and what the operands were
- * rounded by before, as 7 roundings more. Through exp or tanh a value near 1 has WGSL's accuracy instead, about 2e-6. A result
- * that is stored as float16 moves by as much as in `stored`.
+ * How far a sum of T products may end from the exact one, by the same lemma: with a bias, a slope and what the operands
+ * were rounded by before, as 7 roundings more. Through exp or tanh a value near 1 has WGSL's accuracy instead, about
+ * 2e-6. A result that is stored as float16 moves by as much as in `stored`.
  */
 export function sumBound(
   terms: number, magnitude: number, transcendental = false, dtype: Dtype = 'f32', value = 0,
@@ -147,7 +152,10 @@ function accuracy(kind: ActivationKind, x: number, y: number): number {
   }
 }
 
-/** A result stored as float16 moves to one of its two neighbours there, 2^-10 of it apart, or to 0 where it is subnormal. */
+/**
+ * A result stored as float16 moves to one of its two neighbours there,
+ * 2^-10 of it apart, or to 0 where it is subnormal.
+ */
 function stored({ values, tolerances }: Bounded, { dtype }: Geometry): Bounded {
   if (dtype === 'f32') return { values, tolerances };
   return {

@@ -12,8 +12,8 @@ export interface Comparison {
 }
 
 /**
- * Compares a result `[N, OH, OW, channels]`, whose pixels stand `stride` values apart, with what it must be within a tolerance of
- * each element.
+ * Compares a result `[N, OH, OW, channels]`, whose pixels stand `stride` values apart, with
+ * what it must be within a tolerance of each element.
  */
 export function compare(
   actual: Float32Array, { values, tolerances }: Bounded, shape: readonly [number, number, number, number],

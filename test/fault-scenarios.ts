@@ -4,8 +4,9 @@ import { type Call, intercept, LiveResources } from './intercept.js';
 import { borrowedDevice, check, checkClose, draw, layer, STORAGE, tensor } from './scenarios.js';
 
 /**
- * Faults at the boundary to WebGPU, one at every single call in turn. The GPU itself is real: a device is lost by really
- * destroying it, a buffer is out of memory because it asks for too much, a shader does not compile because it is wrong.
+ * Faults at the boundary to WebGPU, one at every single call in turn. The GPU itself is real: a
+ * device is lost by really destroying it, a buffer is out of memory because it asks for too
+ * much, a shader does not compile because it is wrong.
  */
 
 /** Milliseconds in which every call must end, in success or in an error. Machines may do much else at the same time. */
@@ -67,7 +68,10 @@ async function callsOf(work: Work, concerns: (method: string) => boolean): Promi
   return calls;
 }
 
-/** Lets the work fail at one call after the other, and looks at how it ends, at what is left, and at what works afterwards. */
+/**
+ * Lets the work fail at one call after the other, and looks at how it
+ * ends, at what is left, and at what works afterwards.
+ */
 async function sweep(extent: Extent, { concerns, fault, expect, survives }: Sweep): Promise<string> {
   const work = problem();
   const calls = await callsOf(work, concerns);

@@ -17,7 +17,9 @@ import { backwardPlanOf } from './plans.js';
 import { random, randomData } from './random.js';
 import { runSteps } from './steps.js';
 
-/** Every step of the backward pass against its stage of the reference, from what the GPU itself gave the step to read. */
+/**
+ * Every step of the backward pass against its stage of the reference, from what the GPU itself gave the step to read.
+ */
 
 interface Job {
   readonly title: string;
@@ -133,7 +135,10 @@ function unpadded(values: ArrayLike<number>, pixels: number, channels: number): 
     values[Math.floor(i / channels) * stride + (i % channels)]!);
 }
 
-/** A derivative is a few roundings of values near 1, and near its argument's where that is small; far from 0 it is 0, 1 or the slope. */
+/**
+ * A derivative is a few roundings of values near 1, and near its argument's where
+ * that is small; far from 0 it is 0, 1 or the slope.
+ */
 function scaled(activation: Geometry['activation'], gradient: ArrayLike<number>, values: ArrayLike<number>): Expected {
   return {
     values: activationGradient(activation, gradient, values),

@@ -14,7 +14,10 @@ const NAMES = [
 ] as const;
 const vector = (length: number): Float32Array => tensor(1, 1, 1, length).data;
 
-/** Relative to the largest value. The steps have tolerances of their own in gradient-checks.ts; here what shows is wrong wiring. */
+/**
+ * Relative to the largest value. The steps have tolerances of their own in
+ * gradient-checks.ts; here what shows is wrong wiring.
+ */
 const MOST_ERROR = 1e-5;
 
 function checkGradients(actual: SeparableConv2dGradients, expected: SeparableConv2dGradients, what: string): void {

@@ -115,7 +115,8 @@ describe('derivatives of activations against central differences', () => {
 });
 
 describe('biases and activations against central differences', () => {
-  // Smooth ones, so that no step crosses a kink; those with kinks share all but their derivative, which is tested above.
+  // Smooth ones, so that no step crosses a kink; those with kinks share
+  // all but their derivative, which is tested above.
   test.each(['sigmoid', 'tanh', 'silu'] as const)('%s', (activation) => {
     const args = drawArguments({ depthwiseActivation: activation, activation, padding: 'SAME' });
     const [K, O] = [args.p.shape[2], args.p.shape[3]];

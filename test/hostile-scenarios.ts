@@ -8,7 +8,10 @@ import { randomData } from './random.js';
 import { intercept } from './intercept.js';
 import { borrowedDevice, check, checkClose, checkThrows, draw, layer, tensor, upload } from './scenarios.js';
 
-/** Arguments that lie, throw or smuggle: none gets past the checks, into a shader, or ends in anything but a typed error. */
+/**
+ * Arguments that lie, throw or smuggle: none gets past the checks, into
+ * a shader, or ends in anything but a typed error.
+ */
 
 const EVIL = '"; } @compute @workgroup_size(1) fn evil() {} // <img src=x onerror="document.title=1">';
 

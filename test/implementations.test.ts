@@ -7,9 +7,9 @@ import { scenarioNames } from './scenarios.js';
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 
 /**
- * The presets between which the cases alternate on the implementations beside Chromium, where kernels.test.ts has them all.
- * Firefox and Deno have the same compiler, naga, and the same driver, so that each case has both presets between them. Node
- * has Chromium's compiler, and its driver. Where there is float16, each case runs with it too.
+ * The presets between which the cases alternate on the implementations beside Chromium, where kernels.test.ts has them
+ * all. Firefox and Deno have the same compiler, naga, and the same driver, so that each case has both presets between
+ * them. Node has Chromium's compiler, and its driver. Where there is float16, each case runs with it too.
  */
 const PRESETS = {
   Firefox: ['lightRegisters', 'gpu'],

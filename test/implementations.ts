@@ -25,7 +25,10 @@ export interface Implementation {
 export class Missing extends Error {}
 const NO_ADAPTER = 'apt-get install mesa-vulkan-drivers for a software one, or a GPU driver';
 
-/** Software adapters are taken wherever there are some, for the same results on every machine, unless `SEPCONV_ADAPTER=gpu`. */
+/**
+ * Software adapters are taken wherever there are some, for the same results
+ * on every machine, unless `SEPCONV_ADAPTER=gpu`.
+ */
 const wantsGpu = process.env['SEPCONV_ADAPTER'] === 'gpu';
 const LAVAPIPE = firstOf(
   ['x86_64.', 'aarch64.', ''].map((machine) => `/usr/share/vulkan/icd.d/lvp_icd.${machine}json`));

@@ -113,7 +113,8 @@ describe('package-lock.json', () => {
   }
 
   test('has the optional packages of every platform, not only of the one that it was made on', () => {
-    // npm may leave out what is not in node_modules. Change the file where there is none: npm install --package-lock-only.
+    // npm may leave out what is not in node_modules. Change the file where
+    // there is none: npm install --package-lock-only.
     for (const name of ['@rolldown/binding-', '@oxlint/binding-', '@esbuild/', '@oxlint-tsgolint/']) {
       for (const platform of ['darwin-arm64', 'win32-x64', 'linux-x64']) {
         const found = Object.keys(packages).filter((path) => path.startsWith(`node_modules/${name}${platform}`));

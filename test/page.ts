@@ -16,7 +16,9 @@ import { planOf } from './plans.js';
 import { runScenario } from './scenarios.js';
 import { type Result, runSteps } from './steps.js';
 
-/** What the tests ask of a GPU, many cases a call: runs in a browser's page, or in a process that has `navigator.gpu`. */
+/**
+ * What the tests ask of a GPU, many cases a call: runs in a browser's page, or in a process that has `navigator.gpu`.
+ */
 
 export interface Report extends Partial<Comparison> {
   /** Case, preset and kernel variants. */
@@ -95,8 +97,8 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
 }
 
 /**
- * Two passes: each against its own stage, the pointwise one from what the depthwise one really gave. As a whole: a fused
- * kernel, and passes in bands, of which the intermediate holds the last only.
+ * Two passes: each against its own stage, the pointwise one from what the depthwise one really gave. As a whole: a
+ * fused kernel, and passes in bands, of which the intermediate holds the last only.
  */
 function compareStages(
   { title, problem: data, plan: { steps, places } }: Job, results: ReadonlyMap<string, Result>,

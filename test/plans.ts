@@ -16,7 +16,10 @@ export const defaultProfile: DeviceProfile = {
   },
 };
 
-/** The least that a device in compatibility mode may have. @see https://github.com/gpuweb/gpuweb/blob/main/proposals/compatibility-mode.md */
+/**
+ * The least that a device in compatibility mode may have.
+ * @see https://github.com/gpuweb/gpuweb/blob/main/proposals/compatibility-mode.md
+ */
 export const compatibilityLimits = { maxComputeInvocationsPerWorkgroup: 128, maxTextureDimension2D: 4096 };
 
 /** A case as a call of the library, with its filters on the CPU. */

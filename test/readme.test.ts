@@ -51,7 +51,9 @@ describe('README.md', () => {
   });
 });
 
-/** What the examples compute, compared with the reference: the embedding's output before the training writes it anew. */
+/**
+ * What the examples compute, compared with the reference: the embedding's output before the training writes it anew.
+ */
 const withChecks = (own: string, demo: string): string => `${own}
   import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
   const most = (values) => values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);

@@ -14,7 +14,8 @@ const count = (shape: Shape, step: number): Tensor4D =>
   ({ shape, data: Float32Array.from({ length: size(shape) }, (_, i) => (i + 1) * step) });
 
 describe("TensorFlow's own examples", () => {
-  // tensorflow/python/kernel_tests/nn_ops/conv_ops_test.py and depthwise_conv_op_base.py count tensors up in steps of 0.5 or 1.
+  // tensorflow/python/kernel_tests/nn_ops/conv_ops_test.py and
+  // depthwise_conv_op_base.py count tensors up in steps of 0.5 or 1.
   test('separable_conv2d, [1,4,4,2] * [2,2,2,3] * [1,1,6,7]', () => {
     const y = separableConv2dReference(
       count([1, 4, 4, 2], 0.5), count([2, 2, 2, 3], 0.5), count([1, 1, 6, 7], 0.5), { padding: 'SAME' });

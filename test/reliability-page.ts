@@ -14,7 +14,10 @@ const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> 
 const unhandled: string[] = [];
 addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
 
-/** Runs one scenario with fresh random values; what it returns is for the log. @throws for a rejection that nobody handled */
+/**
+ * Runs one scenario with fresh random values; what it returns is for the log.
+ * @throws for a rejection that nobody handled
+ */
 async function run(name: string, seed: number, extent: Extent = 'each method'): Promise<unknown> {
   seedScenarios(seed);
   const result = await scenarios[name]!(extent);

@@ -7,7 +7,9 @@ import { fromFloat16, toFloat16 } from '../src/gpu/float16.js';
 import { sumBound } from './bounds.js';
 import { random, randomData } from './random.js';
 
-/** How tensors are stored, float16 and in bands, through the public API in a real browser. Each throws when it is wrong. */
+/**
+ * How tensors are stored, float16 and in bands, through the public API in a real browser. Each throws when it is wrong.
+ */
 
 const elements = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 const GUARD = 0x7ead7ead; // As two float16 or one float32 a value that no test computes.

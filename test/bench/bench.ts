@@ -13,7 +13,9 @@ import { roofline } from './roofline.js';
 import type { Workload } from './workloads.js';
 import type { Bounded } from '../bounds.js';
 
-/** These share a page and its device: from one device to another of this browser the same kernels differ by 5 to 9 %. */
+/**
+ * These share a page and its device: from one device to another of this browser the same kernels differ by 5 to 9 %.
+ */
 const OURS = ['auto', 'fused', 'two-pass'];
 const CONTENDERS = [...OURS, 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu',
   'tfjs-webgl', 'tfjs-wasm'];

@@ -12,7 +12,10 @@ export interface Contender {
 export interface Prepared {
   /** What runs, where that can be told. */
   readonly detail?: string;
-  /** Runs the layer so many times; resolves when the device is done, with the milliseconds where the device itself tells them. */
+  /**
+   * Runs the layer so many times; resolves when the device is done, with the
+   * milliseconds where the device itself tells them.
+   */
   run(repetitions: number): Promise<number | void>;
   /** The last run's result, dense `[N, OH, OW, O]`. */
   read(): Promise<Float32Array>;

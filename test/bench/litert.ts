@@ -38,7 +38,10 @@ export async function litert(): Promise<Contender> {
   };
 }
 
-/** Numbers of the schema. @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs */
+/**
+ * Numbers of the schema.
+ * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+ */
 const [CONV_2D, DEPTHWISE_CONV_2D] = [3, 4];
 const [CONV_2D_OPTIONS, DEPTHWISE_CONV_2D_OPTIONS] = [1, 2];
 

@@ -32,7 +32,9 @@ export interface Row {
 /** So long a sample takes at least, in milliseconds, so that neither clocks nor submission count. */
 const SAMPLE = 100;
 
-/** Prepares all contenders, then takes one sample of each in turn, so that a slow moment of the machine hits them alike. */
+/**
+ * Prepares all contenders, then takes one sample of each in turn, so that a slow moment of the machine hits them alike.
+ */
 export async function measureRow(
   workload: Workload, contenders: readonly Remote[], samples: number, progress: (what: string) => void,
 ): Promise<Row> {

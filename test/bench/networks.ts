@@ -7,7 +7,10 @@ import { Detector } from '../../demo/networks/detector.js';
 import { type Face, overlap } from '../../demo/networks/faces.js';
 import { type DetectorId, loadNetwork } from '../../demo/networks/load.js';
 
-/** Runs in the browser: a whole network, from a picture to its faces, by this library and by face-api on tfjs-backend-webgpu. */
+/**
+ * Runs in the browser: a whole network, from a picture to its faces, by this
+ * library and by face-api on tfjs-backend-webgpu.
+ */
 
 const THRESHOLD = 0.5;
 const [LEAST_OVERLAP, MOST_SCORE_DIFFERENCE] = [0.9, 0.03];
@@ -52,8 +55,8 @@ async function theirsFor(id: DetectorId, picture: HTMLCanvasElement): Promise<Fi
 }
 
 /**
- * face-api reads the outputs of this network synchronously, which tfjs-backend-webgpu does through a canvas, and then finds no
- * face here. Read beforehand, asynchronously, they are cached; the rest is face-api's own.
+ * face-api reads the outputs of this network synchronously, which tfjs-backend-webgpu does through a canvas, and then
+ * finds no face here. Read beforehand, asynchronously, they are cached; the rest is face-api's own.
  */
 async function locateBySsd(net: faceApi.SsdNet, picture: HTMLCanvasElement): Promise<readonly faceApi.Found[]> {
   const input = await faceApi.toNetInput(picture);

@@ -85,7 +85,9 @@ const bench = {
     return { milliseconds, files: [...new Set(files)] };
   },
 
-  /** Loads a network twice, by this library and by face-api, checks that both find the same faces, and says how many. */
+  /**
+   * Loads a network twice, by this library and by face-api, checks that both find the same faces, and says how many.
+   */
   async loadNetwork(id: DetectorId, photo: string): Promise<number> {
     const loaded = await (await import('./networks.js')).loadFinders(id, photo);
     finders = loaded.finders;

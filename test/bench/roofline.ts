@@ -3,7 +3,10 @@ import type { Results } from './report.js';
 /** Not drawn: `auto` is one of them. */
 const STRATEGIES: readonly string[] = ['fused', 'two-pass'];
 
-/** Draws throughput over arithmetic intensity, a dot for each contender and layer below the roof of the two ceilings; as SVG. */
+/**
+ * Draws throughput over arithmetic intensity, a dot for each contender and
+ * layer below the roof of the two ceilings; as SVG.
+ */
 export async function roofline(
   { rows, contenders, ceilings: { gflops, gbytes }, environment }: Results,
 ): Promise<string> {

@@ -120,7 +120,9 @@ export async function measureCeilings(device: GPUDevice, code: string, samples: 
 export const describe = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
   [vendor, architecture, device, description].filter(Boolean).join(' ');
 
-/** Records `record` so often in one pass, and waits. The device's own clock counts where it is finer than the caller's. */
+/**
+ * Records `record` so often in one pass, and waits. The device's own clock counts where it is finer than the caller's.
+ */
 export async function repeat(
   device: GPUDevice, repetitions: number, record: (pass: GPUComputePassEncoder) => void,
 ): Promise<number | void> {

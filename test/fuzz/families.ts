@@ -4,8 +4,9 @@ import type { PresetName } from '../../src/plan/presets.js';
 import type { Case } from '../cases.js';
 
 /**
- * Random geometries that share their kernels' variants, because a software adapter compiles for longer than it runs: they
- * have the filter, strides, activations, and a few channel counts in common, and differ in extents, padding, rate and values.
+ * Random geometries that share their kernels' variants, because a software adapter compiles for
+ * longer than it runs: they have the filter, strides, activations, and a few channel counts in
+ * common, and differ in extents, padding, rate and values.
  */
 export interface Family {
   readonly preset: PresetName;

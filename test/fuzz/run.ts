@@ -3,7 +3,10 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-/** Checks random geometries on real WebGPU implementations until the time is up; the exit code tells whether all were right. */
+/**
+ * Checks random geometries on real WebGPU implementations until the time is
+ * up; the exit code tells whether all were right.
+ */
 
 const { values } = parseArgs({
   options: {

@@ -75,7 +75,9 @@ export async function checkCases(seed: number): Promise<Agreement> {
 
 export interface ModelReport extends Agreement { readonly difference: number; readonly separableLayers: number }
 
-/** The model as tfjs runs it and with its layers swapped: the largest difference, and the median milliseconds of both. */
+/**
+ * The model as tfjs runs it and with its layers swapped: the largest difference, and the median milliseconds of both.
+ */
 export async function checkModel(seed: number, samples: number): Promise<ModelReport> {
   let undo = restore;
   const use = (whose: 'ours' | 'theirs'): void => {
@@ -195,7 +197,10 @@ export async function checkFit(seed: number): Promise<{ readonly ours: number[];
   return result;
 }
 
-/** A prepared call runs this library's kernels the first time, and makes and copies no buffers once tfjs's pool has them. */
+/**
+ * A prepared call runs this library's kernels the first time, and makes
+ * and copies no buffers once tfjs's pool has them.
+ */
 export async function checkPrepare(): Promise<void> {
   const tensors: Filters = [ones(1, 5, 5, 3), ones(3, 3, 3, 1), ones(1, 1, 3, 6)];
   await prepare(...tensors, [2, 2], 'same');
@@ -213,7 +218,10 @@ export async function checkPrepare(): Promise<void> {
   tf.dispose(tensors);
 }
 
-/** Where a shader does not compile, tfjs goes on to compute, and `prepare` and `ready` say why. From then on `ready` rejects. */
+/**
+ * Where a shader does not compile, tfjs goes on to compute, and `prepare`
+ * and `ready` say why. From then on `ready` rejects.
+ */
 export async function checkFailure(): Promise<string[]> {
   const [x, depthwise, pointwise] = [ones(1, 5, 5, 3), ones(5, 2, 3, 1), ones(1, 1, 3, 6)];
   let failing = true;

@@ -4,7 +4,10 @@ import { device, draw, filter, filtered, rendered, renderer } from '../../demo/e
 /** Runs in the page of the example. */
 
 export interface Comparison {
-  /** Largest differences in levels of 255: of the filtered texture from the reference, and of the canvas from that texture. */
+  /**
+   * Largest differences in levels of 255: of the filtered texture from the
+   * reference, and of the canvas from that texture.
+   */
   readonly filtered: number;
   readonly shown: number;
   /** What a filter that does nothing would have, and a canvas that shows the texture upside down. */

@@ -72,7 +72,9 @@ async function filtered(picture: Picture, width: number, height: number): Promis
   return { largest: difference(data), fromPicture: difference(input.data) };
 }
 
-/** Red, green and blue from 0 to 1, read in the task that drew them: later a canvas may have been presented and cleared. */
+/**
+ * Red, green and blue from 0 to 1, read in the task that drew them: later a canvas may have been presented and cleared.
+ */
 function colours(picture: Picture, width: number, height: number): Tensor4D {
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })!;
   context.drawImage(picture, 0, 0);

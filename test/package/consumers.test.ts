@@ -33,7 +33,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A new project with this package from its tarball, other packages as this repository has them, and files of `consumer/`. */
+/**
+ * A new project with this package from its tarball, other packages as
+ * this repository has them, and files of `consumer/`.
+ */
 async function install(name: string, files: readonly string[], packages: readonly string[] = []): Promise<string> {
   const project = join(folder, name);
   mkdirSync(project);
