@@ -13,7 +13,8 @@ import { random, randomData } from './random.js';
 
 /** Puts a value in the place of a valid one. */
 export interface Mutation {
-  readonly call: 'separableConv2d' | 'separableConv2dGradients' | 'prepare' | 'prepareGradients' | 'warmUp' | 'create' | 'run';
+  readonly call:
+    | 'separableConv2d' | 'separableConv2dGradients' | 'prepare' | 'prepareGradients' | 'warmUp' | 'create' | 'run';
   /** Where: an argument or option, then perhaps one of its fields. */
   readonly path: readonly string[];
   /** The name of one of `values`. */
@@ -43,8 +44,8 @@ const values: Readonly<Record<string, () => unknown>> = {
   ].map((list) => [JSON.stringify(list), () => structuredClone(list)])),
   holes: () => Array.from({ length: 4 }), long: () => Array.from({ length: 1e5 }, () => 1),
   cyclic: () => { const list: unknown[] = []; list.push(list, list); return list; },
-  '{}': () => ({}), date: () => new Date(0), map: () => new Map([['shape', 1]]), 'without prototype': () =>
-    Object.create(null) as object,
+  '{}': () => ({}), date: () => new Date(0), map: () => new Map([['shape', 1]]),
+  'without prototype': () => Object.create(null) as object,
   'leakyRelu 0.5': () => ({ leakyRelu: 0.5 }), 'leakyRelu NaN': () => ({ leakyRelu: NaN }),
   "leakyRelu '1'": () => ({ leakyRelu: '1' }), 'leakyRelu 1e300': () => ({ leakyRelu: 1e300 }),
   ...Object.fromEntries([0, 4, 8, 36, 100].map((length) => [`Float32Array(${length})`, () => data(length)])),
@@ -57,21 +58,20 @@ const values: Readonly<Record<string, () => unknown>> = {
   },
   'tensor [1, 5, 5, 4]': () => tensor(1, 5, 5, 4), 'tensor [3, 3, 4, 2]': () => tensor(3, 3, 4, 2),
   'tensor [1, 1, 4, 8]': () => tensor(1, 1, 4, 8),
-  'tensor too short': () => ({ shape: [3, 3, 4, 1], data: data(7) }), 'shape without data': () =>
-    ({ shape: [1, 1, 4, 8] }),
-  'buffer of nothing': () => ({ shape: [8], buffer: {} }), 'buffer without shape': () =>
-    ({ shape: null, buffer: null }),
-  'getter that throws': () =>
-    ({
-      get shape() { return throws(); }, get data() { return throws(); }, get leakyRelu() { return throws(); }, get 0() {
-        return throws();
-      },
-    }),
+  'tensor too short': () => ({ shape: [3, 3, 4, 1], data: data(7) }),
+  'shape without data': () => ({ shape: [1, 1, 4, 8] }),
+  'buffer of nothing': () => ({ shape: [8], buffer: {} }),
+  'buffer without shape': () => ({ shape: null, buffer: null }),
+  'getter that throws': () => ({
+    get shape() { return throws(); }, get data() { return throws(); },
+    get leakyRelu() { return throws(); }, get 0() { return throws(); },
+  }),
   'getter that changes': () => {
     let reads = 0;
-    return { get shape() { return reads++ ? -1 : [1, 1, 4, 8]; }, data: data(32), get leakyRelu() {
-      return reads++ ? 'evil' : 0.5;
-    } };
+    return {
+      get shape() { return reads++ ? -1 : [1, 1, 4, 8]; }, data: data(32),
+      get leakyRelu() { return reads++ ? 'evil' : 0.5; },
+    };
   },
   'proxy that throws': () =>
     new Proxy({}, { get: throws, has: throws, ownKeys: throws, getOwnPropertyDescriptor: throws }),
@@ -94,10 +94,9 @@ const DESCRIPTOR = [[], ...[...OPTIONS, ...UNKNOWN, ...TENSORS, 'inputShape'].ma
 
 const ONE_CALL = [...['input', ...TENSORS].flatMap((name) => [[name], ...fields(name)]),
   ...[
-    [], ...[...OPTIONS, ...UNKNOWN, 'manager'].map((name) => [name]), ['strides', '0'],
-    ['padding', '1', '0'], ['rate', '1'],
-  ].map((path) =>
-    ['options', ...path])];
+    [], ...[...OPTIONS, ...UNKNOWN, 'manager'].map((name) => [name]),
+    ['strides', '0'], ['padding', '1', '0'], ['rate', '1'],
+  ].map((path) => ['options', ...path])];
 
 /** What can be mutated. */
 export const places: Readonly<Record<Mutation['call'], readonly (readonly string[])[]>> = {
@@ -120,9 +119,8 @@ const descriptor = () => ({ ...options(), ...filters(), inputShape: [1, 5, 5, 4]
 
 function mutate(target: unknown, [head, ...rest]: readonly string[], value: unknown): unknown {
   if (head === undefined) return value;
-  const changed = (Array.isArray(target)
-    ? [...target as unknown[]]
-    : { ...(target as object) }) as Record<string, unknown>;
+  const copy: object = Array.isArray(target) ? [...target as unknown[]] : { ...(target as object) };
+  const changed = copy as Record<string, unknown>;
   Object.defineProperty(changed, head, {
     value: mutate(changed[head], rest, value), enumerable: true, configurable: true, writable: true,
   });
@@ -154,10 +152,11 @@ export async function checkArguments(mutations: readonly Mutation[]): Promise<st
   return failures;
 }
 
-const describe = (error: unknown): string =>
-  (error instanceof Error
+const describe = (error: unknown): string => (
+  error instanceof Error
     ? `${error.name}: ${error.message} ${error.stack?.split('\n').slice(0, 3).join(' ') ?? ''}`
-    : typeof error);
+    : typeof error
+);
 
 async function tried(
   manager: PipelineManager, { call, path, value }: Mutation, x: Tensor4D,
@@ -171,9 +170,8 @@ async function tried(
       (await manager.prepareGradients(mutate(descriptor(), path, make()) as ConvolutionDescriptor)).destroy();
     });
     case 'separableConv2dGradients': {
-      const all = mutate(
-        { outputGradient: tensor(1, 5, 5, 8), input: x, ...filters(), options: { ...options(), manager } }, path,
-        make()) as Record<string, unknown>;
+      const given = { outputGradient: tensor(1, 5, 5, 8), input: x, ...filters(), options: { ...options(), manager } };
+      const all = mutate(given, path, make()) as Record<string, unknown>;
       const names = ['outputGradient', 'input', 'depthwiseFilter', 'pointwiseFilter', 'options'];
       return typed(() =>
         separableConv2dGradients(...names.map((name) => all[name]) as Parameters<typeof separableConv2dGradients>));
@@ -181,8 +179,8 @@ async function tried(
     case 'warmUp': return typed(() =>
       manager.warmUp(mutate([descriptor()], path, make()) as Parameters<typeof manager.warmUp>[0]));
     case 'create': return typed(async () => {
-      (await PipelineManager.create(
-        mutate({ device: manager.device }, path, make()) as Parameters<typeof PipelineManager.create>[0])).destroy();
+      const given = mutate({ device: manager.device }, path, make());
+      (await PipelineManager.create(given as Parameters<typeof PipelineManager.create>[0])).destroy();
     });
     case 'run': {
       const conv = await manager.prepare(descriptor());
@@ -194,8 +192,8 @@ async function tried(
     }
     case 'separableConv2d': {
       const argumentsWith = (gpu: object) => {
-        const all = mutate(
-          { input: x, ...filters(), options: { ...options(), ...gpu } }, path, make()) as Record<string, unknown>;
+        const given = { input: x, ...filters(), options: { ...options(), ...gpu } };
+        const all = mutate(given, path, make()) as Record<string, unknown>;
         return [all['input'], all['depthwiseFilter'], all['pointwiseFilter'], all['options']] as Arguments;
       };
       let result: Tensor4D | Error | undefined;

@@ -84,7 +84,12 @@ export const isTranscendental = ({ geometry: { depthwiseActivation, activation }
 const LINEAR = { kind: 'linear', alpha: 0 } as const;
 type Values = ArrayLike<number>;
 type Convolve = (x: Values, w: Values, b: Values | undefined) => Float64Array;
-interface Operands { readonly x: Values; readonly xErrors: Float64Array; readonly w: Values; readonly b: Values | undefined }
+interface Operands {
+  readonly x: Values;
+  readonly xErrors: Float64Array;
+  readonly w: Values;
+  readonly b: Values | undefined;
+}
 
 function bounded(convolve: Convolve, terms: number, dtype: Dtype, { x, xErrors, w, b }: Operands): Bounded {
   const roundings = gamma(terms + 1);

@@ -15,7 +15,8 @@ export interface Case extends Omit<ReferenceOptions, 'depthwiseBias' | 'bias'> {
   readonly biases?: boolean;
   readonly dtype?: Dtype;
   /** From which power of two to which the values go; default: between -1 and 1. */
-  readonly exponents?: Readonly<Record<'input' | 'depthwiseFilter' | 'pointwiseFilter' | 'biases', readonly [number, number]>>;
+  readonly exponents?: Readonly<
+    Record<'input' | 'depthwiseFilter' | 'pointwiseFilter' | 'biases', readonly [number, number]>>;
   /** Of its values, where they are to be the same always. */
   readonly seed?: number;
 }
@@ -101,12 +102,12 @@ export const cases: readonly Case[] = [
       input: [1, 5, 5, C!], filter: [3, 3, M!], O: O!, padding: 'SAME', biases: true,
       depthwiseActivation: activation, activation,
     }))),
-  { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5],
-    filter: [3, 3, 1], O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
+  { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1],
+    O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
   // Larger than 16 KiB, for tests with bindings of no more.
   { name: 'bands_of_rows', input: [1, 61, 9, 12], filter: [3, 3, 1], O: 16, padding: 'SAME', biases: true },
-  { name: 'bands_of_rows_stride_2', input: [2, 67, 17, 5],
-    filter: [5, 3, 2], O: 23, padding: [[3, 4], [1, 0]], strides: [2, 3] },
+  { name: 'bands_of_rows_stride_2', input: [2, 67, 17, 5], filter: [5, 3, 2],
+    O: 23, padding: [[3, 4], [1, 0]], strides: [2, 3] },
   { name: 'bands_of_rows_rate_3', input: [1, 40, 11, 16], filter: [3, 2, 1], O: 16, padding: 'SAME', rate: 3 },
   { name: 'bands_of_images', input: [13, 7, 9, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', activation: 'relu6' },
   { name: 'bands_of_channels', input: [1, 4, 3, 63], filter: [3, 3, 1], O: 75, padding: 'SAME', biases: true },
@@ -128,21 +129,19 @@ export const cases: readonly Case[] = [
   { name: 'large_c_272', input: [1, 9, 31, 272], filter: [3, 3, 1], O: 96, padding: 'SAME', biases: true },
   { name: 'large_c_63_o_161', input: [1, 29, 31, 63], filter: [3, 3, 1],
     O: 161, padding: 'SAME', biases: true, activation: 'relu' },
-  { name: 'large_multiplier_2_stride_2', input: [2, 31, 33, 40],
-    filter: [5, 3, 2], O: 200, padding: 'SAME', strides: 2 },
+  { name: 'large_multiplier_2_stride_2', input: [2, 31, 33, 40], filter: [5, 3, 2],
+    O: 200, padding: 'SAME', strides: 2 },
   // Regressions of other implementations.
-  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33].map((C): Case =>
-    ({
-      name: `channels_${C} (tfjs #6284, onnxruntime #29651)`, input: [1, 5, 5, C], filter: [3, 3, 1],
-      O: C, padding: 'SAME',
-    })),
-  ...[2, 3].flatMap((strides) => [1, 2, 3, 4, 5, 6, 7].map((k): Case =>
-    ({
-      name: `same_stride_${strides}_k_${k} (onnxruntime #26734)`, input: [1, 8, 7, 4], filter: [k, k, 1], O: 4,
-      padding: 'SAME', strides,
-    }))),
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33].map((C): Case => ({
+    name: `channels_${C} (tfjs #6284, onnxruntime #29651)`, input: [1, 5, 5, C], filter: [3, 3, 1],
+    O: C, padding: 'SAME',
+  })),
+  ...[2, 3].flatMap((strides) => [1, 2, 3, 4, 5, 6, 7].map((k): Case => ({
+    name: `same_stride_${strides}_k_${k} (onnxruntime #26734)`, input: [1, 8, 7, 4], filter: [k, k, 1],
+    O: 4, padding: 'SAME', strides,
+  }))),
   ...[2, 3, 4].map((rate): Case =>
     ({ name: `rate_${rate} (tfjs #6263)`, input: [1, 12, 13, 6], filter: [3, 3, 1], O: 8, padding: 'SAME', rate })),
-  { name: '65x65x960_rate_4 (tfjs #5378, #5293)', input: [1, 65, 65, 960],
-    filter: [3, 3, 1], O: 8, padding: 'SAME', rate: 4, allowOverparameterized: true },
+  { name: '65x65x960_rate_4 (tfjs #5378, #5293)', input: [1, 65, 65, 960], filter: [3, 3, 1],
+    O: 8, padding: 'SAME', rate: 4, allowOverparameterized: true },
 ];

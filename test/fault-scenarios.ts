@@ -25,8 +25,8 @@ export const problem = () => {
   const description = layer([1, 4, 4, 4], 1, 4, { strategy: 'two-pass' });
   const x = tensor(1, 4, 4, 4);
   return {
-    description, x, expected: separableConv2dReference(
-      x, description.depthwiseFilter, description.pointwiseFilter, description),
+    description, x,
+    expected: separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description),
   };
 };
 type Work = ReturnType<typeof problem>;
@@ -76,8 +76,9 @@ async function sweep(extent: Extent, { concerns, fault, expect, survives }: Swee
   const work = problem();
   const calls = await callsOf(work, concerns);
   check(calls.length > 0, 'no call is concerned');
-  const chosen = extent === 'every call' ? [...calls.keys()] : [...new Set(calls)].map((method) =>
-    pick(positions(calls, method)));
+  const chosen = extent === 'every call'
+    ? [...calls.keys()]
+    : [...new Set(calls)].map((method) => pick(positions(calls, method)));
   const healthy = await borrowedDevice();
   for (const index of chosen) {
     const what = `fault at call ${index}, ${calls[index]}`;
@@ -109,7 +110,8 @@ async function sweep(extent: Extent, { concerns, fault, expect, survives }: Swee
     checkClose(await prepareAndRun(next, work), work.expected, 20, `${what}: a fresh manager afterwards`);
   }
   healthy.destroy();
-  return `${chosen.length} of ${calls.length} calls failed: ${chosen.map((index) => `${index} ${calls[index]}`).join(', ')}`;
+  const failed = chosen.map((index) => `${index} ${calls[index]}`).join(', ');
+  return `${chosen.length} of ${calls.length} calls failed: ${failed}`;
 }
 
 const positions = (calls: readonly string[], method: string): number[] =>
@@ -118,8 +120,9 @@ const pick = <T>(values: readonly T[]): T => values[Math.floor(draw() * values.l
 
 const ASYNC = new Set(['createComputePipelineAsync', 'popErrorScope', 'mapAsync']);
 /** Calls that have no say in the result, or end what has begun. */
-const CLEANUP = new Set(
-  ['destroy', 'popErrorScope', 'pushErrorScope', 'getCompilationInfo', 'pushDebugGroup', 'popDebugGroup', 'unmap']);
+const CLEANUP = new Set([
+  'destroy', 'popErrorScope', 'pushErrorScope', 'getCompilationInfo', 'pushDebugGroup', 'popDebugGroup', 'unmap',
+]);
 
 /** The right result, if the fault came too late to matter, or an error of the type. */
 export const rightOr = (

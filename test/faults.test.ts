@@ -67,11 +67,9 @@ test('the death of the GPU process is a DeviceLostError, and the next call works
   expect(pageErrors.splice(0)).toEqual([]);
 });
 
-test('lost devices and ended managers in Firefox, which tells of a loss by validation errors first', {
-  timeout: 600_000,
-}, async (
-  { skip },
-) => {
+const inFirefox = 'lost devices and ended managers in Firefox, which tells of a loss by validation errors first';
+
+test(inFirefox, { timeout: 600_000 }, async ({ skip }) => {
   const firefox = await launchFirefox().catch((error: unknown) => {
     if (!(error instanceof Missing)) throw error;
     console.warn(`NOT TESTED on Firefox: ${error.message}`);
@@ -91,8 +89,8 @@ test('lost devices and ended managers in Firefox, which tells of a loss by valid
       'the device is destroyed before a call', 'the device is destroyed when an awaited call has ended',
       ...Object.keys(lifetimes),
     ]) {
-      await there.evaluate((n, s, e) => window.reliability.run(n, s, e), name, seed, extent).catch((error: unknown) =>
-        failures.push(`${name}: ${String(error)}`));
+      await there.evaluate((n, s, e) => window.reliability.run(n, s, e), name, seed, extent)
+        .catch((error: unknown) => failures.push(`${name}: ${String(error)}`));
     }
     expect(failures).toEqual([]);
   } finally {
@@ -106,8 +104,8 @@ test('where there is no Symbol.dispose, the build works without', async () => {
   const source = readFileSync(new URL('index.js', dist), 'utf8')
     .replaceAll(/from "\.\/(\w+\.js)"/g, (_, file: string) => `from "${new URL(file, dist).href}"`);
   const shadow = 'const Symbol = { iterator: globalThis.Symbol.iterator, dispose: undefined };';
-  const { PipelineManager } = await import(
-    `data:text/javascript,${encodeURIComponent(shadow + source)}`) as { PipelineManager: { prototype: object } };
+  const module = `data:text/javascript,${encodeURIComponent(shadow + source)}`;
+  const { PipelineManager } = await import(module) as { PipelineManager: { prototype: object } };
   expect(Reflect.ownKeys(PipelineManager.prototype)).toContain('destroy');
   expect(Reflect.ownKeys(PipelineManager.prototype).map(String)).not.toContain('undefined');
 });

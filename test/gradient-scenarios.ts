@@ -42,10 +42,14 @@ function checkGradients(actual: SeparableConv2dGradients, expected: SeparableCon
 const equal = (a: SeparableConv2dGradients, b: SeparableConv2dGradients): boolean =>
   JSON.stringify(bits(a)) === JSON.stringify(bits(b));
 const bits = ({ input, depthwiseFilter, pointwiseFilter, depthwiseBias, bias }: SeparableConv2dGradients) =>
-  [input.data, depthwiseFilter.data, pointwiseFilter.data, depthwiseBias,
-    bias].map((data) => data && [...new Uint32Array(data.slice().buffer)]);
+  [input.data, depthwiseFilter.data, pointwiseFilter.data, depthwiseBias, bias]
+    .map((data) => data && [...new Uint32Array(data.slice().buffer)]);
 
-interface Problem { x: Tensor4D; dy: Tensor4D; descriptor: ConvolutionDescriptor & { depthwiseFilter: Tensor4D; pointwiseFilter: Tensor4D } }
+interface Problem {
+  x: Tensor4D;
+  dy: Tensor4D;
+  descriptor: ConvolutionDescriptor & { depthwiseFilter: Tensor4D; pointwiseFilter: Tensor4D };
+}
 
 /** A layer on `[1, 8, 7, C]` with an upstream gradient. */
 function problem(
@@ -106,9 +110,10 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
     ];
     const [first, second] = await Promise.all(
       [one, other].map(({ descriptor }) => manager.prepareGradients(descriptor)));
-    const [a, b, c] = await Promise.all(
-      [first!.run(one.dy, one.x), second!.run(other.dy, other.x),
-        first!.run({ ...one.dy, data: one.dy.data.map((v) => -v) }, one.x)]);
+    const [a, b, c] = await Promise.all([
+      first!.run(one.dy, one.x), second!.run(other.dy, other.x),
+      first!.run({ ...one.dy, data: one.dy.data.map((v) => -v) }, one.x),
+    ]);
     const [alone, otherAlone] = [await first!.run(one.dy, one.x), await second!.run(other.dy, other.x)];
     check(equal(a, alone) && equal(b, otherAlone), 'overlapping runs disturbed each other');
     check(c.input.data.every((value, i) => value === -a.input.data[i]!), 'the gradient is not odd in the incoming one');
@@ -176,9 +181,9 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
       counts.push(dispatches());
       pass.end();
       device.queue.submit([encoder.finish()]);
-      results.push(
-        JSON.stringify(await Promise.all(
-          NAMES.map(async (name) => [...new Uint32Array(await download(device, targets[name].buffer))]))));
+      const words = await Promise.all(
+        NAMES.map(async (name) => [...new Uint32Array(await download(device, targets[name].buffer))]));
+      results.push(JSON.stringify(words));
     }
     check(counts.join() === [0, 1, 1, 2].map((fewer) => counts[0]! - fewer).join(), `dispatches ${counts.join()}`);
     check(results.every((result) => result === results[0]), 'saved values gave other bits');
@@ -198,8 +203,8 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
       ones(1, 1, 1, 1), { padding: 'VALID', strides: 3, manager });
     const used = Array.from({ length: 64 }, (_, i) => Number(Math.floor(i / 8) % 3 === 0 && (i % 8) % 3 < 2));
     check(String(skipped.input.data) === String(used), String(skipped.input.data));
-    const none = await separableConv2dGradients({ shape: [1, 0, 3, 4], data: new Float32Array(0) }, ones(
-      1, 2, 5, 1), ones(3, 3, 1, 1), ones(1, 1, 1, 4), {
+    const empty = (...shape: [number, number, number, number]): Tensor4D => ({ shape, data: new Float32Array(0) });
+    const none = await separableConv2dGradients(empty(1, 0, 3, 4), ones(1, 2, 5, 1), ones(3, 3, 1, 1), ones(1, 1, 1, 4), {
       padding: [[0, 0], [0, 0]], bias: new Float32Array(4), manager,
     });
     const lengths = [none.input.data, none.depthwiseFilter.data, none.pointwiseFilter.data, none.bias!].map((data) => {
@@ -207,17 +212,14 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
       return data.length;
     });
     check(lengths.join() === '10,9,4,4', lengths.join());
-    const batch = await separableConv2dGradients({ shape: [0, 5, 5, 4], data: new Float32Array(0) }, {
-      shape: [0, 5, 5, 1], data: new Float32Array(0),
-    },
-      ones(3, 3, 1, 1), ones(1, 1, 1, 4), { padding: 'SAME', manager });
+    const batch = await separableConv2dGradients(
+      empty(0, 5, 5, 4), empty(0, 5, 5, 1), ones(3, 3, 1, 1), ones(1, 1, 1, 4), { padding: 'SAME', manager });
     check(batch.input.data.length === 0 && batch.pointwiseFilter.data.join() === '0,0,0,0', 'empty batch');
-    const rows = await separableConv2dGradients(ones(
-      1, 1, 3, 4), { shape: [1, 0, 3, 1], data: new Float32Array(0) }, ones(3, 3, 1, 1), ones(1, 1, 1, 4),
+    const rows = await separableConv2dGradients(
+      ones(1, 1, 3, 4), empty(1, 0, 3, 1), ones(3, 3, 1, 1), ones(1, 1, 1, 4),
       { padding: [[2, 1], [1, 1]], bias: new Float32Array(4), manager });
-    check(
-      rows.input.data.length === 0 && rows.depthwiseFilter.data.every((value) => value === 0)
-        && rows.bias!.join() === '3,3,3,3', 'empty input');
+    const zero = rows.depthwiseFilter.data.every((value) => value === 0);
+    check(rows.input.data.length === 0 && zero && rows.bias!.join() === '3,3,3,3', 'empty input');
   },
 
   async 'errors of gradients'() {

@@ -83,8 +83,8 @@ test('agrees with the gradients of tfjs where it has them', () => {
     for (const [index, { data }] of [ours.input, ours.depthwiseFilter, ours.pointwiseFilter].entries()) {
       for (const [i, value] of data.entries()) {
         expect(Math.abs(value - theirs[index]![i]!), `round ${round}, gradient ${index}, element ${i}`)
-          .toBeLessThan(1e-5 * d.shape[0] * d.shape[1] * p.shape[2] * p.shape[3] * Math.max(
-            1, dy.data.length / p.shape[3]));
+          .toBeLessThan(
+            1e-5 * d.shape[0] * d.shape[1] * p.shape[2] * p.shape[3] * Math.max(1, dy.data.length / p.shape[3]));
         compared++;
       }
     }
@@ -94,9 +94,10 @@ test('agrees with the gradients of tfjs where it has them', () => {
 
 beforeAll(() => tf.setBackend('cpu'));
 
-const kinds: readonly Activation[] = [...(Object.keys(activations) as (keyof typeof activations)[])
-  .filter((kind) => kind !== 'leakyRelu'),
-  { leakyRelu: 0.1 }, { leakyRelu: 0 }, { leakyRelu: -0.5 }];
+const kinds: readonly Activation[] = [
+  ...(Object.keys(activations) as (keyof typeof activations)[]).filter((kind) => kind !== 'leakyRelu'),
+  { leakyRelu: 0.1 }, { leakyRelu: 0 }, { leakyRelu: -0.5 },
+];
 const title = (activation: Activation) => JSON.stringify(activation);
 
 describe('derivatives of activations against central differences', () => {

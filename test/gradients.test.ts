@@ -57,10 +57,8 @@ test.each(['quads', 'registers', 'gpu'] as const)('the preset %s in full size', 
 test('grids beyond the workgroups of one dimension, and one invocation a workgroup', async () => {
   const batch = named(/^(c_prime|batch_3|o_gt_tile|activation_silu_o7|rate_2)$/);
   expect(batch.length).toBe(5);
-  expect(
-    failures(await run(batch, ['lightQuads'], 'software', {
-      ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 16,
-    }))).toEqual([]);
+  const limits = { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 16 };
+  expect(failures(await run(batch, ['lightQuads'], 'software', limits))).toEqual([]);
   expect(failures(await run(batch, ['lightRegisters'], 'gpu', { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
 });
 

@@ -24,8 +24,8 @@ const work = () => {
   } as const satisfies ConvolutionDescriptor;
   const x = tensor(1, 6, 7, 3);
   return {
-    description, x, expected: separableConv2dReference(
-      x, description.depthwiseFilter, description.pointwiseFilter, description),
+    description, x,
+    expected: separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description),
   };
 };
 
@@ -58,10 +58,9 @@ function fickle<T>(value: T, later: unknown): T {
 /** Puts properties on a prototype for the time of a test. */
 function poisoned(prototype: object, properties: Readonly<Record<string, unknown>>): Disposable {
   for (const [name, value] of Object.entries(properties)) {
-    Object.defineProperty(
-      prototype, name, {
-        __proto__: null, value, configurable: true, enumerable: true, writable: true,
-      } as PropertyDescriptor);
+    Object.defineProperty(prototype, name, {
+      __proto__: null, value, configurable: true, enumerable: true, writable: true,
+    } as PropertyDescriptor);
   }
   return { [Symbol.dispose]: () => Object.keys(properties).forEach((name) => Reflect.deleteProperty(prototype, name)) };
 }
@@ -106,9 +105,8 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     const bad: unknown[] = [refuses, thrown, null, undefined, 5, 'SAME', Symbol('s'), () => {}, [],
       { padding: endless }, { padding: thrown },
       { ...description, inputShape: endless }, { ...description, padding: endless },
-      { ...description, activation: thrown },
-      { ...description, depthwiseFilter: thrown }, { ...description, bias: endless },
-      { ...description, name: { toString: () => EVIL } },
+      { ...description, activation: thrown }, { ...description, depthwiseFilter: thrown },
+      { ...description, bias: endless }, { ...description, name: { toString: () => EVIL } },
       { ...description, inputShape: new Proxy([1, 6, 7, 3], { get() { throw new Error('mean'); } }) }];
     for (const options of bad) {
       await checkThrows(() => manager.prepare(options as ConvolutionDescriptor), ValueError, 'separableConv2d');
@@ -166,11 +164,11 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     const plain = layer([1, 6, 7, 3], 1, 9);
     const plainExpected = separableConv2dReference(x, plain.depthwiseFilter, plain.pointwiseFilter, plain);
     const device = await borrowedDevice();
-    const names = ['strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
-      'allowOverparameterized',
-      'strategy', 'dtype', 'manager', 'inputShape', 'shape', 'data', 'buffer', 'offset', 'size', 'leakyRelu', 'tuning',
-      'adapterKind', 'device',
-      'evil'];
+    const names = [
+      'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
+      'allowOverparameterized', 'strategy', 'dtype', 'manager', 'inputShape', 'shape', 'data', 'buffer', 'offset', 'size',
+      'leakyRelu', 'tuning', 'adapterKind', 'device', 'evil',
+    ];
     for (const [what, value] of [['a string', EVIL], ['a function', () => 7]] as const) {
       using _ = poisoned(Object.prototype, Object.fromEntries(names.map((name) => [name, value])));
       using __ = poisoned(Array.prototype, { evil: value, 4: value, last: value });
@@ -192,10 +190,10 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
       manager.destroy();
     }
     // Names of WebGPU's own options harm any WebGPU program: what is promised is a typed error or the right result.
-    for (const [name, value] of [['mappedAtCreation', true], ['hasDynamicOffset', true], ['entryPoint', EVIL],
-      ['constants', { evil: 1 }],
-      ['timestampWrites', 5], ['sampler', 5], ['texture', { sampleType: EVIL }],
-      ['minBindingSize', 2 ** 40]] as const) {
+    for (const [name, value] of [
+      ['mappedAtCreation', true], ['hasDynamicOffset', true], ['entryPoint', EVIL], ['constants', { evil: 1 }],
+      ['timestampWrites', 5], ['sampler', 5], ['texture', { sampleType: EVIL }], ['minBindingSize', 2 ** 40],
+    ] as const) {
       const manager = await PipelineManager.create({ device });
       let y: Tensor4D | undefined;
       {

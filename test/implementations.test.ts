@@ -19,10 +19,9 @@ const PRESETS = {
 
 const small = cases.filter(({ name }) => !name.startsWith('large'));
 
-test.concurrent
-  .for(Object.keys(PRESETS) as (keyof typeof PRESETS)[])('every case and scenario on %s', { timeout: 600_000 }, async (
-    name, { skip },
-  ) => {
+const names = Object.keys(PRESETS) as (keyof typeof PRESETS)[];
+
+test.concurrent.for(names)('every case and scenario on %s', { timeout: 600_000 }, async (name, { skip }) => {
   const implementation: Implementation = await implementations[name]().catch((error: unknown) => {
     if (!(error instanceof Missing)) throw error;
     console.warn(`NOT TESTED on ${name}: ${error.message}`);
@@ -37,17 +36,19 @@ test.concurrent
       const share = small.filter((_, i) => i % presets.length === index);
       reports.push(...(await implementation.evaluate('checkKernels', share, [preset], seed, limits)));
       if (!features.includes('shader-f16')) continue;
-      const halves = small.filter((_, i) =>
-        i % presets.length !== index).map((one): Case => ({ ...one, dtype: 'f16' }));
+      const halves = small.filter((_, i) => i % presets.length !== index)
+        .map((one): Case => ({ ...one, dtype: 'f16' }));
       reports.push(...(await implementation.evaluate('checkKernels', halves, [preset], seed, limits)));
     }
     const failures = reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
     for (const scenario of scenarioNames) {
-      await implementation.evaluate('runScenario', scenario, seed).catch((error: unknown) =>
-        failures.push(`${scenario}: ${String(error)}`));
+      await implementation.evaluate('runScenario', scenario, seed)
+        .catch((error: unknown) => failures.push(`${scenario}: ${String(error)}`));
     }
-    console.log(`${implementation.name}, ${adapter || 'an unnamed adapter'} (${adapterKind}; ${features.join(', ')}), seed ${seed}: `
-      + `${small.length} cases, ${reports.length} comparisons, ${scenarioNames.length} scenarios, ${failures.length} failures`);
+    console.log(
+      `${implementation.name}, ${adapter || 'an unnamed adapter'} (${adapterKind}; ${features.join(', ')}), `
+      + `seed ${seed}: ${small.length} cases, ${reports.length} comparisons, ${scenarioNames.length} scenarios, `
+      + `${failures.length} failures`);
     console.log(
       `${implementation.name}, not checked:\n${(await implementation.evaluate('reportNonFinite')).join('\n')}`);
     expect(failures).toEqual([]);

@@ -157,5 +157,6 @@ function firstOf(paths: readonly string[]): string | undefined {
 }
 
 const versionOf = (name: string): string =>
-  (JSON.parse(readFileSync(
-    new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')) as { version: string }).version;
+  (JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')) as {
+    version: string;
+  }).version;

@@ -31,11 +31,10 @@ const QUESTIONS: readonly Question[] = [
   { what: 'an Inf weight of the pointwise filter', weight: Infinity },
   { what: 'a NaN weight of the pointwise filter', weight: NaN },
   { what: 'a sum beyond float32', input: { [CENTRE]: 3e38 }, weight: 1e4 },
-  ...ACTIVATIONS.flatMap((activation) => [NaN, Infinity, -Infinity].map((value): Question =>
-    ({
-      what: `${typeof activation === 'string' ? activation : 'leakyRelu'} of ${value}`,
-      input: { [CENTRE]: value }, activation,
-    }))),
+  ...ACTIVATIONS.flatMap((activation) => [NaN, Infinity, -Infinity].map((value): Question => ({
+    what: `${typeof activation === 'string' ? activation : 'leakyRelu'} of ${value}`,
+    input: { [CENTRE]: value }, activation,
+  }))),
 ];
 
 /** One line for each question: how many elements are as in the reference, in kind, and the first that is not. */

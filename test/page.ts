@@ -69,9 +69,9 @@ export async function checkGradients(
 ): Promise<Report[]> {
   const reports: Report[] = [];
   for (let start = 0; start < cases.length; start += 50) {
-    reports.push(
-      ...(await checkGradientSteps(
-        device, pipelines, profileWith(limits, kind), cases.slice(start, start + 50), presets, seed + start)));
+    const batch = cases.slice(start, start + 50);
+    const profile = profileWith(limits, kind);
+    reports.push(...(await checkGradientSteps(device, pipelines, profile, batch, presets, seed + start)));
   }
   return [...reports, ...uncaptured.splice(0).map((failure) => ({ title: 'uncaptured GPU error', failure }))];
 }
@@ -82,8 +82,8 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
     return {
       plan, dtype, stored: new Map([['output', elements(outputShape(geometry)) * elementBytes(dtype)]]),
       given: {
-        input: data.input, depthwiseFilter: data.depthwiseFilter,
-        depthwiseBias: data.depthwiseBias ?? new Float32Array(K),
+        input: data.input,
+        depthwiseFilter: data.depthwiseFilter, depthwiseBias: data.depthwiseBias ?? new Float32Array(K),
         pointwiseFilter: data.pointwiseFilter, bias: data.bias ?? new Float32Array(O),
       },
     };

@@ -57,7 +57,8 @@ describe('README.md', () => {
 const withChecks = (own: string, demo: string): string => `${own}
   import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
   const most = (values) => values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-  const error = (values, { data }) => (values.length === data.length ? most(values.map((value, i) => value - data[i])) / most(data) : NaN);
+  const error = (values, { data }) =>
+    (values.length === data.length ? most(values.map((value, i) => value - data[i])) / most(data) : NaN);
   const download = async (source, size) => {
     const target = device.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
     const copies = device.createCommandEncoder();
@@ -72,11 +73,14 @@ const withChecks = (own: string, demo: string): string => `${own}
   const expected = separableConv2dGradientsReference(dy, ...plain);
   globalThis.errors = {
     'one call': error(y.data, separableConv2dReference(...plain)),
-    'embedded': error(embedded, separableConv2dReference(x, depthwiseFilter, pointwiseFilter, { strides: 2, padding: 'SAME', activation: 'relu6' })),
+    'embedded': error(embedded, separableConv2dReference(
+      x, depthwiseFilter, pointwiseFilter, { strides: 2, padding: 'SAME', activation: 'relu6' })),
     'gradients in one call': error(slopes.input.data, expected.input),
     'training, forward': error(await download(output, forward.outputByteLength), separableConv2dReference(...plain)),
-    'training, depthwise filter': error(await download(depthwiseFilterGradient, backward.byteLengths.depthwiseFilterGradient), expected.depthwiseFilter),
-    'training, pointwise filter': error(await download(pointwiseFilterGradient, backward.byteLengths.pointwiseFilterGradient), expected.pointwiseFilter),
+    'training, depthwise filter': error(
+      await download(depthwiseFilterGradient, backward.byteLengths.depthwiseFilterGradient), expected.depthwiseFilter),
+    'training, pointwise filter': error(
+      await download(pointwiseFilterGradient, backward.byteLengths.pointwiseFilterGradient), expected.pointwiseFilter),
   };`;
 
 test('JavaScript runs as it stands, one block after the other, from the built package', async () => {

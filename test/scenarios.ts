@@ -268,7 +268,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const fused = await manager.prepare({ ...description, strategy: 'fused' });
     await checkThrows(
       () => fused.encode(pass, { input: buffer, output: buffer }), ValueError,
-      "because WebGPU lets no dispatch read and write one buffer, got the same: only strategy 'two-pass' without bands works in place");
+      'because WebGPU lets no dispatch read and write one buffer, got the same: '
+      + "only strategy 'two-pass' without bands works in place");
     manager.destroy();
     device.destroy();
   },
@@ -285,9 +286,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const conv = await manager.prepare({
       inputShape: [0, 5, 5, 4], depthwiseFilter: d, pointwiseFilter: p, padding: 'SAME',
     });
-    check(
-      conv.outputByteLength === 0
-        && (await conv.run({ shape: [0, 5, 5, 4], data: new Float32Array(0) })).data.length === 0, 'prepared');
+    const { data } = await conv.run({ shape: [0, 5, 5, 4], data: new Float32Array(0) });
+    check(conv.outputByteLength === 0 && data.length === 0, 'prepared');
     const bias = randomData(8, next);
     const x: Tensor4D = { shape: [1, 0, 3, 4], data: new Float32Array(0) };
     const options = { padding: [[2, 1], [0, 0]], bias, manager } as const;
@@ -408,7 +408,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const usual = (await (await PipelineManager.create({ device })).prepare(description)).strategy;
     const other = usual === 'fused' ? 'two-pass' : 'fused';
     const table = {
-      ...saved, choices: {
+      ...saved,
+      choices: {
         [key]: { ...choice, strategy: other }, broken: null, unknown: { strategy: 'fused', preset: 'toString' },
       },
     };

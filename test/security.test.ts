@@ -32,19 +32,19 @@ test('the build makes no code of strings, writes no markup, and has no way to th
     const source = readFileSync(new URL(file, dist), 'utf8')
       .replaceAll(/\bimport\("\.\/([\w/-]+\.js)"\)/g, (call, own: string) => (built.includes(own) ? '' : call));
     expect(source.length).toBeGreaterThan(400);
-    expect(source, file).not
-      .toMatch(/\beval\b|\bFunction\s*\(|\bimport\s*\(|importScripts|innerHTML|outerHTML|insertAdjacent|document\b/);
+    expect(source, file).not.toMatch(
+      /\beval\b|\bFunction\s*\(|\bimport\s*\(|importScripts|innerHTML|outerHTML|insertAdjacent|document\b/);
     expect(source, file).not.toMatch(
       /\bfetch\b|XMLHttpRequest|WebSocket|EventSource|sendBeacon|localStorage|indexedDB|\bcookie\b|postMessage/);
     for (const [, first] of source.matchAll(/\bset(?:Timeout|Interval)\s*\(\s*(\S)/g)) {
-      expect(first, file).toMatch(/[\w(]/);
-    } // A function, no string.
+      expect(first, file).toMatch(/[\w(]/); // A function, no string.
+    }
   }
 });
 
 /** No inline script, no eval, no WebAssembly, no connection: the strictest policy under which a script runs at all. */
-const POLICY =
-  "default-src 'none'; script-src 'self'; worker-src 'self'; require-trusted-types-for 'script'; trusted-types test; base-uri 'none'; form-action 'none'";
+const POLICY = "default-src 'none'; script-src 'self'; worker-src 'self'; require-trusted-types-for 'script'; "
+  + "trusted-types test; base-uri 'none'; form-action 'none'";
 
 const COMPUTE = `
   import { PipelineManager, separableConv2d } from './index.js';
@@ -53,13 +53,15 @@ const COMPUTE = `
     const blocked = [];
     try { (0, eval)('1'); blocked.push('eval was let through'); } catch {}
     try { new Function('return 1')(); blocked.push('Function was let through'); } catch {}
-    const tensor = (...shape) => ({ shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => Math.random() - 0.5) });
+    const tensor = (...shape) =>
+      ({ shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => Math.random() - 0.5) });
     const [x, d, p] = [tensor(1, 8, 8, 4), tensor(3, 3, 4, 1), tensor(1, 1, 4, 8)];
     let worst = 0;
     for (const strategy of ['fused', 'two-pass']) {
       const options = { padding: 'SAME', activation: 'tanh', strategy };
       const manager = await PipelineManager.create();
-      const [y, expected] = [await separableConv2d(x, d, p, { ...options, manager }), separableConv2dReference(x, d, p, { padding: 'SAME', activation: 'tanh' })];
+      const y = await separableConv2d(x, d, p, { ...options, manager });
+      const expected = separableConv2dReference(x, d, p, { padding: 'SAME', activation: 'tanh' });
       y.data.forEach((value, i) => worst = Math.max(worst, Math.abs(value - expected.data[i])));
       manager.destroy();
     }
@@ -73,7 +75,8 @@ const FILES: Readonly<Record<string, string>> = {
     compute().then((result) => postMessage(result), (error) => postMessage({ error: String(error) }));`,
   '/page.js': `import { compute } from './compute.js';
     window.violations = [];
-    addEventListener('securitypolicyviolation', ({ violatedDirective, sourceFile }) => violations.push(violatedDirective + ' ' + sourceFile));
+    addEventListener('securitypolicyviolation', ({ violatedDirective, sourceFile }) =>
+      violations.push(violatedDirective + ' ' + sourceFile));
     const url = trustedTypes.createPolicy('test', { createScriptURL: (text) => text }).createScriptURL('worker.js');
     const inWorker = new Promise((resolve, reject) => {
       const worker = new Worker(url, { type: 'module' });

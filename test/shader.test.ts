@@ -16,7 +16,7 @@ fn main() {
 const library = 'fn relu(x: T, alpha: f32) -> T { return max(x, T(0.0)); }';
 const linesOf = (text: string, constants: Record<string, number> = {}) => specialize(text, { constants }).split('\n');
 
-test('values of marked lines are replaced in place, bodies are taken from a library, and lines count by their conditions', () => {
+test('marked lines get their values in place, bodies come from a library, and lines count by their conditions', () => {
   const text = specialize(source, { constants: { SIZE: 1 }, elem: 'f16', bodies: { activation: 'relu' }, library });
   expect(text.split('\n').slice(0, 6)).toEqual([
     'enable f16; alias Elem = f16;     // spec: type', '', 'alias Lanes = f32;', 'const SIZE = 1;       // spec: size',
@@ -76,8 +76,8 @@ test.each([
   ['a marked line of no known form', 'let x = 3; // spec: x', {}, 'line 1 has a mark that is not understood'],
   ['a condition of no known form', 'let x = 3; // if A >= 3', {}, 'line 1 has a mark that is not understood'],
   ['a condition on what is no constant', 'let x = 3; // if A == 3', {}, 'line 1 has a mark that is not understood'],
-  ['a body of no known form', 'fn f() { g(); } // body of activations.wgsl',
-    {}, 'line 1 has a mark that is not understood'],
+  ['a body of no known form', 'fn f() { g(); } // body of activations.wgsl', {},
+    'line 1 has a mark that is not understood'],
 ])('%s is an error', (_, text, constants, message) => {
   expect(() => specialize(text, { constants })).toThrow(message);
 });

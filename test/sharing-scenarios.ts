@@ -97,9 +97,8 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
     const convs = await Promise.all(shuffled([...work.entries()]).map(async ([i, { description }]) =>
       ({ i, conv: await manager.prepare(description) })));
     const steps = shuffled(convs.flatMap(({ i, conv }) => [0, 1, 2].map(() => ({
-      i, conv, input: upload(device, work[i]!.x.data), output: device.createBuffer({
-        size: conv.outputByteLength, usage: 0x80 | 0x4,
-      }),
+      i, conv, input: upload(device, work[i]!.x.data),
+      output: device.createBuffer({ size: conv.outputByteLength, usage: 0x80 | 0x4 }),
     }))));
     const encoder = device.createCommandEncoder();
     const passes = [encoder.beginComputePass()];
@@ -125,7 +124,7 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
     return `${steps.length} interleaved encodes of ${dispatches} dispatches in ${passes.length} passes`;
   },
 
-  async 'fused and two-pass agree within the bound that is derived for each, with the kernels of either kind of adapter'() {
+  async 'fused and two-pass agree within the bound derived for each, with the kernels of either kind of adapter'() {
     const device = await borrowedDevice();
     using software = await PipelineManager.create({ device, adapterKind: 'software' });
     using gpu = await PipelineManager.create({ device, adapterKind: 'gpu' });

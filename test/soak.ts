@@ -125,7 +125,8 @@ export async function startSoak(seed: number): Promise<{ step(runs: number): Pro
     if (kind < 0.4) {
       const { inputShape: _, depthwiseFilter, pointwiseFilter, ...options } = layer.description;
       return {
-        layer, y: await separableConv2d(
+        layer,
+        y: await separableConv2d(
           layer.x, depthwiseFilter as Tensor4D, pointwiseFilter as Tensor4D, { ...options, manager }),
       };
     }
@@ -215,8 +216,9 @@ export const caps: Readonly<Record<string, () => Promise<unknown>>> = {
       kind: 'software', subgroups: false, shaderF16: false, processors: 1, limits: device.limits,
     } as const;
     const [a, b, c] = (['linear', 'relu', 'tanh'] as const).map((activation) =>
-      planOf({ name: activation, input: [1, 4, 4, 4], filter: [1, 1, 1], O: 4, padding: 'SAME', activation }, profile,
-        'fused').steps[0]!.dispatch);
+      planOf(
+        { name: activation, input: [1, 4, 4, 4], filter: [1, 1, 1], O: 4, padding: 'SAME', activation },
+        profile, 'fused').steps[0]!.dispatch);
     for (const [variant, expected] of [[a, 1], [b, 2], [a, 2], [c, 3], [a, 3], [b, 4], [c, 5]] as const) {
       await cache.pipeline(variant!);
       check(compiles === expected, `${compiles} compiles, not ${expected}, at ${variant!.name}`);

@@ -127,8 +127,8 @@ function encodeSteps(
     ];
     pass.setPipeline(compiled.get(dispatch.name)!);
     pass.setBindGroup(0, device.createBindGroup({
-      layout: pipelines.layout(dispatch.bindings), entries: resources.map((resource, binding) =>
-        ({ binding, resource })),
+      layout: pipelines.layout(dispatch.bindings),
+      entries: resources.map((resource, binding) => ({ binding, resource })),
     }));
     pass.dispatchWorkgroups(...dispatch.grid);
   }

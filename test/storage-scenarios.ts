@@ -84,9 +84,10 @@ export function storageScenarios(seed: number): Readonly<Record<string, () => Pr
         device.queue.submit([encoder.finish()]);
         await readable.mapAsync(GPUMapMode.READ);
         const words = readable.getMappedRange().slice(0);
-        checkClose({ shape: [1, 3, 5, 1], data: fromFloat16(words, 15) }, separableConv2dReference(
-          image, odd.depthwiseFilter as Tensor4D, odd.pointwiseFilter as Tensor4D,
-          { padding: 'SAME' }), 10, `${strategy}, odd`, 'f16');
+        const reference = separableConv2dReference(
+          image, odd.depthwiseFilter as Tensor4D, odd.pointwiseFilter as Tensor4D, { padding: 'SAME' });
+        checkClose(
+          { shape: [1, 3, 5, 1], data: fromFloat16(words, 15) }, reference, 10, `${strategy}, odd`, 'f16');
         check(new Uint16Array(words)[15] === GUARD % 2 ** 16, 'the half word beside the output was overwritten');
         // onnxruntime #26367: nine times 60,000 is no float16, a sixteenth of it is.
         const ones = (shape: Shape4D, value: number): Tensor4D =>

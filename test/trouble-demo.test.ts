@@ -73,8 +73,9 @@ async function tells(title: string, reason: RegExp): Promise<void> {
   expect(await page.$eval('#trouble', (section) => section.role)).toBe('alert');
 }
 
-test.each(
-  ['requestAdapter', 'requestDevice'])('%s that never answers is told, and trying again works', async (method) => {
+const requests = ['requestAdapter', 'requestDevice'];
+
+test.each(requests)('%s that never answers is told, and trying again works', async (method) => {
   await open('geometry', method === 'requestAdapter' ? () => {
     window.hurry = true;
     const gpu = navigator.gpu;

@@ -24,9 +24,10 @@ export function expectedGradients(workload: Workload): Bounded {
     const [x, d, p, dy] = [input, depthwiseFilter, pointwiseFilter, incoming]
       .map(take) as [ArrayLike<number>, ArrayLike<number>, ArrayLike<number>, ArrayLike<number>];
     const between = pointwiseInputGradient(g, dy, p);
-    return joined(
-      [depthwiseInputGradient(g, between, d), depthwiseFilterGradient(g, x, between),
-        pointwiseFilterGradient(g, depthwise(g, x, d), dy)], Float64Array);
+    return joined([
+      depthwiseInputGradient(g, between, d), depthwiseFilterGradient(g, x, between),
+      pointwiseFilterGradient(g, depthwise(g, x, d), dy),
+    ], Float64Array);
   };
   const sums = { values: gradients((values) => values), magnitudes: gradients((values) => values.map(Math.abs)) };
   return boundedSums(sums, gradientTerms(data));

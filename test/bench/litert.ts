@@ -53,8 +53,8 @@ function model({ geometry: { N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW
   ];
   const buffers = [table(builder, []), ...weights.map((values) => {
     builder.prep(16, values.byteLength); // the schema aligns buffers
-    return table(
-      builder, [ref(builder.createByteVector(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)))]);
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    return table(builder, [ref(builder.createByteVector(bytes))]);
   })];
   /** Buffer 0 is empty: what the runtime computes. */
   const tensor = (name: string, buffer: number, ...shape: readonly number[]): Offset =>

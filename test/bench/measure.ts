@@ -10,7 +10,12 @@ export interface Remote {
 }
 
 /** Milliseconds of one run, over the samples. */
-export interface Timing { readonly median: number; readonly lower: number; readonly upper: number; readonly samples: readonly number[] }
+export interface Timing {
+  readonly median: number;
+  readonly lower: number;
+  readonly upper: number;
+  readonly samples: readonly number[];
+}
 
 export interface Outcome {
   readonly detail?: string;

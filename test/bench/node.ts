@@ -17,7 +17,8 @@ const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'tuned'];
 const USAGE = `npm run bench:node -- [options]
 
 Runs separable convolutions by this library (auto, fused, two-pass, and tuned by measuring) and by a naive kernel
-without a browser, on the first Vulkan, Metal or D3D12 adapter that Dawn finds, checks every result, and compares the times.
+without a browser, on the first Vulkan, Metal or D3D12 adapter that Dawn finds, checks every result, and compares the
+times.
 
 ${commonUsage(CONTENDERS)}
   --presets LIST     also some of the library's presets, or all: ${Object.keys(presets).join(',')}

@@ -73,8 +73,10 @@ function convolution(
 
 const FLOAT = 1;
 const weights = (name: string, shape: readonly number[], data: Float32Array): Bytes =>
-  [...shape.flatMap((extent) => number(1, extent)), ...number(2, FLOAT),
-    ...field(8, text(name)), ...field(9, [new Uint8Array(data.buffer)])];
+  [
+    ...shape.flatMap((extent) => number(1, extent)), ...number(2, FLOAT), ...field(8, text(name)),
+    ...field(9, [new Uint8Array(data.buffer)]),
+  ];
 const value = (name: string, shape: readonly number[]): Bytes => {
   const extents = shape.flatMap((extent) => field(1, number(1, extent)));
   return [...field(1, text(name)), ...field(2, field(1, [...number(1, FLOAT), ...field(2, extents)]))];

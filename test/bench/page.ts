@@ -80,8 +80,8 @@ const bench = {
     const { failure } = await first.prepare(firstWorkload, expected);
     const milliseconds = performance.now() - start;
     if (failure !== undefined) throw new Error(failure);
-    const files = performance.getEntriesByType('resource').slice(before).map(({ name }) =>
-      new URL(name).pathname.slice(1));
+    const files = performance.getEntriesByType('resource').slice(before)
+      .map(({ name }) => new URL(name).pathname.slice(1));
     return { milliseconds, files: [...new Set(files)] };
   },
 

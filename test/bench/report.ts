@@ -25,7 +25,9 @@ export interface NetworkRow {
   readonly theirs: Timing;
 }
 
-export interface NetworkResults extends Pick<Results, 'date' | 'environment' | 'samples'> { readonly rows: readonly NetworkRow[] }
+export interface NetworkResults extends Pick<Results, 'date' | 'environment' | 'samples'> {
+  readonly rows: readonly NetworkRow[];
+}
 
 /** The one that the others are compared with. */
 const OURS = 'auto';
@@ -36,8 +38,9 @@ export function report(results: Results): string {
     `${results.environment}; ${results.date}; ${results.samples} interleaved samples.`,
     `Ceilings: ${gflops.toFixed(1)} GFLOP/s multiply-add in registers, ${gbytes.toFixed(2)} GB/s copy.`,
     '', '### Milliseconds: median ± half the interquartile range', '', ...times(results),
-    ...(results.contenders.some((name) =>
-      name !== OURS) ? ['', `### Times as long as ours (${OURS})`, '', ...ratios(results)] : []),
+    ...(results.contenders.some((name) => name !== OURS)
+      ? ['', `### Times as long as ours (${OURS})`, '', ...ratios(results)]
+      : []),
     '', `### Ours (${OURS}): throughput and its share of the ceilings`, '', ...shares(results),
     ...(results.first ? ['', '### First result in a fresh browser, 28x28 32->64', '', ...firsts(results.first)] : []),
     ...failures(results),
@@ -56,12 +59,12 @@ export function reportGradients(results: Results): string {
 export function reportNetworks({ environment, date, samples, rows }: NetworkResults): string {
   return [
     `${environment}; ${date}; ${samples} interleaved samples.`, '', '### Milliseconds from a picture to its faces', '',
-    ...markdown([
-      'Network', 'Photo', 'Faces of both', 'ours, ms', 'face-api on tfjs-webgpu, ms', 'times as long as ours',
-    ],
-      rows.map(({ detector, photo, faces, ours, theirs }) => [detector, photo, String(faces),
-        milliseconds({ timing: ours }),
-        milliseconds({ timing: theirs }), (theirs.median / ours.median).toFixed(1)])),
+    ...markdown(
+      ['Network', 'Photo', 'Faces of both', 'ours, ms', 'face-api on tfjs-webgpu, ms', 'times as long as ours'],
+      rows.map(({ detector, photo, faces, ours, theirs }) => [
+        detector, photo, String(faces), milliseconds({ timing: ours }), milliseconds({ timing: theirs }),
+        (theirs.median / ours.median).toFixed(1),
+      ])),
   ].join('\n');
 }
 

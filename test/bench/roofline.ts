@@ -33,9 +33,11 @@ export async function roofline(
       title: { fontSize: 15, subtitleFontSize: 12 },
     },
     encoding: {
-      x: { field: 'intensity', type: 'quantitative', scale: { type: 'log', domain: [from, to], nice: false },
+      x: {
+        field: 'intensity', type: 'quantitative', scale: { type: 'log', domain: [from, to], nice: false },
         axis: { values: [5, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300], grid: true },
-        title: 'arithmetic intensity, FLOP per byte of input, filters and output' },
+        title: 'arithmetic intensity, FLOP per byte of input, filters and output',
+      },
       y: {
         field: 'throughput', type: 'quantitative',
         scale: { type: 'log', domain: [least / 1.5, gflops * 1.6], nice: false }, title: 'GFLOP/s',
@@ -45,10 +47,10 @@ export async function roofline(
       { data: { values: roof }, mark: { type: 'line', color: '#333', strokeWidth: 2 } },
       {
         data: {
-          values: [
-            { ...roof.at(-1),
-              text: `multiply-add ${gflops.toPrecision(3)} GFLOP/s, copy ${gbytes.toPrecision(2)} GB/s` },
-          ],
+          values: [{
+            ...roof.at(-1),
+            text: `multiply-add ${gflops.toPrecision(3)} GFLOP/s, copy ${gbytes.toPrecision(2)} GB/s`,
+          }],
         },
         mark: { type: 'text', align: 'right', baseline: 'bottom', dy: -6, fontSize: 12 },
         encoding: { text: { field: 'text' } },

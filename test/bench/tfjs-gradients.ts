@@ -20,10 +20,9 @@ export async function tfjsGradients(): Promise<Contender> {
         ...args as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D], [SH, SW], 'same', [RH, RW]))([x, d, p], dy));
       const between = tf.depthwiseConv2d(x, d, [SH, SW], 'same');
       const run = (kernel: string, inputs: Record<string, tf.Tensor>, attributes: object): tf.Tensor =>
-        tf.engine().runKernel(
-          kernel, inputs, {
-            pad: 'same', dataFormat: 'NHWC', dilations: [1, 1], ...attributes,
-          } as Parameters<ReturnType<typeof tf.engine>['runKernel']>[2]);
+        tf.engine().runKernel(kernel, inputs, {
+          pad: 'same', dataFormat: 'NHWC', dilations: [1, 1], ...attributes,
+        } as Parameters<ReturnType<typeof tf.engine>['runKernel']>[2]);
       let results: tf.Tensor[] = [];
       const backward = (): tf.Tensor[] => {
         const pointwise = run('Conv2DBackpropFilter', { x: between, dy }, { strides: [1, 1], filterShape: p.shape });

@@ -11,7 +11,10 @@ import type { Case } from '../cases.js';
 export interface Family {
   readonly preset: PresetName;
   /** Artificial limits of the device. */
-  readonly limits: { readonly maxComputeInvocationsPerWorkgroup?: number; readonly maxStorageBufferBindingSize?: number };
+  readonly limits: {
+    readonly maxComputeInvocationsPerWorkgroup?: number;
+    readonly maxStorageBufferBindingSize?: number;
+  };
   readonly cases: readonly Case[];
 }
 
@@ -41,15 +44,14 @@ export function families(
     // Software adapters take seconds to compile large workgroups with barriers.
     maxComputeInvocationsPerWorkgroup: software ? fc.constantFrom(16, 8, 1) : fc.constantFrom(256, 128, 16),
     // Bands of many sizes take many variants, so that they are rare.
-    maxStorageBufferBindingSize: fc.oneof({ weight: 7, arbitrary: fc.constant(undefined) }, {
-      weight: 1, arbitrary: fc.constantFrom(2048, 4096, 16384),
-    }),
+    maxStorageBufferBindingSize: fc.oneof(
+      { weight: 7, arbitrary: fc.constant(undefined) },
+      { weight: 1, arbitrary: fc.constantFrom(2048, 4096, 16384) }),
     wide: fc.boolean(),
   });
-  return fc.noShrink(
-    shared).chain((
-      { preset, maxComputeInvocationsPerWorkgroup, maxStorageBufferBindingSize, channels, outputs, wide, ...common },
-    ) => {
+  return fc.noShrink(shared).chain(({
+    preset, maxComputeInvocationsPerWorkgroup, maxStorageBufferBindingSize, channels, outputs, wide, ...common
+  }) => {
     const { filter: [KH, KW], strides: [SH, SW], dtype } = common;
     const banded = maxStorageBufferBindingSize !== undefined;
     const rate = SH === 1 && SW === 1
@@ -89,8 +91,8 @@ export function families(
 function exponents(dtype: Dtype): fc.Arbitrary<NonNullable<Case['exponents']>> {
   const [least, most, finite] = dtype === 'f16' ? [-24, 14, 10] : [-149, 118, 118];
   const whole = fc.integer({ min: 0, max: 2 ** 20 }).map((n) => n / 2 ** 20);
-  return fc.noShrink(
-    fc.tuple(whole, whole, whole, whole, fc.nat(40))).map(([input, depthwise, pointwise, biases, spread]) => {
+  const drawn = fc.noShrink(fc.tuple(whole, whole, whole, whole, fc.nat(40)));
+  return drawn.map(([input, depthwise, pointwise, biases, spread]) => {
     const pick = (share: number, highest: number): readonly [number, number] => {
       const high = Math.round(least + share * (Math.max(least, Math.min(most, highest)) - least));
       return [Math.max(least, high - spread), high];

@@ -32,11 +32,10 @@ export interface Tally {
   readonly failures: string[];
 }
 
-export const emptyTally = (): Tally =>
-  ({
-    families: 0, geometries: 0, comparisons: 0, arguments: 0, refused: 0, worst: 0, worstWide: 0,
-    overflowing: 0, failures: [],
-  });
+export const emptyTally = (): Tally => ({
+  families: 0, geometries: 0, comparisons: 0, arguments: 0, refused: 0, worst: 0, worstWide: 0, overflowing: 0,
+  failures: [],
+});
 
 /** Draws the family of one seed, runs it in both strategies, and shrinks it to the smallest geometry that fails. */
 export async function fuzzFamily(
@@ -64,8 +63,9 @@ export async function fuzzFamily(
 async function check(
   implementation: Implementation, environment: Environment, { preset, limits, cases }: Family, tally: Tally,
 ): Promise<Report[]> {
-  const possible = limits.maxStorageBufferBindingSize === undefined ? cases : cases.filter((one) =>
-    fits(one, limits, preset, environment));
+  const possible = limits.maxStorageBufferBindingSize === undefined
+    ? cases
+    : cases.filter((one) => fits(one, limits, preset, environment));
   tally.refused += cases.length - possible.length;
   tally.geometries += possible.length;
   if (possible.length === 0) return [];
@@ -84,11 +84,9 @@ export async function fuzzArguments(
   implementation: Implementation, seed: number, count: number, tally: Tally,
 ): Promise<void> {
   const mutation = fc.constantFrom(...Object.keys(places) as Mutation['call'][]).chain((call) =>
-    fc.record({
-      call: fc.constant(call), path: fc.constantFrom(...places[call]), value: fc.constantFrom(...valueNames),
-    }, {
-      noNullPrototype: true,
-    }));
+    fc.record(
+      { call: fc.constant(call), path: fc.constantFrom(...places[call]), value: fc.constantFrom(...valueNames) },
+      { noNullPrototype: true }));
   const drawn = fc.sample(mutation, { seed, numRuns: count });
   const failures = await implementation.evaluate('checkArguments', drawn);
   tally.arguments += drawn.length;

@@ -16,10 +16,11 @@ const { values } = parseArgs({
   },
 });
 if (values.help) {
-  console.log(`npm run fuzz -- [--minutes 5] [--geometries N] [--seed S] [--on Chromium] [--on Firefox] [--on Deno] [--on Node]
+  console.log(`npm run fuzz -- [--minutes 5] [--geometries N] [--seed S]
+                [--on Chromium] [--on Firefox] [--on Deno] [--on Node]
 
-Compares both strategies on random geometries, values, limits and presets with the reference, in Chromium and Firefox unless
-others are named, and shrinks what fails. Ends after the minutes or the geometries, whichever is first.`);
+Compares both strategies on random geometries, values, limits and presets with the reference, in Chromium and Firefox
+unless others are named, and shrinks what fails. Ends after the minutes or the geometries, whichever is first.`);
   process.exit();
 }
 

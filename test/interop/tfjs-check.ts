@@ -60,8 +60,8 @@ export async function checkCases(seed: number): Promise<Agreement> {
       const count = encoded;
       // What tfjs has recorded but not submitted must come first: here x, doubled and halved again.
       const y = tf.tidy(() => separableConv2d(tf.div(tf.mul(tensors[0], 2), 2), tensors[1], tensors[2], ...options));
-      check(
-        encoded - count === (whose === 'ours' ? 1 : 0), `${whose} ran ${encoded - count} convolutions of this library`);
+      check(encoded - count === (whose === 'ours' ? 1 : 0),
+        `${whose} ran ${encoded - count} convolutions of this library`);
       check(String(y.shape) === String(expected.shape), `shape ${String(y.shape)}, not ${String(expected.shape)}`);
       errors[whose] = Math.max(errors[whose], relativeError(await y.data(), expected.data));
       y.dispose();
@@ -120,8 +120,8 @@ export async function checkModel(seed: number, samples: number): Promise<ModelRe
 }
 
 const memory = (): string => {
-  const { numTensors, numDataBuffers, numBytesAllocatedInGPU } =
-    tf.memory() as tf.MemoryInfo & { numBytesAllocatedInGPU: number };
+  const memory = tf.memory() as tf.MemoryInfo & { numBytesAllocatedInGPU: number };
+  const { numTensors, numDataBuffers, numBytesAllocatedInGPU } = memory;
   return `${numTensors} tensors, ${numDataBuffers} data buffers, ${numBytesAllocatedInGPU} bytes`;
 };
 

@@ -29,7 +29,8 @@ test('a model with its separable layers swapped gives the same, and nothing leak
   const { difference, separableLayers, ours, theirs } = await evaluate<ModelReport>(
     opened, `checkModel(${seed}, ${SAMPLES})`);
   console.log(
-    `Model: differs by ${difference.toExponential(1)}; median of ${SAMPLES}: ${ours.toFixed(1)} ms, by tfjs ${theirs.toFixed(1)} ms`);
+    `Model: differs by ${difference.toExponential(1)}; `
+    + `median of ${SAMPLES}: ${ours.toFixed(1)} ms, by tfjs ${theirs.toFixed(1)} ms`);
   expect(separableLayers).toBe(4);
   expect(difference).toBeGreaterThan(0);
   expect(difference, `seed ${seed}`).toBeLessThanOrEqual(4 * 2 * 2e-6);

@@ -10,14 +10,15 @@ const { values } = parseArgs({ options: { only: { type: 'string' }, help: { type
 if (values.help) {
   console.log(`npm run mutants -- [--only REGEX]
 
-Puts ${mutants.length} small defects into the library, one at a time and in memory only, and runs the tests that must notice.`);
+Puts ${mutants.length} small defects into the library, one at a time and in memory only, and runs the tests that must
+notice.`);
   process.exit();
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const config = fileURLToPath(new URL('vite.config.ts', import.meta.url));
-const wanted = [...mutants.entries()].filter(([, { defect, file }]) =>
-  new RegExp(values.only ?? '').test(`${file}: ${defect}`));
+const wanted = [...mutants.entries()]
+  .filter(([, { defect, file }]) => new RegExp(values.only ?? '').test(`${file}: ${defect}`));
 
 /** The exit code of the tests, and what they printed. */
 function test(index: number, { tests, names }: Mutant): Promise<{ code: number; output: string }> {

@@ -21,7 +21,8 @@ export default mergeConfig(base, {
       if (id === path) return mutated(code);
       // The text of a shader is already the value of a module.
       if (id === `${path}?raw`) {
-        return `export default ${JSON.stringify(mutated(JSON.parse(/^export default (.*?);?$/s.exec(code)![1]!) as string))}`;
+        const text = JSON.parse(/^export default (.*?);?$/s.exec(code)![1]!) as string;
+        return `export default ${JSON.stringify(mutated(text))}`;
       }
       return null;
     },

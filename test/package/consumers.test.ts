@@ -182,9 +182,10 @@ test('a page with an import map and no bundler runs', async () => {
 test('Deno checks the types and runs', async ({ skip }) => {
   const project = await install('deno', ['deno.ts', 'layer.ts']);
   const deno = (command: 'check' | 'run', ...flags: string[]) =>
-    run(
-      ['deno', command, ...flags, '--sloppy-imports', '--unstable-webgpu',
-        'deno.ts', ...(command === 'run' ? [String(seed)] : [])], project, lavapipe());
+    run([
+      'deno', command, ...flags, '--sloppy-imports', '--unstable-webgpu', 'deno.ts',
+      ...(command === 'run' ? [String(seed)] : []),
+    ], project, lavapipe());
   await run(['deno', '--version'], project).catch((error: unknown) =>
     skipLoudly(skip, `there is no Deno: ${String(error)}`));
   await deno('check');
