@@ -104,8 +104,9 @@ test('where there is no Symbol.dispose, the build works without', async () => {
   const source = readFileSync(new URL('index.js', dist), 'utf8')
     .replaceAll(/from "\.\/(\w+\.js)"/g, (_, file: string) => `from "${new URL(file, dist).href}"`);
   const shadow = 'const Symbol = { iterator: globalThis.Symbol.iterator, dispose: undefined };';
-  const module = `data:text/javascript,${encodeURIComponent(shadow + source)}`;
-  const { PipelineManager } = await import(module) as { PipelineManager: { prototype: object } };
+  const { PipelineManager } = await import(`data:text/javascript,${encodeURIComponent(shadow + source)}`) as {
+    PipelineManager: { prototype: object };
+  };
   expect(Reflect.ownKeys(PipelineManager.prototype)).toContain('destroy');
   expect(Reflect.ownKeys(PipelineManager.prototype).map(String)).not.toContain('undefined');
 });

@@ -204,9 +204,9 @@ export const gradientScenarios: Readonly<Record<string, () => Promise<void>>> = 
     const used = Array.from({ length: 64 }, (_, i) => Number(Math.floor(i / 8) % 3 === 0 && (i % 8) % 3 < 2));
     check(String(skipped.input.data) === String(used), String(skipped.input.data));
     const empty = (...shape: [number, number, number, number]): Tensor4D => ({ shape, data: new Float32Array(0) });
-    const none = await separableConv2dGradients(empty(1, 0, 3, 4), ones(1, 2, 5, 1), ones(3, 3, 1, 1), ones(1, 1, 1, 4), {
-      padding: [[0, 0], [0, 0]], bias: new Float32Array(4), manager,
-    });
+    const none = await separableConv2dGradients(
+      empty(1, 0, 3, 4), ones(1, 2, 5, 1), ones(3, 3, 1, 1), ones(1, 1, 1, 4),
+      { padding: [[0, 0], [0, 0]], bias: new Float32Array(4), manager });
     const lengths = [none.input.data, none.depthwiseFilter.data, none.pointwiseFilter.data, none.bias!].map((data) => {
       check(data.every((value) => value === 0), `an empty output gave ${String(data)}`);
       return data.length;

@@ -166,8 +166,8 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     const device = await borrowedDevice();
     const names = [
       'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
-      'allowOverparameterized', 'strategy', 'dtype', 'manager', 'inputShape', 'shape', 'data', 'buffer', 'offset', 'size',
-      'leakyRelu', 'tuning', 'adapterKind', 'device', 'evil',
+      'allowOverparameterized', 'strategy', 'dtype', 'manager', 'inputShape', 'shape', 'data', 'buffer', 'offset',
+      'size', 'leakyRelu', 'tuning', 'adapterKind', 'device', 'evil',
     ];
     for (const [what, value] of [['a string', EVIL], ['a function', () => 7]] as const) {
       using _ = poisoned(Object.prototype, Object.fromEntries(names.map((name) => [name, value])));

@@ -8,14 +8,16 @@ import { backwardPlanOf, compatibilityLimits, defaultProfile, planOf } from './p
 
 /** What implementations tell of their adapters, as seen in 2026. */
 const adapters: readonly [string, Partial<GPUAdapterInfo> | undefined, 'software' | 'gpu'][] = [
-  ['Chromium on SwiftShader',
-    { vendor: 'google', architecture: 'swiftshader', device: '', description: '', isFallbackAdapter: true }, 'software'],
+  ['Chromium on SwiftShader', {
+    vendor: 'google', architecture: 'swiftshader', device: '', description: '', isFallbackAdapter: true,
+  }, 'software'],
   ['Node on SwiftShader', {
     vendor: 'google', architecture: 'swiftshader', device: 'swiftshader-device-subzero-',
     description: 'SwiftShader driver 5.0.0', isFallbackAdapter: true,
   }, 'software'],
-  ['Firefox on lavapipe',
-    { vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: true }, 'software'],
+  ['Firefox on lavapipe', {
+    vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: true,
+  }, 'software'],
   ['Deno on lavapipe', {
     vendor: '65541', architecture: '', device: '0', description: 'llvmpipe (LLVM 15.0.6, 256 bits)',
     isFallbackAdapter: true,
@@ -44,9 +46,9 @@ test.each<[Omit<DeviceProfile, 'limits' | 'processors'>, string, PresetName]>([
 });
 
 test('without subgroups no kernel needs them, whatever the geometry', async () => {
-  for (const kind of ['software', 'gpu'] as const)
-  for (const size of [2, 7, 112]) for (const C of [1, 4, 512]) for (const O of [C, 2 * C]) {
-    const one = layer(size, C, O);
+  const layers = [2, 7, 112].flatMap((size) =>
+    [1, 4, 512].flatMap((C) => [C, 2 * C].map((O) => layer(size, C, O))));
+  for (const kind of ['software', 'gpu'] as const) for (const one of layers) {
     const profile = { ...defaultProfile, kind, subgroups: false };
     for (const preset of presetsFor(geometryOf(one), profile)) {
       for (const strategy of ['fused', 'two-pass'] as const) {

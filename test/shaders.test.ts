@@ -43,9 +43,9 @@ test.each(files)('%s compiles as it stands', async (file) => {
   expect(await compileErrors(readFileSync(new URL(file, root), 'utf8'))).toEqual([]);
 });
 
-const files = readdirSync(new URL('shaders', root)).filter((file) => file.endsWith('.wgsl'));
+const shaderFiles = readdirSync(new URL('shaders', root)).filter((file) => file.endsWith('.wgsl'));
 
-test.each(files)('%s: what is not so by its own constants is a comment', (file) => {
+test.each(shaderFiles)('%s: what is not so by its own constants is a comment', (file) => {
   const source = readFileSync(new URL(`shaders/${file}`, root), 'utf8');
   const code = (text: string): string[] => text.split('\n').map((line) => line.replace(/ *\/\/.*/, ''));
   const rolled = source.replaceAll('// unroll', '');
