@@ -1,13 +1,20 @@
-import { type ConvolutionDescriptor, PipelineManager, separableConv2d, separableConv2dGradients, type Tensor4D, UnsupportedError, ValueError } from 'sepconv-webgpu';
+import {
+  type ConvolutionDescriptor, PipelineManager, separableConv2d, separableConv2dGradients, type Tensor4D,
+  UnsupportedError, ValueError,
+} from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
 import { sumBound } from './bounds.js';
 import { random, randomData } from './random.js';
 
-/** Arguments with something wrong in them, through the public API: an error of the right class, or the reference's result. */
+/**
+ * Arguments with something wrong in them, through the public API: an
+ * error of the right class, or the reference's result.
+ */
 
 /** Puts a value in the place of a valid one. */
 export interface Mutation {
-  readonly call: 'separableConv2d' | 'separableConv2dGradients' | 'prepare' | 'prepareGradients' | 'warmUp' | 'create' | 'run';
+  readonly call:
+    | 'separableConv2d' | 'separableConv2dGradients' | 'prepare' | 'prepareGradients' | 'warmUp' | 'create' | 'run';
   /** Where: an argument or option, then perhaps one of its fields. */
   readonly path: readonly string[];
   /** The name of one of `values`. */
@@ -20,42 +27,76 @@ const throws = () => { throw new Error('mean'); };
 
 /** Made anew for each use. None of them is large. */
 const values: Readonly<Record<string, () => unknown>> = {
-  undefined: () => undefined, null: () => null, true: () => true, false: () => false, symbol: () => Symbol('s'), bigint: () => 1n, function: () => throws,
-  ...Object.fromEntries([NaN, -1, -0, 0, 0.5, 1, 2, 3, 7, 1e308, Infinity, 2 ** 31, 2 ** 32, 2 ** 53].map((n) => [`${n}`, () => n])),
+  undefined: () => undefined, null: () => null, true: () => true, false: () => false, symbol: () => Symbol('s'),
+  bigint: () => 1n, function: () => throws,
+  ...Object.fromEntries(
+    [NaN, -1, -0, 0, 0.5, 1, 2, 3, 7, 1e308, Infinity, 2 ** 31, 2 ** 32, 2 ** 53].map((n) => [`${n}`, () => n])),
   ...Object.fromEntries([
-    '', '2', 'SAME', 'valid', 'relu', 'leakyRelu', 'tanh', 'constructor', '__proto__', 'auto', 'fused', 'two-pass', 'f32', 'f16', 'f64', 'x'.repeat(9999),
+    '', '2', 'SAME', 'valid', 'relu', 'leakyRelu', 'tanh', 'constructor', '__proto__', 'auto', 'fused', 'two-pass',
+    'f32', 'f16', 'f64', 'x'.repeat(9999),
   ].map((text) => [`'${text.slice(0, 12)}'`, () => text])),
   ...Object.fromEntries([
-    [], [1], [1, 1], [2, 1], [1, 2, 2, 1], [2, 1, 1, 1], [1, 1, 1], [1, 2 ** 31], [2 ** 31, 1], [NaN, 1], ['1', 1], [0, 0], [-1, 1], [[1, 2], [0, 1]], [[1, -1], [0, 0]],
-    [[1, 2], [0, 0.5]], [[0, 0], [1, 1], [2, 0], [0, 0]], [[1, 0], [1, 1], [2, 0], [0, 0]], [[2 ** 31, 0], [0, 0]], [1, 5, 5, 4], [1, 0, 5, 4], [0, 5, 5, 4], [3, 3, 4, 0],
+    [], [1], [1, 1], [2, 1], [1, 2, 2, 1], [2, 1, 1, 1], [1, 1, 1], [1, 2 ** 31], [2 ** 31, 1], [NaN, 1], ['1', 1],
+    [0, 0], [-1, 1], [[1, 2], [0, 1]], [[1, -1], [0, 0]],
+    [[1, 2], [0, 0.5]], [[0, 0], [1, 1], [2, 0], [0, 0]], [[1, 0], [1, 1], [2, 0], [0, 0]], [[2 ** 31, 0], [0, 0]],
+    [1, 5, 5, 4], [1, 0, 5, 4], [0, 5, 5, 4], [3, 3, 4, 0],
     [5, 5, 4], [1, 5, 5, 4, 1], [2 ** 20, 2 ** 20, 2 ** 20, 2 ** 20], [1, 1, 4, -8],
   ].map((list) => [JSON.stringify(list), () => structuredClone(list)])),
   holes: () => Array.from({ length: 4 }), long: () => Array.from({ length: 1e5 }, () => 1),
   cyclic: () => { const list: unknown[] = []; list.push(list, list); return list; },
-  '{}': () => ({}), date: () => new Date(0), map: () => new Map([['shape', 1]]), 'without prototype': () => Object.create(null) as object,
-  'leakyRelu 0.5': () => ({ leakyRelu: 0.5 }), 'leakyRelu NaN': () => ({ leakyRelu: NaN }), "leakyRelu '1'": () => ({ leakyRelu: '1' }), 'leakyRelu 1e300': () => ({ leakyRelu: 1e300 }),
+  '{}': () => ({}), date: () => new Date(0), map: () => new Map([['shape', 1]]),
+  'without prototype': () => Object.create(null) as object,
+  'leakyRelu 0.5': () => ({ leakyRelu: 0.5 }), 'leakyRelu NaN': () => ({ leakyRelu: NaN }),
+  "leakyRelu '1'": () => ({ leakyRelu: '1' }), 'leakyRelu 1e300': () => ({ leakyRelu: 1e300 }),
   ...Object.fromEntries([0, 4, 8, 36, 100].map((length) => [`Float32Array(${length})`, () => data(length)])),
-  'Float64Array(8)': () => new Float64Array(8), 'Array(8)': () => [...data(8)], 'Uint8Array(8)': () => new Uint8Array(8), ArrayBuffer: () => new ArrayBuffer(32),
-  'detached Float32Array': () => { const list = data(8); structuredClone(list.buffer, { transfer: [list.buffer as ArrayBuffer] }); return list; },
-  'tensor [1, 5, 5, 4]': () => tensor(1, 5, 5, 4), 'tensor [3, 3, 4, 2]': () => tensor(3, 3, 4, 2), 'tensor [1, 1, 4, 8]': () => tensor(1, 1, 4, 8),
-  'tensor too short': () => ({ shape: [3, 3, 4, 1], data: data(7) }), 'shape without data': () => ({ shape: [1, 1, 4, 8] }),
-  'buffer of nothing': () => ({ shape: [8], buffer: {} }), 'buffer without shape': () => ({ shape: null, buffer: null }),
-  'getter that throws': () => ({ get shape() { return throws(); }, get data() { return throws(); }, get leakyRelu() { return throws(); }, get 0() { return throws(); } }),
-  'getter that changes': () => { let reads = 0; return { get shape() { return reads++ ? -1 : [1, 1, 4, 8]; }, data: data(32), get leakyRelu() { return reads++ ? 'evil' : 0.5; } }; },
-  'proxy that throws': () => new Proxy({}, { get: throws, has: throws, ownKeys: throws, getOwnPropertyDescriptor: throws }),
-  'toString that throws': () => ({ toString: throws, valueOf: throws, get [Symbol.toStringTag]() { return throws(); } }),
+  'Float64Array(8)': () => new Float64Array(8), 'Array(8)': () => [...data(8)],
+  'Uint8Array(8)': () => new Uint8Array(8), ArrayBuffer: () => new ArrayBuffer(32),
+  'detached Float32Array': () => {
+    const list = data(8);
+    structuredClone(list.buffer, { transfer: [list.buffer as ArrayBuffer] });
+    return list;
+  },
+  'tensor [1, 5, 5, 4]': () => tensor(1, 5, 5, 4), 'tensor [3, 3, 4, 2]': () => tensor(3, 3, 4, 2),
+  'tensor [1, 1, 4, 8]': () => tensor(1, 1, 4, 8),
+  'tensor too short': () => ({ shape: [3, 3, 4, 1], data: data(7) }),
+  'shape without data': () => ({ shape: [1, 1, 4, 8] }),
+  'buffer of nothing': () => ({ shape: [8], buffer: {} }),
+  'buffer without shape': () => ({ shape: null, buffer: null }),
+  'getter that throws': () => ({
+    get shape() { return throws(); }, get data() { return throws(); },
+    get leakyRelu() { return throws(); }, get 0() { return throws(); },
+  }),
+  'getter that changes': () => {
+    let reads = 0;
+    return {
+      get shape() { return reads++ ? -1 : [1, 1, 4, 8]; }, data: data(32),
+      get leakyRelu() { return reads++ ? 'evil' : 0.5; },
+    };
+  },
+  'proxy that throws': () =>
+    new Proxy({}, { get: throws, has: throws, ownKeys: throws, getOwnPropertyDescriptor: throws }),
+  'toString that throws': () =>
+    ({ toString: throws, valueOf: throws, get [Symbol.toStringTag]() { return throws(); } }),
 };
 export const valueNames = Object.keys(values);
 
-const OPTIONS = ['strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation', 'allowOverparameterized', 'strategy', 'dtype'];
+const OPTIONS = [
+  'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
+  'allowOverparameterized', 'strategy', 'dtype',
+];
 const TENSORS = ['depthwiseFilter', 'pointwiseFilter'];
-const fields = (name: string) => [[name, 'shape'], [name, 'data'], ...['0', '1', '2', '3'].map((axis) => [name, 'shape', axis])];
+const fields = (name: string) =>
+  [[name, 'shape'], [name, 'data'], ...['0', '1', '2', '3'].map((axis) => [name, 'shape', axis])];
 const UNKNOWN = ['stride', 'dilations', 'constructor', 'activations', ''];
-const DESCRIPTOR = [[], ...[...OPTIONS, ...UNKNOWN, ...TENSORS, 'inputShape'].map((name) => [name]), ['inputShape', '1'], ['strides', '0'], ['padding', '1', '0'], ['rate', '1'],
+const DESCRIPTOR = [[], ...[...OPTIONS, ...UNKNOWN, ...TENSORS, 'inputShape'].map((name) => [name]),
+  ['inputShape', '1'], ['strides', '0'], ['padding', '1', '0'], ['rate', '1'],
   ...TENSORS.flatMap(fields)];
 
 const ONE_CALL = [...['input', ...TENSORS].flatMap((name) => [[name], ...fields(name)]),
-  ...[[], ...[...OPTIONS, ...UNKNOWN, 'manager'].map((name) => [name]), ['strides', '0'], ['padding', '1', '0'], ['rate', '1']].map((path) => ['options', ...path])];
+  ...[
+    [], ...[...OPTIONS, ...UNKNOWN, 'manager'].map((name) => [name]),
+    ['strides', '0'], ['padding', '1', '0'], ['rate', '1'],
+  ].map((path) => ['options', ...path])];
 
 /** What can be mutated. */
 export const places: Readonly<Record<Mutation['call'], readonly (readonly string[])[]>> = {
@@ -69,7 +110,8 @@ export const places: Readonly<Record<Mutation['call'], readonly (readonly string
 };
 
 const options = () => ({
-  strides: [1, 1], padding: [[1, 1], [1, 1]], rate: [1, 1], name: 'layer', depthwiseBias: data(4), depthwiseActivation: 'relu6', bias: data(8), activation: 'linear',
+  strides: [1, 1], padding: [[1, 1], [1, 1]], rate: [1, 1], name: 'layer', depthwiseBias: data(4),
+  depthwiseActivation: 'relu6', bias: data(8), activation: 'linear',
   allowOverparameterized: false, strategy: 'two-pass', dtype: 'f32',
 });
 const filters = () => ({ depthwiseFilter: tensor(3, 3, 4, 1), pointwiseFilter: tensor(1, 1, 4, 8) });
@@ -77,8 +119,11 @@ const descriptor = () => ({ ...options(), ...filters(), inputShape: [1, 5, 5, 4]
 
 function mutate(target: unknown, [head, ...rest]: readonly string[], value: unknown): unknown {
   if (head === undefined) return value;
-  const changed = (Array.isArray(target) ? [...target as unknown[]] : { ...(target as object) }) as Record<string, unknown>;
-  Object.defineProperty(changed, head, { value: mutate(changed[head], rest, value), enumerable: true, configurable: true, writable: true });
+  const copy: object = Array.isArray(target) ? [...target as unknown[]] : { ...(target as object) };
+  const changed = copy as Record<string, unknown>;
+  Object.defineProperty(changed, head, {
+    value: mutate(changed[head], rest, value), enumerable: true, configurable: true, writable: true,
+  });
   return changed;
 }
 
@@ -97,7 +142,9 @@ export async function checkArguments(mutations: readonly Mutation[]): Promise<st
     let failure = await tried(manager, mutation, x).catch((error: unknown) => describe(error));
     const again = await conv.run(x).catch((error: unknown) => describe(error));
     if (typeof again === 'string') failure ??= `a valid call afterwards: ${again}`;
-    else if (again.data.some((value, i) => value !== expected.data[i])) failure ??= 'a valid call afterwards had another result';
+    else if (again.data.some((value, i) => value !== expected.data[i])) {
+      failure ??= 'a valid call afterwards had another result';
+    }
     if (uncaptured.length > 0) failure ??= `uncaptured: ${uncaptured.splice(0).join()}`;
     if (failure !== undefined) failures.push(`${JSON.stringify(mutation)}: ${failure}`);
   }
@@ -105,20 +152,36 @@ export async function checkArguments(mutations: readonly Mutation[]): Promise<st
   return failures;
 }
 
-const describe = (error: unknown): string => (error instanceof Error ? `${error.name}: ${error.message} ${error.stack?.split('\n').slice(0, 3).join(' ') ?? ''}` : typeof error);
+const describe = (error: unknown): string => (
+  error instanceof Error
+    ? `${error.name}: ${error.message} ${error.stack?.split('\n').slice(0, 3).join(' ') ?? ''}`
+    : typeof error
+);
 
-async function tried(manager: PipelineManager, { call, path, value }: Mutation, x: Tensor4D): Promise<string | undefined> {
+async function tried(
+  manager: PipelineManager, { call, path, value }: Mutation, x: Tensor4D,
+): Promise<string | undefined> {
   const make = values[value]!;
   switch (call) {
-    case 'prepare': return typed(async () => { (await manager.prepare(mutate(descriptor(), path, make()) as ConvolutionDescriptor)).destroy(); });
-    case 'prepareGradients': return typed(async () => { (await manager.prepareGradients(mutate(descriptor(), path, make()) as ConvolutionDescriptor)).destroy(); });
+    case 'prepare': return typed(async () => {
+      (await manager.prepare(mutate(descriptor(), path, make()) as ConvolutionDescriptor)).destroy();
+    });
+    case 'prepareGradients': return typed(async () => {
+      (await manager.prepareGradients(mutate(descriptor(), path, make()) as ConvolutionDescriptor)).destroy();
+    });
     case 'separableConv2dGradients': {
-      const all = mutate({ outputGradient: tensor(1, 5, 5, 8), input: x, ...filters(), options: { ...options(), manager } }, path, make()) as Record<string, unknown>;
+      const given = { outputGradient: tensor(1, 5, 5, 8), input: x, ...filters(), options: { ...options(), manager } };
+      const all = mutate(given, path, make()) as Record<string, unknown>;
       const names = ['outputGradient', 'input', 'depthwiseFilter', 'pointwiseFilter', 'options'];
-      return typed(() => separableConv2dGradients(...names.map((name) => all[name]) as Parameters<typeof separableConv2dGradients>));
+      return typed(() =>
+        separableConv2dGradients(...names.map((name) => all[name]) as Parameters<typeof separableConv2dGradients>));
     }
-    case 'warmUp': return typed(() => manager.warmUp(mutate([descriptor()], path, make()) as Parameters<typeof manager.warmUp>[0]));
-    case 'create': return typed(async () => { (await PipelineManager.create(mutate({ device: manager.device }, path, make()) as Parameters<typeof PipelineManager.create>[0])).destroy(); });
+    case 'warmUp': return typed(() =>
+      manager.warmUp(mutate([descriptor()], path, make()) as Parameters<typeof manager.warmUp>[0]));
+    case 'create': return typed(async () => {
+      const given = mutate({ device: manager.device }, path, make());
+      (await PipelineManager.create(given as Parameters<typeof PipelineManager.create>[0])).destroy();
+    });
     case 'run': {
       const conv = await manager.prepare(descriptor());
       try {
@@ -129,7 +192,8 @@ async function tried(manager: PipelineManager, { call, path, value }: Mutation, 
     }
     case 'separableConv2d': {
       const argumentsWith = (gpu: object) => {
-        const all = mutate({ input: x, ...filters(), options: { ...options(), ...gpu } }, path, make()) as Record<string, unknown>;
+        const given = { input: x, ...filters(), options: { ...options(), ...gpu } };
+        const all = mutate(given, path, make()) as Record<string, unknown>;
         return [all['input'], all['depthwiseFilter'], all['pointwiseFilter'], all['options']] as Arguments;
       };
       let result: Tensor4D | Error | undefined;

@@ -3,7 +3,9 @@ import { type Dtype, type Geometry } from '../src/arguments/geometry.js';
 import { depthwise, pointwise } from '../src/reference.js';
 import type { Problem } from './cases.js';
 
-/** What a kernel must compute, and how far from it WGSL's float32 arithmetic may end: Infinity where it may overflow. */
+/**
+ * What a kernel must compute, and how far from it WGSL's float32 arithmetic may end: Infinity where it may overflow.
+ */
 export interface Bounded {
   readonly values: Float64Array;
   readonly tolerances: Float64Array;
@@ -17,12 +19,15 @@ const ULP = 2 ** -23;
 const NORMAL = { f32: 2 ** -126, f16: 2 ** -14 } as const;
 const LARGEST = { f32: (2 - 2 ** -23) * 2 ** 127, f16: 65504 } as const;
 
-/** What `n` roundings in a row change a value by at most, relative to it, by Higham's lemma 3.1; the reference's own included. */
+/**
+ * What `n` roundings in a row change a value by at most, relative to it, by
+ * Higham's lemma 3.1; the reference's own included.
+ */
 const gamma = (n: number): number => n * U / (1 - n * U) + n * 2 ** -53;
 
 /**
- * The depthwise stage. A sum of T products and a bias, in any order, fused or not, takes each product through at most T + 1
- * roundings, so that it errs by gamma(T + 1) times the sum of the absolute values.
+ * The depthwise stage. A sum of T products and a bias, in any order, fused or not, takes each product through at most
+ * T + 1 roundings, so that it errs by gamma(T + 1) times the sum of the absolute values.
  */
 export const boundedDepthwise = once((p: Problem): Bounded => {
   const { geometry: g, input, depthwiseFilter, depthwiseBias } = p;
@@ -34,9 +39,13 @@ export const boundedDepthwise = once((p: Problem): Bounded => {
 });
 
 /** The pointwise stage for a given depthwise result, which may be the GPU's own, or err by so much. */
-export function boundedPointwise({ geometry: g, pointwiseFilter, bias }: Problem, x: ArrayLike<number>, xErrors?: Float64Array): Bounded {
+export function boundedPointwise(
+  { geometry: g, pointwiseFilter, bias }: Problem, x: ArrayLike<number>, xErrors?: Float64Array,
+): Bounded {
   const linear = { ...g, activation: LINEAR };
-  const sums = bounded((a, w, b) => pointwise(linear, a, w, b), g.K, g.dtype, { x, xErrors: xErrors ?? flushed(x, 'f32'), w: pointwiseFilter, b: bias });
+  const sums = bounded((a, w, b) => pointwise(linear, a, w, b), g.K, g.dtype, {
+    x, xErrors: xErrors ?? flushed(x, 'f32'), w: pointwiseFilter, b: bias,
+  });
   return stored(activated(sums, g.activation), g);
 }
 
@@ -56,12 +65,15 @@ export const boundedSums = ({ values, magnitudes }: Expected, terms: number, tra
   ({ values, tolerances: magnitudes.map((magnitude) => sumBound(terms, magnitude, transcendental)) });
 
 /**
- * How far a sum of T products may end from the exact one, by the same lemma: with a bias, a slope and what the operands were
- * rounded by before, as 7 roundings more. Through exp or tanh a value near 1 has WGSL's accuracy instead, about 2e-6. A result
- * that is stored as float16 moves by as much as in `stored`.
+ * How far a sum of T products may end from the exact one, by the same lemma: with a bias, a slope and what the operands
+ * were rounded by before, as 7 roundings more. Through exp or tanh a value near 1 has WGSL's accuracy instead, about
+ * 2e-6. A result that is stored as float16 moves by as much as in `stored`.
  */
-export function sumBound(terms: number, magnitude: number, transcendental = false, dtype: Dtype = 'f32', value = 0): number {
-  const sum = gamma(terms + 8) * magnitude + (transcendental ? 2e-6 * (1 + magnitude) : 0) + (2 * terms + 2) * NORMAL.f32;
+export function sumBound(
+  terms: number, magnitude: number, transcendental = false, dtype: Dtype = 'f32', value = 0,
+): number {
+  const sum = gamma(terms + 8) * magnitude + (transcendental ? 2e-6 * (1 + magnitude) : 0)
+    + (2 * terms + 2) * NORMAL.f32;
   return dtype === 'f16' ? sum + 2 ** -10 * (Math.abs(value) + sum) + NORMAL.f16 : sum;
 }
 
@@ -72,7 +84,12 @@ export const isTranscendental = ({ geometry: { depthwiseActivation, activation }
 const LINEAR = { kind: 'linear', alpha: 0 } as const;
 type Values = ArrayLike<number>;
 type Convolve = (x: Values, w: Values, b: Values | undefined) => Float64Array;
-interface Operands { readonly x: Values; readonly xErrors: Float64Array; readonly w: Values; readonly b: Values | undefined }
+interface Operands {
+  readonly x: Values;
+  readonly xErrors: Float64Array;
+  readonly w: Values;
+  readonly b: Values | undefined;
+}
 
 function bounded(convolve: Convolve, terms: number, dtype: Dtype, { x, xErrors, w, b }: Operands): Bounded {
   const roundings = gamma(terms + 1);
@@ -140,7 +157,10 @@ function accuracy(kind: ActivationKind, x: number, y: number): number {
   }
 }
 
-/** A result stored as float16 moves to one of its two neighbours there, 2^-10 of it apart, or to 0 where it is subnormal. */
+/**
+ * A result stored as float16 moves to one of its two neighbours there,
+ * 2^-10 of it apart, or to 0 where it is subnormal.
+ */
 function stored({ values, tolerances }: Bounded, { dtype }: Geometry): Bounded {
   if (dtype === 'f32') return { values, tolerances };
   return {

@@ -4,7 +4,8 @@ import { inject } from 'vitest';
 const requests = new WeakMap<Page, string[]>();
 
 /** The addresses that a page and its workers have asked for since it was opened; `data:` and `blob:` never leave it. */
-export const requestsOf = (page: Page): readonly string[] => (requests.get(page) ?? []).filter((url) => !/^(data|blob):/.test(url));
+export const requestsOf = (page: Page): readonly string[] =>
+  (requests.get(page) ?? []).filter((url) => !/^(data|blob):/.test(url));
 
 function watchRequests(page: Page): void {
   const seen: string[] = [];

@@ -15,7 +15,8 @@ export interface Case extends Omit<ReferenceOptions, 'depthwiseBias' | 'bias'> {
   readonly biases?: boolean;
   readonly dtype?: Dtype;
   /** From which power of two to which the values go; default: between -1 and 1. */
-  readonly exponents?: Readonly<Record<'input' | 'depthwiseFilter' | 'pointwiseFilter' | 'biases', readonly [number, number]>>;
+  readonly exponents?: Readonly<
+    Record<'input' | 'depthwiseFilter' | 'pointwiseFilter' | 'biases', readonly [number, number]>>;
   /** Of its values, where they are to be the same always. */
   readonly seed?: number;
 }
@@ -33,7 +34,8 @@ export interface Problem {
 const shapesOf = ({ input, filter: [KH, KW, M], O }: Case) =>
   ({ input, depthwiseFilter: [KH, KW, input[3], M], pointwiseFilter: [1, 1, input[3] * M, O] });
 
-export const geometryOf = (one: Case): Geometry => resolveGeometry(shapesOf(one), { allowOverparameterized: true, ...one });
+export const geometryOf = (one: Case): Geometry =>
+  resolveGeometry(shapesOf(one), { allowOverparameterized: true, ...one });
 
 export function problem(one: Case, seed: number): Problem {
   const geometry = geometryOf(one);
@@ -63,7 +65,8 @@ export const cases: readonly Case[] = [
   { name: 'o_div_4_k_not', input: [1, 5, 7, 5], filter: [3, 3, 1], O: 64, padding: 'SAME' },
   { name: 'k_div_4_o_not', input: [1, 5, 7, 8], filter: [3, 3, 1], O: 13, padding: 'VALID' },
   { name: 'o_gt_tile', input: [1, 4, 4, 8], filter: [3, 3, 1], O: 132, padding: 'SAME' },
-  { name: 'k_gt_blocks', input: [1, 3, 5, 68], filter: [3, 3, 1], O: 20, padding: 'SAME', biases: true, activation: 'relu' },
+  { name: 'k_gt_blocks', input: [1, 3, 5, 68], filter: [3, 3, 1],
+    O: 20, padding: 'SAME', biases: true, activation: 'relu' },
   { name: 'pixels_lt_tile', input: [1, 2, 1, 8], filter: [3, 3, 1], O: 8, padding: 'SAME' },
   { name: 'pixels_prime', input: [1, 1, 61, 8], filter: [1, 3, 1], O: 8, padding: 'SAME' },
   { name: 'pixel_one', input: [1, 1, 1, 16], filter: [1, 1, 1], O: 16, padding: 'VALID' },
@@ -91,40 +94,54 @@ export const cases: readonly Case[] = [
   { name: 'padding_gt_kernel', input: [1, 3, 3, 4], filter: [2, 2, 1], O: 4, padding: [[5, 4], [3, 6]], biases: true },
   { name: 'input_empty_padded', input: [1, 0, 3, 4], filter: [2, 2, 1], O: 4, padding: [[2, 1], [0, 0]], biases: true },
   { name: 'biases', input: [1, 5, 5, 6], filter: [3, 3, 1], O: 7, padding: 'SAME', biases: true },
-  ...(['relu', 'relu6', 'sigmoid', 'tanh', 'hardSwish', 'silu', 'elu', { leakyRelu: 0.1 }] as const).flatMap((activation) =>
+  ...([
+    'relu', 'relu6', 'sigmoid', 'tanh', 'hardSwish', 'silu', 'elu', { leakyRelu: 0.1 },
+  ] as const).flatMap((activation) =>
     [[8, 1, 8], [5, 3, 7]].map(([C, M, O]): Case => ({
       name: `activation_${typeof activation === 'string' ? activation : 'leakyRelu'}_o${O}`,
       input: [1, 5, 5, C!], filter: [3, 3, M!], O: O!, padding: 'SAME', biases: true,
       depthwiseActivation: activation, activation,
     }))),
-  { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1], O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
+  { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1],
+    O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
   // Larger than 16 KiB, for tests with bindings of no more.
   { name: 'bands_of_rows', input: [1, 61, 9, 12], filter: [3, 3, 1], O: 16, padding: 'SAME', biases: true },
-  { name: 'bands_of_rows_stride_2', input: [2, 67, 17, 5], filter: [5, 3, 2], O: 23, padding: [[3, 4], [1, 0]], strides: [2, 3] },
+  { name: 'bands_of_rows_stride_2', input: [2, 67, 17, 5], filter: [5, 3, 2],
+    O: 23, padding: [[3, 4], [1, 0]], strides: [2, 3] },
   { name: 'bands_of_rows_rate_3', input: [1, 40, 11, 16], filter: [3, 2, 1], O: 16, padding: 'SAME', rate: 3 },
   { name: 'bands_of_images', input: [13, 7, 9, 8], filter: [3, 3, 1], O: 8, padding: 'SAME', activation: 'relu6' },
   { name: 'bands_of_channels', input: [1, 4, 3, 63], filter: [3, 3, 1], O: 75, padding: 'SAME', biases: true },
   { name: 'bands_of_rows_and_channels', input: [1, 40, 5, 64], filter: [3, 3, 1], O: 72, padding: 'SAME' },
   // Found by fuzzing.
-  { name: 'activation_silu_of_huge_values', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', depthwiseActivation: 'silu', activation: 'silu',
+  { name: 'activation_silu_of_huge_values', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME',
+    depthwiseActivation: 'silu', activation: 'silu',
     exponents: { input: [60, 100], depthwiseFilter: [0, 0], pointwiseFilter: [0, 20], biases: [0, 0] } },
-  { name: 'activation_silu_of_large_values', input: [1, 4, 5, 8], filter: [1, 1, 1], O: 8, padding: 'SAME', depthwiseActivation: 'silu',
+  { name: 'activation_silu_of_large_values', input: [1, 4, 5, 8], filter: [1, 1, 1], O: 8, padding: 'SAME',
+    depthwiseActivation: 'silu',
     exponents: { input: [24, 40], depthwiseFilter: [0, 0], pointwiseFilter: [-1, 0], biases: [0, 0] } },
-  { name: 'activation_hardSwish_beyond_2^125', input: [1, 4, 5, 8], filter: [1, 1, 1], O: 8, padding: 'SAME', depthwiseActivation: 'hardSwish',
+  { name: 'activation_hardSwish_beyond_2^125', input: [1, 4, 5, 8], filter: [1, 1, 1], O: 8, padding: 'SAME',
+    depthwiseActivation: 'hardSwish',
     exponents: { input: [125, 126], depthwiseFilter: [-1, -1], pointwiseFilter: [-9, -5], biases: [0, 0] } },
   { name: 'values_subnormal', input: [1, 4, 5, 8], filter: [2, 2, 1], O: 8, padding: 'SAME', biases: true,
     exponents: { input: [-149, -100], depthwiseFilter: [-20, 20], pointwiseFilter: [-20, 20], biases: [-149, -100] } },
   // Large enough for the largest tiles of the software preset.
   { name: 'large', input: [1, 30, 29, 64], filter: [3, 3, 1], O: 160, padding: 'SAME' },
   { name: 'large_c_272', input: [1, 9, 31, 272], filter: [3, 3, 1], O: 96, padding: 'SAME', biases: true },
-  { name: 'large_c_63_o_161', input: [1, 29, 31, 63], filter: [3, 3, 1], O: 161, padding: 'SAME', biases: true, activation: 'relu' },
-  { name: 'large_multiplier_2_stride_2', input: [2, 31, 33, 40], filter: [5, 3, 2], O: 200, padding: 'SAME', strides: 2 },
+  { name: 'large_c_63_o_161', input: [1, 29, 31, 63], filter: [3, 3, 1],
+    O: 161, padding: 'SAME', biases: true, activation: 'relu' },
+  { name: 'large_multiplier_2_stride_2', input: [2, 31, 33, 40], filter: [5, 3, 2],
+    O: 200, padding: 'SAME', strides: 2 },
   // Regressions of other implementations.
-  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33].map((C): Case =>
-    ({ name: `channels_${C} (tfjs #6284, onnxruntime #29651)`, input: [1, 5, 5, C], filter: [3, 3, 1], O: C, padding: 'SAME' })),
-  ...[2, 3].flatMap((strides) => [1, 2, 3, 4, 5, 6, 7].map((k): Case =>
-    ({ name: `same_stride_${strides}_k_${k} (onnxruntime #26734)`, input: [1, 8, 7, 4], filter: [k, k, 1], O: 4, padding: 'SAME', strides }))),
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33].map((C): Case => ({
+    name: `channels_${C} (tfjs #6284, onnxruntime #29651)`, input: [1, 5, 5, C], filter: [3, 3, 1],
+    O: C, padding: 'SAME',
+  })),
+  ...[2, 3].flatMap((strides) => [1, 2, 3, 4, 5, 6, 7].map((k): Case => ({
+    name: `same_stride_${strides}_k_${k} (onnxruntime #26734)`, input: [1, 8, 7, 4], filter: [k, k, 1],
+    O: 4, padding: 'SAME', strides,
+  }))),
   ...[2, 3, 4].map((rate): Case =>
     ({ name: `rate_${rate} (tfjs #6263)`, input: [1, 12, 13, 6], filter: [3, 3, 1], O: 8, padding: 'SAME', rate })),
-  { name: '65x65x960_rate_4 (tfjs #5378, #5293)', input: [1, 65, 65, 960], filter: [3, 3, 1], O: 8, padding: 'SAME', rate: 4, allowOverparameterized: true },
+  { name: '65x65x960_rate_4 (tfjs #5378, #5293)', input: [1, 65, 65, 960], filter: [3, 3, 1],
+    O: 8, padding: 'SAME', rate: 4, allowOverparameterized: true },
 ];

@@ -13,7 +13,9 @@ export function run(command: readonly [string, ...string[]], cwd = root, env: No
   const [name, ...args] = command;
   const path = [join(cwd, 'node_modules/.bin'), join(root, 'node_modules/.bin'), process.env['PATH']].join(delimiter);
   return new Promise((resolve, reject) => {
-    const child = spawn(name, args, { cwd, env: { ...process.env, PATH: path, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(name, args, {
+      cwd, env: { ...process.env, PATH: path, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let [printed, complaints] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text));

@@ -12,11 +12,12 @@ export interface Comparison {
 }
 
 /**
- * Compares a result `[N, OH, OW, channels]`, whose pixels stand `stride` values apart, with what it must be within a tolerance of
- * each element.
+ * Compares a result `[N, OH, OW, channels]`, whose pixels stand `stride` values apart, with
+ * what it must be within a tolerance of each element.
  */
 export function compare(
-  actual: Float32Array, { values, tolerances }: Bounded, shape: readonly [number, number, number, number], stride: number,
+  actual: Float32Array, { values, tolerances }: Bounded, shape: readonly [number, number, number, number],
+  stride: number,
 ): Comparison {
   const [, height, width, channels] = shape;
   let [largest, maxError, worst, at, overflowing] = [0, 0, -1, 0, 0];
@@ -36,5 +37,8 @@ export function compare(
   const pixel = Math.floor(at / channels);
   const index = [Math.floor(pixel / width / height), Math.floor(pixel / width) % height, pixel % width, at % channels];
   const got = actual[pixel * stride + (at % channels)];
-  return { ...comparison, failure: `at (${index.join(', ')}) expected ${values[at]}, got ${got}: ${worst.toFixed(1)} times the tolerance` };
+  return {
+    ...comparison,
+    failure: `at (${index.join(', ')}) expected ${values[at]}, got ${got}: ${worst.toFixed(1)} times the tolerance`,
+  };
 }

@@ -15,11 +15,14 @@ afterAll(() => page.close());
 
 const settled = () => page.waitForSelector('#photo:not([data-state=working])', { timeout: 60_000 });
 const text = (selector: string) => page.$eval(selector, ({ textContent }) => textContent?.trim() ?? '');
-const report = () => page.$eval('#report', (element) => Object.fromEntries(Object.entries((element as HTMLElement).dataset)));
+const report = () =>
+  page.$eval('#report', (element) => Object.fromEntries(Object.entries((element as HTMLElement).dataset)));
 
 async function choose(values: Record<string, string>): Promise<void> {
   await page.evaluate((chosen) => {
-    for (const [id, value] of Object.entries(chosen)) document.querySelector<HTMLSelectElement>(`#${id}`)!.value = value;
+    for (const [id, value] of Object.entries(chosen)) {
+      document.querySelector<HTMLSelectElement>(`#${id}`)!.value = value;
+    }
     document.querySelector('#filter')!.dispatchEvent(new Event('input', { bubbles: true }));
   }, values);
   await settled();

@@ -16,7 +16,8 @@ afterAll(() => page.close());
 
 const settled = (panel: string) => page.waitForSelector(`#${panel}:not([data-state=working])`, { timeout: 60_000 });
 const text = (selector: string) => page.$eval(selector, ({ textContent }) => textContent?.trim() ?? '');
-const report = (id: string) => page.$eval(`section#${id}`, (section) => Object.fromEntries(Object.entries(section.dataset)));
+const report = (id: string) =>
+  page.$eval(`section#${id}`, (section) => Object.fromEntries(Object.entries(section.dataset)));
 const faces = async () => JSON.parse((await report('detect-report'))['faces'] ?? '[]') as { score: number }[];
 const slide = (id: string, value: number) => page.$eval(`input#${id}`, (input, to) => {
   input.value = String(to);
@@ -27,7 +28,8 @@ const slide = (id: string, value: number) => page.$eval(`input#${id}`, (input, t
 async function fits(name: string): Promise<void> {
   for (const [size, width, height] of [['phone', 390, 844], ['desktop', 1280, 900]] as const) {
     await page.setViewport({ width, height });
-    expect(await page.evaluate(() => document.documentElement.scrollWidth), `${name} on a ${size}`).toBeLessThanOrEqual(width);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), `${name} on a ${size}`)
+      .toBeLessThanOrEqual(width);
     await page.screenshot({ path: `output/demo-${name}-${size}.png`, fullPage: true });
   }
 }
@@ -35,9 +37,13 @@ async function fits(name: string): Promise<void> {
 test('the first tab finds the faces of the first photo and lists every layer', async () => {
   expect(await text('#face-count')).toBe('3 faces');
   expect(await faces()).toHaveLength(3);
-  expect(await page.$$eval('#layer-rows tr', (rows) => rows.map((row) => row.cells[0]!.firstChild!.textContent))).toEqual(
-    ['picture', 'conv0', 'pool0', 'conv1', 'pool1', 'conv2', 'pool2', 'conv3', 'pool3', 'conv4', 'pool4', 'conv5', 'pool5', 'conv8']);
-  expect(await page.$$eval('#layer-rows .time', (cells) => cells.every(({ textContent }) => / m?s$/.test(textContent ?? '')))).toBe(true);
+  expect(await page.$$eval('#layer-rows tr', (rows) => rows.map((row) => row.cells[0]!.firstChild!.textContent)))
+    .toEqual([
+      'picture', 'conv0', 'pool0', 'conv1', 'pool1', 'conv2', 'pool2', 'conv3', 'pool3', 'conv4', 'pool4',
+      'conv5', 'pool5', 'conv8',
+    ]);
+  const times = await page.$$eval('#layer-rows .time', (cells) => cells.map(({ textContent }) => textContent ?? ''));
+  expect(times.every((time) => / m?s$/.test(time))).toBe(true);
   expect(await text('#detect')).toContain('Drawing a face is not recognising one');
 });
 
@@ -58,7 +64,8 @@ test('Verify computes every layer on the CPU', async () => {
 
 test('the strategies are compared, and a naive version of the same result', async () => {
   await page.click('#compare');
-  await page.waitForFunction(() => document.querySelector<HTMLElement>('#detect-report')?.dataset['strategies'], { timeout: 60_000 });
+  await page.waitForFunction(
+    () => document.querySelector<HTMLElement>('#detect-report')?.dataset['strategies'], { timeout: 60_000 });
   const totals = JSON.parse((await report('detect-report'))['strategies']!) as Record<string, number>;
   expect(Object.keys(totals)).toEqual(['auto', 'fused', 'two-pass', 'naive']);
   expect(Object.values(totals).every((total) => total > 0)).toBe(true);
@@ -81,7 +88,8 @@ test('an own photo that is none is an error that is shown, and the next photo wo
 test('the webcam is shown live, with frames per second, until it is stopped', async () => {
   // A photo that a canvas streams, in place of a camera.
   await page.evaluate(async () => {
-    const image = await createImageBitmap(await (await fetch('/node_modules/@vladmandic/face-api/demo/sample6.jpg')).blob());
+    const image = await createImageBitmap(
+      await (await fetch('/node_modules/@vladmandic/face-api/demo/sample6.jpg')).blob());
     const canvas = Object.assign(document.createElement('canvas'), { width: 960, height: 768 });
     const context = canvas.getContext('2d')!;
     setInterval(() => context.drawImage(image, 0, 0, 960, 768), 50);
@@ -89,7 +97,9 @@ test('the webcam is shown live, with frames per second, until it is stopped', as
   });
   await page.click('#webcam');
   await page.waitForSelector('#detect[data-state=live]', { timeout: 60_000 });
-  await page.waitForFunction(() => JSON.parse(document.querySelector<HTMLElement>('#detect-report')?.dataset['faces'] ?? '[]').length >= 4, { timeout: 60_000 });
+  await page.waitForFunction(
+    () => JSON.parse(document.querySelector<HTMLElement>('#detect-report')?.dataset['faces'] ?? '[]').length >= 4,
+    { timeout: 60_000 });
   expect(await text('#frame-rate')).toMatch(/^[\d.]+ frames\/s$/);
   expect(await text('#picture-size')).toBe('960×768');
   await page.click('#webcam');
@@ -100,7 +110,8 @@ test('the webcam is shown live, with frames per second, until it is stopped', as
 test('arrow keys move between the tabs', async () => {
   await page.focus('#tab-detect');
   await page.keyboard.press('ArrowLeft');
-  expect(await page.$$eval('.panel', (panels) => panels.filter((panel) => panel.checkVisibility()).map(({ id }) => id))).toEqual(['explore']);
+  expect(await page.$$eval('.panel', (panels) => panels.filter((panel) => panel.checkVisibility()).map(({ id }) => id)))
+    .toEqual(['explore']);
   expect(await page.evaluate(() => [document.activeElement?.id, location.hash])).toEqual(['tab-explore', '#geometry']);
 });
 
@@ -109,7 +120,10 @@ test('any geometry can be explored, with the kernels that were chosen and their 
   expect(await report('explore-report')).toMatchObject({ shape: '1x96x96x32', agrees: 'true' });
   await page.evaluate(() => {
     const form = document.querySelector<HTMLFormElement>('#geometry-form')!;
-    for (const [name, value] of Object.entries({ H: '33', W: '50', C: '5', M: '2', KH: '5', KW: '2', O: '12', SH: '2', SW: '3', strategy: 'two-pass', pattern: 'noise' })) {
+    for (const [name, value] of Object.entries({
+      H: '33', W: '50', C: '5', M: '2', KH: '5', KW: '2', O: '12', SH: '2', SW: '3',
+      strategy: 'two-pass', pattern: 'noise',
+    })) {
       (form.elements.namedItem(name) as HTMLInputElement).value = value;
     }
     form.dispatchEvent(new Event('input'));
@@ -118,7 +132,8 @@ test('any geometry can be explored, with the kernels that were chosen and their 
   const { shape, strategy, agrees, kernels } = await report('explore-report');
   expect({ shape, strategy, agrees }).toEqual({ shape: '1x17x17x12', strategy: 'two-pass', agrees: 'true' });
   expect(kernels!.split(' ')).toHaveLength(2);
-  expect(await page.$$eval('#explore-kernels pre', (sources) => sources.map(({ textContent }) => textContent.includes('@compute')))).toEqual([true, true]);
+  expect(await page.$$eval('#explore-kernels pre', (sources) =>
+    sources.map(({ textContent }) => textContent.includes('@compute')))).toEqual([true, true]);
   await fits('geometry');
 
   await page.evaluate(() => {

@@ -27,7 +27,8 @@ function detector(id: DetectorId): Promise<Detector> {
   return known;
 }
 
-const photo = async (name: string): Promise<ImageBitmap> => createImageBitmap(await (await fetch(`${photos}/${name}`)).blob());
+const photo = async (name: string): Promise<ImageBitmap> =>
+  createImageBitmap(await (await fetch(`${photos}/${name}`)).blob());
 
 async function ours(id: DetectorId, name: string): Promise<Detection> {
   const { network } = await detector(id);
@@ -67,7 +68,9 @@ async function theirs(id: DetectorId, name: string): Promise<Detection> {
 }
 
 interface KernelCall { readonly backend: { readonly data: { get(id: object): { readonly values: Float32Array } } } }
-interface Kernel { readonly kernelFunc: (call: KernelCall) => { readonly dataId: object; readonly shape: readonly number[] } }
+interface Kernel {
+  readonly kernelFunc: (call: KernelCall) => { readonly dataId: object; readonly shape: readonly number[] };
+}
 interface FaceApiNet { readonly isLoaded: boolean; loadFromUri(uri: string): Promise<void> }
 
 /** What is used of face-api; its own types bring an older @webgpu/types along. */
@@ -83,7 +86,10 @@ interface FaceApi {
     registerKernel(kernel: Kernel): void;
   };
   detectAllFaces(picture: HTMLCanvasElement, options: object):
-    PromiseLike<{ readonly score: number; readonly box: { readonly x: number; readonly y: number; readonly width: number; readonly height: number } }[]>;
+    PromiseLike<{
+      readonly score: number;
+      readonly box: { readonly x: number; readonly y: number; readonly width: number; readonly height: number };
+    }[]>;
 }
 
 const added: { readonly shape: readonly number[]; readonly data: Float32Array }[] = [];
@@ -147,6 +153,10 @@ async function resourcesMade(id: DetectorId, frames: number): Promise<Record<str
 }
 
 declare global {
-  interface Window { detectors: { ours: typeof ours; theirs: typeof theirs; verifyLayers: typeof verifyLayers; resourcesMade: typeof resourcesMade } }
+  interface Window {
+    detectors: {
+      ours: typeof ours; theirs: typeof theirs; verifyLayers: typeof verifyLayers; resourcesMade: typeof resourcesMade;
+    };
+  }
 }
 window.detectors = { ours, theirs, verifyLayers, resourcesMade };

@@ -64,7 +64,8 @@ test.each(['tfjs', 'onnxruntime', 'three'])('%s tells that its packages are miss
 
 test.each(['tfjs', 'onnxruntime', 'three', 'video'])('%s tells that the browser has no WebGPU', async (name) => {
   await open(name, () => void Reflect.deleteProperty(Navigator.prototype, 'gpu'));
-  expect(await told()).toEqual(['WebGPU is not available here', expect.stringMatching(/^This environment has no WebGPU/)]);
+  expect(await told())
+    .toEqual(['WebGPU is not available here', expect.stringMatching(/^This environment has no WebGPU/)]);
 });
 
 test('an adapter that is not there is told, and trying again asks for it again', async () => {
@@ -84,7 +85,8 @@ test('an adapter that never answers is told', async () => {
   await open('video', () => {
     navigator.gpu.requestAdapter = () => new Promise(() => {});
     const original = setTimeout;
-    window.setTimeout = ((run: TimerHandler, milliseconds = 0) => original(run, Math.min(milliseconds, 100))) as typeof setTimeout;
+    window.setTimeout = ((run: TimerHandler, milliseconds = 0) =>
+      original(run, Math.min(milliseconds, 100))) as typeof setTimeout;
   });
   expect(await told()).toEqual(['The GPU does not answer', expect.stringContaining('has not answered'), 'Try again']);
 });

@@ -4,8 +4,9 @@ import { type Call, intercept, LiveResources } from './intercept.js';
 import { borrowedDevice, check, checkClose, draw, layer, STORAGE, tensor } from './scenarios.js';
 
 /**
- * Faults at the boundary to WebGPU, one at every single call in turn. The GPU itself is real: a device is lost by really
- * destroying it, a buffer is out of memory because it asks for too much, a shader does not compile because it is wrong.
+ * Faults at the boundary to WebGPU, one at every single call in turn. The GPU itself is real: a
+ * device is lost by really destroying it, a buffer is out of memory because it asks for too
+ * much, a shader does not compile because it is wrong.
  */
 
 /** Milliseconds in which every call must end, in success or in an error. Machines may do much else at the same time. */
@@ -15,14 +16,18 @@ export type Outcome = { readonly y: Tensor4D } | { readonly error: unknown };
 
 /** How a promise ends. @throws when it does not end in time */
 export async function outcomeOf(promise: Promise<Tensor4D>, what: string): Promise<Outcome> {
-  const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error(`${what}: not ended after ${BOUND} ms`)), BOUND));
+  const late = new Promise<never>((_, reject) =>
+    setTimeout(() => reject(new Error(`${what}: not ended after ${BOUND} ms`)), BOUND));
   return Promise.race([promise.then((y) => ({ y }), (error: unknown) => ({ error })), late]);
 }
 
 export const problem = () => {
   const description = layer([1, 4, 4, 4], 1, 4, { strategy: 'two-pass' });
   const x = tensor(1, 4, 4, 4);
-  return { description, x, expected: separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description) };
+  return {
+    description, x,
+    expected: separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description),
+  };
 };
 type Work = ReturnType<typeof problem>;
 
@@ -63,12 +68,17 @@ async function callsOf(work: Work, concerns: (method: string) => boolean): Promi
   return calls;
 }
 
-/** Lets the work fail at one call after the other, and looks at how it ends, at what is left, and at what works afterwards. */
+/**
+ * Lets the work fail at one call after the other, and looks at how it
+ * ends, at what is left, and at what works afterwards.
+ */
 async function sweep(extent: Extent, { concerns, fault, expect, survives }: Sweep): Promise<string> {
   const work = problem();
   const calls = await callsOf(work, concerns);
   check(calls.length > 0, 'no call is concerned');
-  const chosen = extent === 'every call' ? [...calls.keys()] : [...new Set(calls)].map((method) => pick(positions(calls, method)));
+  const chosen = extent === 'every call'
+    ? [...calls.keys()]
+    : [...new Set(calls)].map((method) => pick(positions(calls, method)));
   const healthy = await borrowedDevice();
   for (const index of chosen) {
     const what = `fault at call ${index}, ${calls[index]}`;
@@ -89,7 +99,9 @@ async function sweep(extent: Extent, { concerns, fault, expect, survives }: Swee
       check(seen > index, `${what}: was not reached`);
       expect(outcome, what, work);
       seen = Infinity;
-      if (survives) checkClose(await prepareAndRun(manager, work), work.expected, 20, `${what}: the same manager afterwards`);
+      if (survives) {
+        checkClose(await prepareAndRun(manager, work), work.expected, 20, `${what}: the same manager afterwards`);
+      }
       manager.destroy();
       check(live.count === 0, `${what}: leaks ${live.labels()}`);
     }
@@ -98,21 +110,28 @@ async function sweep(extent: Extent, { concerns, fault, expect, survives }: Swee
     checkClose(await prepareAndRun(next, work), work.expected, 20, `${what}: a fresh manager afterwards`);
   }
   healthy.destroy();
-  return `${chosen.length} of ${calls.length} calls failed: ${chosen.map((index) => `${index} ${calls[index]}`).join(', ')}`;
+  const failed = chosen.map((index) => `${index} ${calls[index]}`).join(', ');
+  return `${chosen.length} of ${calls.length} calls failed: ${failed}`;
 }
 
-const positions = (calls: readonly string[], method: string): number[] => [...calls.keys()].filter((index) => calls[index] === method);
+const positions = (calls: readonly string[], method: string): number[] =>
+  [...calls.keys()].filter((index) => calls[index] === method);
 const pick = <T>(values: readonly T[]): T => values[Math.floor(draw() * values.length)]!;
 
 const ASYNC = new Set(['createComputePipelineAsync', 'popErrorScope', 'mapAsync']);
 /** Calls that have no say in the result, or end what has begun. */
-const CLEANUP = new Set(['destroy', 'popErrorScope', 'pushErrorScope', 'getCompilationInfo', 'pushDebugGroup', 'popDebugGroup', 'unmap']);
+const CLEANUP = new Set([
+  'destroy', 'popErrorScope', 'pushErrorScope', 'getCompilationInfo', 'pushDebugGroup', 'popDebugGroup', 'unmap',
+]);
 
 /** The right result, if the fault came too late to matter, or an error of the type. */
-export const rightOr = (type: new (message: string) => SepconvError, text = ''): Expectation => (outcome, what, work) => {
+export const rightOr = (
+  type: new (message: string) => SepconvError, text = '',
+): Expectation => (outcome, what, work) => {
   if ('y' in outcome) return checkClose(outcome.y, work.expected, 20, what);
   const { error } = outcome;
-  check(error instanceof type && error.message.includes(text), `${what}: expected ${type.name} '${text}', got ${String(error)}`);
+  check(error instanceof type && error.message.includes(text),
+    `${what}: expected ${type.name} '${text}', got ${String(error)}`);
 };
 
 const mustFail = (type: new (message: string) => SepconvError, text: string): Expectation => (outcome, what, work) => {
@@ -126,7 +145,8 @@ async function largestDevice(): Promise<GPUDevice> {
   return borrowedDevice({ maxBufferSize: adapter?.limits.maxBufferSize ?? 0 });
 }
 
-const tooMuch = (device: GPUDevice): GPUBuffer => device.createBuffer({ size: device.limits.maxBufferSize, usage: STORAGE });
+const tooMuch = (device: GPUDevice): GPUBuffer =>
+  device.createBuffer({ size: device.limits.maxBufferSize, usage: STORAGE });
 
 export const loss = 'the GPU device was lost (destroyed)';
 
@@ -193,7 +213,9 @@ export const sweeps: Readonly<Record<string, (extent: Extent) => Promise<unknown
     concerns: (method) => method === 'createShaderModule',
     fault: ({ target, args: [descriptor] }) => {
       const { code } = descriptor as GPUShaderModuleDescriptor;
-      return (target as GPUDevice).createShaderModule({ code: code.replace('@compute', 'fn broken() -> i32 {}\n@compute') });
+      return (target as GPUDevice).createShaderModule({
+        code: code.replace('@compute', 'fn broken() -> i32 {}\n@compute'),
+      });
     },
     expect: mustFail(SepconvError, 'the shader did not compile'),
     survives: true,

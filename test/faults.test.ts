@@ -9,7 +9,10 @@ import { lifetimes } from './lifetime-scenarios.js';
 import { sharing } from './sharing-scenarios.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
-/** `FAULTS=all npx vitest run test/faults.test.ts` lets every call fail; the tests take one of each method, drawn by the seed. */
+/**
+ * `FAULTS=all npx vitest run test/faults.test.ts` lets every call fail; the
+ * tests take one of each method, drawn by the seed.
+ */
 const extent: Extent = process.env['FAULTS'] === 'all' ? 'every call' : 'each method';
 const pageErrors: string[] = [];
 let page: Page;
@@ -33,7 +36,9 @@ test('a hidden page computes as a visible one', async () => {
   await front.goto('about:blank');
   await front.bringToFront();
   await page.waitForFunction(() => document.visibilityState === 'hidden', { polling: 100 });
-  for (const name of ['a worker and the page at once', 'work in flight when its convolution, manager or device is destroyed']) {
+  for (const name of [
+    'a worker and the page at once', 'work in flight when its convolution, manager or device is destroyed',
+  ]) {
     await page.evaluate((n, s) => window.reliability.run(n, s), name, seed);
   }
   expect(await page.evaluate(() => document.visibilityState)).toBe('hidden');
@@ -62,7 +67,9 @@ test('the death of the GPU process is a DeviceLostError, and the next call works
   expect(pageErrors.splice(0)).toEqual([]);
 });
 
-test('lost devices and ended managers in Firefox, which tells of a loss by validation errors first', { timeout: 600_000 }, async ({ skip }) => {
+const inFirefox = 'lost devices and ended managers in Firefox, which tells of a loss by validation errors first';
+
+test(inFirefox, { timeout: 600_000 }, async ({ skip }) => {
   const firefox = await launchFirefox().catch((error: unknown) => {
     if (!(error instanceof Missing)) throw error;
     console.warn(`NOT TESTED on Firefox: ${error.message}`);
@@ -78,8 +85,12 @@ test('lost devices and ended managers in Firefox, which tells of a loss by valid
     }
     await there.waitForFunction(() => 'reliability' in window);
     const failures: string[] = [];
-    for (const name of ['the device is destroyed before a call', 'the device is destroyed when an awaited call has ended', ...Object.keys(lifetimes)]) {
-      await there.evaluate((n, s, e) => window.reliability.run(n, s, e), name, seed, extent).catch((error: unknown) => failures.push(`${name}: ${String(error)}`));
+    for (const name of [
+      'the device is destroyed before a call', 'the device is destroyed when an awaited call has ended',
+      ...Object.keys(lifetimes),
+    ]) {
+      await there.evaluate((n, s, e) => window.reliability.run(n, s, e), name, seed, extent)
+        .catch((error: unknown) => failures.push(`${name}: ${String(error)}`));
     }
     expect(failures).toEqual([]);
   } finally {
@@ -93,7 +104,9 @@ test('where there is no Symbol.dispose, the build works without', async () => {
   const source = readFileSync(new URL('index.js', dist), 'utf8')
     .replaceAll(/from "\.\/(\w+\.js)"/g, (_, file: string) => `from "${new URL(file, dist).href}"`);
   const shadow = 'const Symbol = { iterator: globalThis.Symbol.iterator, dispose: undefined };';
-  const { PipelineManager } = await import(`data:text/javascript,${encodeURIComponent(shadow + source)}`) as { PipelineManager: { prototype: object } };
+  const { PipelineManager } = await import(`data:text/javascript,${encodeURIComponent(shadow + source)}`) as {
+    PipelineManager: { prototype: object };
+  };
   expect(Reflect.ownKeys(PipelineManager.prototype)).toContain('destroy');
   expect(Reflect.ownKeys(PipelineManager.prototype).map(String)).not.toContain('undefined');
 });

@@ -14,7 +14,9 @@ test('every float16 as float32', () => {
 test('every float16, and what lies half way to its neighbours, from float32', () => {
   const values = fromFloat16(all.buffer, all.length, null).filter((x) => Number.isFinite(x));
   const halfWay = values.map((x) => x + 2 ** (Math.max(-14, Math.floor(Math.log2(Math.abs(x)))) - 11));
-  for (const exact of [values, halfWay, halfWay.map((x) => x * (1 + 2 ** -20)), halfWay.map((x) => x * (1 - 2 ** -20))]) {
+  for (const exact of [
+    values, halfWay, halfWay.map((x) => x * (1 + 2 ** -20)), halfWay.map((x) => x * (1 - 2 ** -20)),
+  ]) {
     expect(toFloat16(exact, null).subarray(0, exact.length)).toEqual(bitsOf(exact));
   }
 });

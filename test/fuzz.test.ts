@@ -20,10 +20,14 @@ test('random geometries that share kernels', async () => {
   const environment = await chromium.evaluate('environment');
   const tally = emptyTally();
   const start = performance.now();
-  for (let next = seed; tally.geometries < 300 && performance.now() - start < MOST_TIME && tally.failures.length === 0; next++) {
+  const goesOn = () =>
+    tally.geometries < 300 && performance.now() - start < MOST_TIME && tally.failures.length === 0;
+  for (let next = seed; goesOn(); next++) {
     await fuzzFamily(chromium, environment, next, tally);
   }
-  console.log(`${tally.geometries} geometries in ${tally.families} families, worst error ${tally.worst.toFixed(3)} of its tolerance`);
+  console.log(
+    `${tally.geometries} geometries in ${tally.families} families, `
+    + `worst error ${tally.worst.toFixed(3)} of its tolerance`);
   expect(tally.failures).toEqual([]);
   expect(tally.comparisons).toBeGreaterThanOrEqual(3);
 });

@@ -47,14 +47,20 @@ describe('arguments that are errors', () => {
     ['input dimension fractional', { input: [1, 5.5, 6, 3] }, {}, 'input must have non-negative integer dimensions'],
     ['input that overflows', { input: [2 ** 20, 2 ** 20, 2 ** 20, 3] }, {}, 'fewer than 2^51 elements'],
     ['depthwise filter of rank 2', { depthwiseFilter: [3, 3] }, {}, 'depthwiseFilter must have a shape of rank 4'],
-    ['depthwise filter empty', { depthwiseFilter: [0, 3, 3, 2] }, {}, 'depthwiseFilter must not be empty, got [0, 3, 3, 2]'],
-    ['depthwise filter of other channels', { depthwiseFilter: [3, 3, 4, 2] }, {}, 'depthwiseFilter must be [KH, KW, 3, M] (C = 3 input channels), got [3, 3, 4, 2]'],
-    ['pointwise filter not 1x1', { pointwiseFilter: [1, 2, 6, 8] }, {}, 'pointwiseFilter must be [1, 1, C*M, O], got [1, 2, 6, 8]'],
-    ['pointwise filter of other channels', { pointwiseFilter: [1, 1, 7, 8] }, {}, 'pointwiseFilter must be [1, 1, 6, O] (C*M = 3*2), got [1, 1, 7, 8]'],
+    ['depthwise filter empty', { depthwiseFilter: [0, 3, 3, 2] }, {},
+      'depthwiseFilter must not be empty, got [0, 3, 3, 2]'],
+    ['depthwise filter of other channels', { depthwiseFilter: [3, 3, 4, 2] }, {},
+      'depthwiseFilter must be [KH, KW, 3, M] (C = 3 input channels), got [3, 3, 4, 2]'],
+    ['pointwise filter not 1x1', { pointwiseFilter: [1, 2, 6, 8] }, {},
+      'pointwiseFilter must be [1, 1, C*M, O], got [1, 2, 6, 8]'],
+    ['pointwise filter of other channels', { pointwiseFilter: [1, 1, 7, 8] }, {},
+      'pointwiseFilter must be [1, 1, 6, O] (C*M = 3*2), got [1, 1, 7, 8]'],
     ['pointwise filter empty', { pointwiseFilter: [1, 1, 6, 0] }, {}, 'pointwiseFilter must not be empty'],
     ['overparameterized', { input: [1, 5, 6, 2], depthwiseFilter: [3, 3, 2, 3], pointwiseFilter: [1, 1, 6, 5] }, {},
-      'Refusing to perform an overparameterized separable convolution: channel_multiplier * in_channels = 3 * 2 = 6 > 5 = out_channels'],
-    ['overparameterized is found before the depth mismatch', { input: [1, 5, 6, 9] }, {}, '2 * 9 = 18 > 8 = out_channels'],
+      'Refusing to perform an overparameterized separable convolution: '
+      + 'channel_multiplier * in_channels = 3 * 2 = 6 > 5 = out_channels'],
+    ['overparameterized is found before the depth mismatch',
+      { input: [1, 5, 6, 9] }, {}, '2 * 9 = 18 > 8 = out_channels'],
     ['depthwise bias of another length', { depthwiseBias: [3] }, {}, 'depthwiseBias must be [6], got [3]'],
     ['bias of another length', { bias: [6] }, {}, 'bias must be [8], got [6]'],
     ['stride 0', {}, { strides: 0 }, 'strides must be a positive integer, [sh, sw] or [1, sh, sw, 1], got 0'],
@@ -64,9 +70,11 @@ describe('arguments that are errors', () => {
     ['strides over the channels', {}, { strides: [1, 1, 1, 2] }, 'got [1, 1, 1, 2]'],
     ['rate 0', {}, { rate: [1, 0] }, 'rate must be a positive integer or [rh, rw], got [1, 0]'],
     ['rate of four', {}, { rate: [1, 1, 1, 1] }, 'rate must be'],
-    ['rate with stride', {}, { rate: 2, strides: 2 }, 'rate must be 1 where strides are not 1 (strides = [2, 2]), got [2, 2]'],
+    ['rate with stride', {}, { rate: 2, strides: 2 },
+      'rate must be 1 where strides are not 1 (strides = [2, 2]), got [2, 2]'],
     ['rate with stride on the other axis', {}, { rate: [2, 1], strides: [1, 2] }, 'rate must be 1'],
-    ['VALID kernel above the input', { input: [1, 2, 6, 3] }, { padding: 'VALID' }, 'input height with its padding must be at least the effective kernel'],
+    ['VALID kernel above the input', { input: [1, 2, 6, 3] }, { padding: 'VALID' },
+      'input height with its padding must be at least the effective kernel'],
     ['VALID dilated kernel above the input', {}, { padding: 'VALID', rate: [1, 3] }, '(k - 1) * rate + 1 = 7'],
     ['explicit padding far too small', { input: [1, 1, 6, 3] }, { padding: [[0, 0], [0, 0]] }, 'got 1'],
     ['padding absent', {}, { padding: undefined }, "padding must be 'SAME', 'VALID'"],
@@ -89,10 +97,13 @@ describe('arguments that are errors', () => {
   });
 
   test('data that does not fit its shape, and options that do not exist', () => {
-    const tensor = (shape: [number, number, number, number], length: number) => ({ shape, data: new Float32Array(length) });
+    const tensor = (shape: [number, number, number, number], length: number) =>
+      ({ shape, data: new Float32Array(length) });
     const [d, p] = [tensor([1, 1, 1, 1], 1), tensor([1, 1, 1, 1], 1)];
-    const run = (input: unknown, options: unknown) => () => separableConv2dReference(input as typeof d, d, p, options as ConvolutionOptions);
-    expect(run(tensor([1, 2, 2, 1], 3), valid)).toThrow('input.data must have 4 elements for shape [1, 2, 2, 1], got 3');
+    const run = (input: unknown, options: unknown) =>
+      () => separableConv2dReference(input as typeof d, d, p, options as ConvolutionOptions);
+    expect(run(tensor([1, 2, 2, 1], 3), valid))
+      .toThrow('input.data must have 4 elements for shape [1, 2, 2, 1], got 3');
     expect(run({ shape: [1, 1, 1, 1], data: [1] }, valid)).toThrow('input.data must be a Float32Array');
     expect(run(undefined, valid)).toThrow('input must be { shape, data }, got undefined');
     expect(run(d, undefined)).toThrow('options must be an object');

@@ -4,9 +4,12 @@ import type { PipelineCache } from '../src/gpu/pipelines.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';
 import type { PresetName } from '../src/plan/presets.js';
 import {
-  activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient,
+  activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient,
+  pointwiseInputGradient,
 } from '../src/reference.js';
-import { type Bounded, boundedDepthwise, boundedPointwise, boundedSums, type Expected, isTranscendental } from './bounds.js';
+import {
+  type Bounded, boundedDepthwise, boundedPointwise, boundedSums, type Expected, isTranscendental,
+} from './bounds.js';
 import { type Case, type Problem, problem } from './cases.js';
 import { compare } from './compare.js';
 import type { Report } from './page.js';
@@ -14,7 +17,9 @@ import { backwardPlanOf } from './plans.js';
 import { random, randomData } from './random.js';
 import { runSteps } from './steps.js';
 
-/** Every step of the backward pass against its stage of the reference, from what the GPU itself gave the step to read. */
+/**
+ * Every step of the backward pass against its stage of the reference, from what the GPU itself gave the step to read.
+ */
 
 interface Job {
   readonly title: string;
@@ -25,7 +30,8 @@ interface Job {
 }
 
 export async function checkGradientSteps(
-  device: GPUDevice, pipelines: PipelineCache, profile: DeviceProfile, cases: readonly Case[], presets: readonly PresetName[], seed: number,
+  device: GPUDevice, pipelines: PipelineCache, profile: DeviceProfile, cases: readonly Case[],
+  presets: readonly PresetName[], seed: number,
 ): Promise<Report[]> {
   const jobs = cases.flatMap((one, index) => {
     const data = problem(one, seed + index);
@@ -38,9 +44,11 @@ export async function checkGradientSteps(
     return presets.map((preset): Job =>
       ({ title: `${one.name} [${preset}]`, problem: data, plan: backwardPlanOf(one, profile, preset), given }));
   });
-  const results = await runSteps(device, pipelines, jobs.map(({ plan, given }) => ({ plan, given, dtype: 'f32', stored: new Map() })));
+  const results = await runSteps(
+    device, pipelines, jobs.map(({ plan, given }) => ({ plan, given, dtype: 'f32', stored: new Map() })));
   return jobs.flatMap((job, index) => {
-    const failures = [...results[index]!].flatMap(([value, { failure }]) => (failure ? [{ title: `${job.title} ${value}`, failure }] : []));
+    const failures = [...results[index]!].flatMap(([value, { failure }]) =>
+      (failure ? [{ title: `${job.title} ${value}`, failure }] : []));
     const values = new Map(Object.entries(job.given)) as Map<Value, Float32Array>;
     for (const [value, { data }] of results[index]!) values.set(value as Value, data);
     return failures.length > 0 ? failures : compareValues(job, values);
@@ -50,9 +58,12 @@ export async function checkGradientSteps(
 /** A stage of the reference, its channels, and those from pixel to pixel. */
 interface Stage { readonly expected: Bounded; readonly channels: number; readonly stride: number }
 
-function compareValues({ title, problem: data, plan: { steps } }: Job, values: ReadonlyMap<Value, Float32Array>): Report[] {
+function compareValues(
+  { title, problem: data, plan: { steps } }: Job, values: ReadonlyMap<Value, Float32Array>,
+): Report[] {
   return steps.flatMap(({ writes: { value: writes }, reads, dispatch: { name } }) => {
-    const stage = values.has(writes) && expectedStage(data, writes, reads.map(({ value }) => value), values); // No textures.
+    // No textures.
+    const stage = values.has(writes) && expectedStage(data, writes, reads.map(({ value }) => value), values);
     if (!stage) return [];
     const { expected, channels, stride } = stage;
     const shape = [1, 1, expected.values.length / channels, channels] as const;
@@ -65,7 +76,9 @@ const absolute = (values: ArrayLike<number>): Float64Array => Float64Array.from(
 const both = (sum: (take: (values: ArrayLike<number>) => ArrayLike<number>) => Float64Array): Expected =>
   ({ values: sum((values) => values), magnitudes: sum(absolute) });
 
-function expectedStage(data: Problem, value: Value, reads: readonly Value[], all: ReadonlyMap<Value, Float32Array>): Stage | undefined {
+function expectedStage(
+  data: Problem, value: Value, reads: readonly Value[], all: ReadonlyMap<Value, Float32Array>,
+): Stage | undefined {
   const read = (of: Value): Float32Array => all.get(of)!;
   const scaledName = all.has('scaledGradient') ? 'scaledGradient' : 'outputGradient';
   const betweenName = all.has('intermediateGradient') ? 'intermediateGradient' : 'product';
@@ -80,17 +93,21 @@ function expectedStage(data: Problem, value: Value, reads: readonly Value[], all
     case 'intermediate': case 'depthwiseSum':
       return { expected: boundedDepthwise(at(data, value === 'intermediate')), channels: K, stride: strideOf(value) };
     case 'output': case 'outputSum':
-      return { expected: boundedPointwise(at(data, value === 'output'), dense('intermediate', K)), channels: O, stride: O };
+      return {
+        expected: boundedPointwise(at(data, value === 'output'), dense('intermediate', K)), channels: O, stride: O,
+      };
     case 'scaledGradient':
       return sum(0, O, scaled(activation, read('outputGradient'), dense(reads[1]!, O)), strideOf(value));
     case 'intermediateGradient':
       return sum(0, K, scaled(depthwiseActivation, read('product'), dense(reads[1]!, K)));
     case 'transposedFilter': {
-      const values = Float64Array.from({ length: K * O }, (_, i) => data.pointwiseFilter[(i % K) * O + Math.floor(i / K)]!);
+      const values = Float64Array.from({ length: K * O }, (_, i) =>
+        data.pointwiseFilter[(i % K) * O + Math.floor(i / K)]!);
       return sum(0, K, { values, magnitudes: new Float64Array(K * O) });
     }
     case 'product':
-      return sum(O, K, both((take) => pointwiseInputGradient(g, take(dense(scaledName, O)), take(data.pointwiseFilter))));
+      return sum(
+        O, K, both((take) => pointwiseInputGradient(g, take(dense(scaledName, O)), take(data.pointwiseFilter))));
     case 'biasGradient':
       return sum(pixels, O, both((take) => channelSums(take(dense(scaledName, O)), O)));
     case 'depthwiseBiasGradient':
@@ -108,15 +125,20 @@ function expectedStage(data: Problem, value: Value, reads: readonly Value[], all
   }
 }
 
-const at = (data: Problem, activated: boolean): Problem => (activated ? data : { ...data, geometry: withoutActivations(data.geometry) });
+const at = (data: Problem, activated: boolean): Problem =>
+  (activated ? data : { ...data, geometry: withoutActivations(data.geometry) });
 
 /** Without the channels that fill up packs of four. */
 function unpadded(values: ArrayLike<number>, pixels: number, channels: number): Float64Array {
   const stride = values.length / pixels;
-  return Float64Array.from({ length: pixels * channels }, (_, i) => values[Math.floor(i / channels) * stride + (i % channels)]!);
+  return Float64Array.from({ length: pixels * channels }, (_, i) =>
+    values[Math.floor(i / channels) * stride + (i % channels)]!);
 }
 
-/** A derivative is a few roundings of values near 1, and near its argument's where that is small; far from 0 it is 0, 1 or the slope. */
+/**
+ * A derivative is a few roundings of values near 1, and near its argument's where
+ * that is small; far from 0 it is 0, 1 or the slope.
+ */
 function scaled(activation: Geometry['activation'], gradient: ArrayLike<number>, values: ArrayLike<number>): Expected {
   return {
     values: activationGradient(activation, gradient, values),

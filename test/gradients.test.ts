@@ -23,11 +23,16 @@ afterAll(() => page.close());
 /** As in kernels.test.ts: large workgroups with barriers compile for seconds on a software adapter. */
 const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
 
-function run(batch: readonly Case[], names: readonly PresetName[], kind: AdapterKind = 'software', limits: Record<string, number> = SMALL_WORKGROUPS): Promise<Report[]> {
-  return page.evaluate((c, p, s, l, k) => window.tests.checkGradients(c, p, s, l, k), batch as Case[], names as PresetName[], seed, limits, kind);
+function run(
+  batch: readonly Case[], names: readonly PresetName[], kind: AdapterKind = 'software',
+  limits: Record<string, number> = SMALL_WORKGROUPS,
+): Promise<Report[]> {
+  return page.evaluate((c, p, s, l, k) => window.tests.checkGradients(c, p, s, l, k), batch as Case[],
+    names as PresetName[], seed, limits, kind);
 }
 
-const failures = (reports: readonly Report[]) => reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
+const failures = (reports: readonly Report[]) =>
+  reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
 
 /** Products of three huge values overflow. */
 const small = cases.filter(({ name }) => !/^large|65x65|huge|beyond|subnormal/.test(name));
@@ -52,7 +57,8 @@ test.each(['quads', 'registers', 'gpu'] as const)('the preset %s in full size', 
 test('grids beyond the workgroups of one dimension, and one invocation a workgroup', async () => {
   const batch = named(/^(c_prime|batch_3|o_gt_tile|activation_silu_o7|rate_2)$/);
   expect(batch.length).toBe(5);
-  expect(failures(await run(batch, ['lightQuads'], 'software', { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 16 }))).toEqual([]);
+  const limits = { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 16 };
+  expect(failures(await run(batch, ['lightQuads'], 'software', limits))).toEqual([]);
   expect(failures(await run(batch, ['lightRegisters'], 'gpu', { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
 });
 
@@ -60,13 +66,16 @@ test('random geometries', async () => {
   const next = random(seed);
   const pick = (from: number, to: number) => from + Math.floor(next() * (to - from + 1));
   const batch = Array.from({ length: 12 }, (): Case => {
-    const step = next() < 0.5 ? { strides: [pick(1, 5), pick(1, 5)] as const } : { rate: [pick(1, 4), pick(1, 4)] as const };
+    const step = next() < 0.5
+      ? { strides: [pick(1, 5), pick(1, 5)] as const }
+      : { rate: [pick(1, 4), pick(1, 4)] as const };
     const filter = [pick(1, 6), pick(1, 8), pick(1, 4)] as const;
     const one = {
       input: [pick(1, 3), pick(1, 16), pick(1, 16), pick(1, 24)] as const, filter, O: pick(1, 40), ...step,
       // Enough for any kernel at any rate, and more before than any tap reaches.
       padding: next() < 0.5 ? 'SAME' : [[pick(20, 24), pick(0, 3)], [pick(28, 32), pick(0, 3)]] as const,
-      depthwiseActivation: next() < 0.5 ? 'linear' as const : { leakyRelu: -0.2 }, activation: next() < 0.5 ? 'linear' as const : 'hardSwish' as const,
+      depthwiseActivation: next() < 0.5 ? 'linear' as const : { leakyRelu: -0.2 },
+      activation: next() < 0.5 ? 'linear' as const : 'hardSwish' as const,
     };
     return { name: JSON.stringify(one), ...one };
   });

@@ -1,5 +1,6 @@
 import {
-  type ConvolutionDescriptor, PipelineManager, SepconvError, separableConv2d, type SeparableConv2dOptions, type Tensor4D, UnsupportedError, ValueError,
+  type ConvolutionDescriptor, PipelineManager, SepconvError, separableConv2d, type SeparableConv2dOptions,
+  type Tensor4D, UnsupportedError, ValueError,
   type WarmUpDescriptor,
 } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
@@ -7,17 +8,25 @@ import { randomData } from './random.js';
 import { intercept } from './intercept.js';
 import { borrowedDevice, check, checkClose, checkThrows, draw, layer, tensor, upload } from './scenarios.js';
 
-/** Arguments that lie, throw or smuggle: none gets past the checks, into a shader, or ends in anything but a typed error. */
+/**
+ * Arguments that lie, throw or smuggle: none gets past the checks, into
+ * a shader, or ends in anything but a typed error.
+ */
 
 const EVIL = '"; } @compute @workgroup_size(1) fn evil() {} // <img src=x onerror="document.title=1">';
 
 const work = () => {
   const description = {
-    ...layer([1, 6, 7, 3], 2, 9, { strides: [1, 2, 1, 1], rate: [1, 1], strategy: 'two-pass', activation: { leakyRelu: 0.25 } }),
+    ...layer([1, 6, 7, 3], 2, 9, {
+      strides: [1, 2, 1, 1], rate: [1, 1], strategy: 'two-pass', activation: { leakyRelu: 0.25 },
+    }),
     depthwiseBias: randomData(6, draw), bias: randomData(9, draw), padding: [[1, 2], [0, 3]],
   } as const satisfies ConvolutionDescriptor;
   const x = tensor(1, 6, 7, 3);
-  return { description, x, expected: separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description) };
+  return {
+    description, x,
+    expected: separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description),
+  };
 };
 
 /** The WGSL of all shaders compiled meanwhile. */
@@ -49,7 +58,9 @@ function fickle<T>(value: T, later: unknown): T {
 /** Puts properties on a prototype for the time of a test. */
 function poisoned(prototype: object, properties: Readonly<Record<string, unknown>>): Disposable {
   for (const [name, value] of Object.entries(properties)) {
-    Object.defineProperty(prototype, name, { __proto__: null, value, configurable: true, enumerable: true, writable: true } as PropertyDescriptor);
+    Object.defineProperty(prototype, name, {
+      __proto__: null, value, configurable: true, enumerable: true, writable: true,
+    } as PropertyDescriptor);
   }
   return { [Symbol.dispose]: () => Object.keys(properties).forEach((name) => Reflect.deleteProperty(prototype, name)) };
 }
@@ -65,9 +76,11 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
         using conv = await manager.prepare(fickle(description, later));
         checkClose(await conv.run(fickle(x, later)), expected, 30, `prepare and run, then ${JSON.stringify(later)}`);
         const { inputShape: _, depthwiseFilter, pointwiseFilter, ...options } = description;
-        const y = await separableConv2d(fickle(x, later), fickle(depthwiseFilter, later), fickle(pointwiseFilter, later), { ...fickle(options, later), manager });
+        const y = await separableConv2d(fickle(x, later), fickle(depthwiseFilter, later),
+          fickle(pointwiseFilter, later), { ...fickle(options, later), manager });
         checkClose(y, expected, 30, `one call, then ${JSON.stringify(later)}`);
-        const reference = separableConv2dReference(fickle(x, later), fickle(depthwiseFilter, later), fickle(pointwiseFilter, later), fickle(options, later));
+        const reference = separableConv2dReference(
+          fickle(x, later), fickle(depthwiseFilter, later), fickle(pointwiseFilter, later), fickle(options, later));
         checkClose(reference, expected, 1, 'reference');
       });
       check(!sources.join().includes('evil'), 'a string reached a shader');
@@ -77,7 +90,9 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
   async 'getters and proxies that throw are a ValueError each, and the manager works on'() {
     const { description, x, expected } = work();
     using manager = await PipelineManager.create();
-    const thrown = new Proxy({}, { get() { throw new Error('mean'); }, getOwnPropertyDescriptor() { throw new Error('mean'); } });
+    const thrown = new Proxy({}, {
+      get() { throw new Error('mean'); }, getOwnPropertyDescriptor() { throw new Error('mean'); },
+    });
     for (const name of [...Object.keys(description), 'rate', 'name', 'dtype']) {
       const mean = { ...description };
       Object.defineProperty(mean, name, { enumerable: true, get() { throw thrown; } });
@@ -87,23 +102,28 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     const refuses = new Proxy({}, { ownKeys() { throw new TypeError('mean'); } });
     const endless: unknown[] = [];
     endless.push(endless);
-    const bad: unknown[] = [refuses, thrown, null, undefined, 5, 'SAME', Symbol('s'), () => {}, [], { padding: endless }, { padding: thrown },
-      { ...description, inputShape: endless }, { ...description, padding: endless }, { ...description, activation: thrown },
-      { ...description, depthwiseFilter: thrown }, { ...description, bias: endless }, { ...description, name: { toString: () => EVIL } },
+    const bad: unknown[] = [refuses, thrown, null, undefined, 5, 'SAME', Symbol('s'), () => {}, [],
+      { padding: endless }, { padding: thrown },
+      { ...description, inputShape: endless }, { ...description, padding: endless },
+      { ...description, activation: thrown }, { ...description, depthwiseFilter: thrown },
+      { ...description, bias: endless }, { ...description, name: { toString: () => EVIL } },
       { ...description, inputShape: new Proxy([1, 6, 7, 3], { get() { throw new Error('mean'); } }) }];
     for (const options of bad) {
       await checkThrows(() => manager.prepare(options as ConvolutionDescriptor), ValueError, 'separableConv2d');
       await checkThrows(() => manager.warmUp([options as WarmUpDescriptor]), ValueError, 'separableConv2d');
-      await checkThrows(() => separableConv2d(x, x, x, options as SeparableConv2dOptions), ValueError, 'separableConv2d');
+      await checkThrows(
+        () => separableConv2d(x, x, x, options as SeparableConv2dOptions), ValueError, 'separableConv2d');
     }
     const disguised = { shape: [3, 3, 3, 2], data: new Proxy(new Float32Array(54), {}) } as Tensor4D;
-    await checkThrows(() => manager.prepare({ ...description, depthwiseFilter: disguised }), ValueError, 'must be a Float32Array');
+    await checkThrows(
+      () => manager.prepare({ ...description, depthwiseFilter: disguised }), ValueError, 'must be a Float32Array');
     using conv = await manager.prepare(description);
     for (const input of [thrown, null, 5, endless, { shape: x.shape, data: [] }, { ...x, shape: endless }]) {
       await checkThrows(() => conv.run(input as Tensor4D), ValueError, 'separableConv2d: input');
     }
     for (const options of [{ device: {} }, { device: 5 }, { device: null }]) {
-      await checkThrows(() => PipelineManager.create(options as { device: GPUDevice }), ValueError, 'device must be a GPUDevice');
+      await checkThrows(
+        () => PipelineManager.create(options as { device: GPUDevice }), ValueError, 'device must be a GPUDevice');
     }
     checkClose(await conv.run(x), expected, 30, 'afterwards');
   },
@@ -112,11 +132,16 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     const { description, x, expected } = work();
     using manager = await PipelineManager.create();
     const takeAway = ({ buffer }: Float32Array) => structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
-    const activations = { depthwiseFilter: 'relu', pointwiseFilter: 'relu6', depthwiseBias: 'tanh', bias: 'elu' } as const; // So that each compiles.
+    // So that each compiles.
+    const activations = {
+      depthwiseFilter: 'relu', pointwiseFilter: 'relu6', depthwiseBias: 'tanh', bias: 'elu',
+    } as const;
     for (const [name, activation] of Object.entries(activations) as [keyof typeof activations, 'relu'][]) {
       const weight = description[name];
       const data = (weight instanceof Float32Array ? weight : weight.data).slice();
-      const mean = { ...description, activation, [name]: weight instanceof Float32Array ? data : { shape: weight.shape, data } };
+      const mean = {
+        ...description, activation, [name]: weight instanceof Float32Array ? data : { shape: weight.shape, data },
+      };
       {
         using _ = intercept(({ method, proceed }) => {
           if (method === 'createComputePipelineAsync' && data.length > 0) takeAway(data);
@@ -139,9 +164,11 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     const plain = layer([1, 6, 7, 3], 1, 9);
     const plainExpected = separableConv2dReference(x, plain.depthwiseFilter, plain.pointwiseFilter, plain);
     const device = await borrowedDevice();
-    const names = ['strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation', 'allowOverparameterized',
-      'strategy', 'dtype', 'manager', 'inputShape', 'shape', 'data', 'buffer', 'offset', 'size', 'leakyRelu', 'tuning', 'adapterKind', 'device',
-      'evil'];
+    const names = [
+      'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
+      'allowOverparameterized', 'strategy', 'dtype', 'manager', 'inputShape', 'shape', 'data', 'buffer', 'offset',
+      'size', 'leakyRelu', 'tuning', 'adapterKind', 'device', 'evil',
+    ];
     for (const [what, value] of [['a string', EVIL], ['a function', () => 7]] as const) {
       using _ = poisoned(Object.prototype, Object.fromEntries(names.map((name) => [name, value])));
       using __ = poisoned(Array.prototype, { evil: value, 4: value, last: value });
@@ -163,8 +190,10 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
       manager.destroy();
     }
     // Names of WebGPU's own options harm any WebGPU program: what is promised is a typed error or the right result.
-    for (const [name, value] of [['mappedAtCreation', true], ['hasDynamicOffset', true], ['entryPoint', EVIL], ['constants', { evil: 1 }],
-      ['timestampWrites', 5], ['sampler', 5], ['texture', { sampleType: EVIL }], ['minBindingSize', 2 ** 40]] as const) {
+    for (const [name, value] of [
+      ['mappedAtCreation', true], ['hasDynamicOffset', true], ['entryPoint', EVIL], ['constants', { evil: 1 }],
+      ['timestampWrites', 5], ['sampler', 5], ['texture', { sampleType: EVIL }], ['minBindingSize', 2 ** 40],
+    ] as const) {
       const manager = await PipelineManager.create({ device });
       let y: Tensor4D | undefined;
       {
@@ -193,14 +222,20 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     const [named, unnamed] = [await compile({ name: EVIL }), await compile({})];
     check(named.length >= 2 && named.join() === unnamed.join(), 'the name changes a shader');
     using manager = await PipelineManager.create({ device });
-    await checkThrows(() => manager.prepare({ ...description, name: EVIL, strides: 0 }), ValueError, `separableConv2d '${EVIL}': strides`);
+    await checkThrows(() => manager.prepare({ ...description, name: EVIL, strides: 0 }), ValueError,
+      `separableConv2d '${EVIL}': strides`);
     const smuggled = await shadersOf(async () => {
-      const values = [EVIL, '2', [EVIL, EVIL], ['1', '1'], 1.5, [1, 1.5], NaN, Infinity, -1, 0, 2n, true, { valueOf: () => 2 }, [2, { valueOf: () => 2 }],
+      const values = [EVIL, '2', [EVIL, EVIL], ['1', '1'], 1.5, [1, 1.5], NaN, Infinity, -1, 0, 2n, true,
+        { valueOf: () => 2 }, [2, { valueOf: () => 2 }],
         new Number(2), () => 2, Symbol.iterator, [1, 2, 3], [2, 1, 1, 1], new Int32Array([1, 1])];
       for (const value of values) {
-        for (const option of ['strides', 'rate', 'padding', 'activation', 'depthwiseActivation', 'strategy', 'dtype', 'allowOverparameterized']) {
+        for (const option of [
+          'strides', 'rate', 'padding', 'activation', 'depthwiseActivation', 'strategy', 'dtype',
+          'allowOverparameterized',
+        ]) {
           if (option === 'allowOverparameterized' && value === true) continue;
-          await checkThrows(() => manager.prepare({ ...description, [option]: value } as ConvolutionDescriptor), ValueError, option);
+          await checkThrows(
+            () => manager.prepare({ ...description, [option]: value } as ConvolutionDescriptor), ValueError, option);
         }
       }
       for (const alpha of [EVIL, NaN, Infinity, '1', null, {}, [1]]) {
@@ -229,8 +264,10 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
       checkClose(await (await manager.prepare(description)).run(x), expected, 30, `without ${what}`);
       check(requests.length > 1, `${what}: ${requests.join()}`);
     }
-    using _ = intercept(({ method, proceed }) => (method === 'requestDevice' ? Promise.reject(new DOMException('never', 'OperationError')) : proceed()));
-    await checkThrows(() => PipelineManager.create(), UnsupportedError, 'WebGPU gives no device: OperationError: never');
+    using _ = intercept(({ method, proceed }) =>
+      (method === 'requestDevice' ? Promise.reject(new DOMException('never', 'OperationError')) : proceed()));
+    await checkThrows(
+      () => PipelineManager.create(), UnsupportedError, 'WebGPU gives no device: OperationError: never');
   },
 
   async 'sizes beyond 2^31 indices or 2^53 are refused before anything is allocated'() {
@@ -269,7 +306,9 @@ export const hostile: Readonly<Record<string, () => Promise<unknown>>> = {
     ];
     for (const [change, type] of sizes) {
       await checkThrows(() => manager.prepare({ ...one, ...change }), type, 'separableConv2d');
-      if (!JSON.stringify(change).includes('[1,1,4,1000]')) await checkThrows(() => manager.warmUp([{ ...one, ...change }]), type, 'separableConv2d');
+      if (!JSON.stringify(change).includes('[1,1,4,1000]')) {
+        await checkThrows(() => manager.warmUp([{ ...one, ...change }]), type, 'separableConv2d');
+      }
     }
     check(calls.length === 0, `${calls.join()} for sizes that cannot be`);
     device.destroy();

@@ -26,9 +26,11 @@ const work = (dist: string, more = ''): string => `
   import { separableConv2dReference } from ${JSON.stringify(join(dist, 'reference.js'))};
   const gpu = create([]);
   const device = await (await gpu.requestAdapter()).requestDevice();
-  const tensor = (...shape) => ({ shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => Math.random() - 0.5) });
+  const tensor = (...shape) =>
+    ({ shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => Math.random() - 0.5) });
   const [x, d, p] = [tensor(1, 8, 8, 4), tensor(3, 3, 4, 1), tensor(1, 1, 4, 8)];
-  const told = async (work) => console.log(await work().then(() => 'done', (error) => error.name + ': ' + error.message));
+  const told = async (work) =>
+    console.log(await work().then(() => 'done', (error) => error.name + ': ' + error.message));
   ${more}
   process.exit();`;
 
@@ -38,7 +40,10 @@ test("Node without WebGPU's globals: flags are known by their numbers", async ()
     const manager = await PipelineManager.create({ device });
     let worst = 0;
     for (const strategy of ['fused', 'two-pass']) {
-      const y = await (await manager.prepare({ inputShape: x.shape, depthwiseFilter: d, pointwiseFilter: p, padding: 'SAME', strategy })).run(x);
+      const conv = await manager.prepare({
+        inputShape: x.shape, depthwiseFilter: d, pointwiseFilter: p, padding: 'SAME', strategy,
+      });
+      const y = await conv.run(x);
       const expected = separableConv2dReference(x, d, p, { padding: 'SAME' });
       y.data.forEach((value, i) => worst = Math.max(worst, Math.abs(value - expected.data[i])));
     }
@@ -55,11 +60,15 @@ test('files that are not served beside index.js are told by name, in an error of
     const manager = await PipelineManager.create({ device, adapterKind: 'gpu' });
     await told(() => manager.prepareGradients(call));
     await told(() => PipelineManager.create({ device, tuning: 'measure' }));
-    await told(() => manager.prepare({ ...call, inputShape: [1, 64, 64, 64], depthwiseFilter: tensor(3, 3, 64, 1), pointwiseFilter: tensor(1, 1, 64, 64), strategy: 'two-pass' }));
+    await told(() => manager.prepare({
+      ...call, inputShape: [1, 64, 64, 64], depthwiseFilter: tensor(3, 3, 64, 1),
+      pointwiseFilter: tensor(1, 1, 64, 64), strategy: 'two-pass',
+    }));
     await told(() => manager.prepare({ ...call, strategy: 'fused' }));`));
   const [gradients, tuning, shader, other] = out.split('\n');
   expect(gradients).toMatch(/^SepconvError: on-demand.js, with gradients and tuning, must be served beside index.js/);
   expect(tuning).toBe(gradients);
-  expect(shader).toMatch(/^SepconvError: .*The shader pointwise-tiled.wgsl could not be loaded: all files of the package must be served/);
+  expect(shader).toMatch(
+    /^SepconvError: .*The shader pointwise-tiled.wgsl could not be loaded: all files of the package must be served/);
   expect(other).toBe('done');
 });

@@ -25,16 +25,23 @@ export interface Implementation {
 export class Missing extends Error {}
 const NO_ADAPTER = 'apt-get install mesa-vulkan-drivers for a software one, or a GPU driver';
 
-/** Software adapters are taken wherever there are some, for the same results on every machine, unless `SEPCONV_ADAPTER=gpu`. */
+/**
+ * Software adapters are taken wherever there are some, for the same results
+ * on every machine, unless `SEPCONV_ADAPTER=gpu`.
+ */
 const wantsGpu = process.env['SEPCONV_ADAPTER'] === 'gpu';
-const LAVAPIPE = firstOf(['x86_64.', 'aarch64.', ''].map((machine) => `/usr/share/vulkan/icd.d/lvp_icd.${machine}json`));
+const LAVAPIPE = firstOf(
+  ['x86_64.', 'aarch64.', ''].map((machine) => `/usr/share/vulkan/icd.d/lvp_icd.${machine}json`));
 const SWIFTSHADER = firstOf([
-  dirname(puppeteer.executablePath()), '/usr/lib/chromium', '/usr/lib64/chromium-browser', '/opt/google/chrome', '/opt/microsoft/msedge',
+  dirname(puppeteer.executablePath()), '/usr/lib/chromium', '/usr/lib64/chromium-browser', '/opt/google/chrome',
+  '/opt/microsoft/msedge',
 ].map((folder) => join(folder, 'vk_swiftshader_icd.json')));
-const driver = (manifest: string | undefined) => (wantsGpu || !manifest ? {} : { VK_ICD_FILENAMES: manifest, VK_DRIVER_FILES: manifest });
+const driver = (manifest: string | undefined) =>
+  (wantsGpu || !manifest ? {} : { VK_ICD_FILENAMES: manifest, VK_DRIVER_FILES: manifest });
 
 /** What a process needs in its environment to get the software adapter of its implementation. */
-export const environmentOf = (name: 'Deno' | 'Node'): Record<string, string> => driver(name === 'Deno' ? LAVAPIPE : SWIFTSHADER);
+export const environmentOf = (name: 'Deno' | 'Node'): Record<string, string> =>
+  driver(name === 'Deno' ? LAVAPIPE : SWIFTSHADER);
 
 /** Every implementation that is tested. Opening one throws `Missing` where it cannot be had. */
 export const implementations = {
@@ -53,11 +60,13 @@ export const implementations = {
   async Deno() {
     const deno = fileURLToPath(new URL('../node_modules/.bin/deno', import.meta.url));
     if (!existsSync(deno)) throw new Missing('no Deno is installed: npm install');
-    return inProcess(`Deno ${versionOf('deno')}`, deno, ['run', '--allow-all', '--unstable-webgpu'], environmentOf('Deno'));
+    return inProcess(
+      `Deno ${versionOf('deno')}`, deno, ['run', '--allow-all', '--unstable-webgpu'], environmentOf('Deno'));
   },
 
   async Node() {
-    return inProcess(`Node ${process.versions.node}, webgpu ${versionOf('webgpu')}`, process.execPath, [], environmentOf('Node'));
+    return inProcess(
+      `Node ${process.versions.node}, webgpu ${versionOf('webgpu')}`, process.execPath, [], environmentOf('Node'));
   },
 } satisfies Record<string, () => Promise<Implementation>>;
 
@@ -65,7 +74,10 @@ export const implementations = {
 export async function launchFirefox(): Promise<Browser> {
   const executablePath = process.env['SEPCONV_FIREFOX'] ?? onPath('firefox-esr', 'firefox')
     ?? firstOf(['/Applications/Firefox.app/Contents/MacOS/firefox', 'C:\\Program Files\\Mozilla Firefox\\firefox.exe']);
-  if (!executablePath) throw new Missing('no Firefox is installed: apt-get install firefox-esr mesa-vulkan-drivers, or set SEPCONV_FIREFOX');
+  if (!executablePath) {
+    throw new Missing(
+      'no Firefox is installed: apt-get install firefox-esr mesa-vulkan-drivers, or set SEPCONV_FIREFOX');
+  }
   return puppeteer.launch({
     browser: 'firefox', executablePath, headless: true, protocolTimeout: 600_000,
     extraPrefsFirefox: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
@@ -81,7 +93,8 @@ async function onPage(name: string, page: Page, close: () => Promise<void>): Pro
   await page.waitForFunction(() => 'tests' in window);
   return {
     name: name.replace('/', ' '), close,
-    evaluate: (call, ...args) => page.evaluate((n, a) => (window.tests[n] as Call)(...a), call, args) as Answer<typeof call>,
+    evaluate: (call, ...args) =>
+      page.evaluate((n, a) => (window.tests[n] as Call)(...a), call, args) as Answer<typeof call>,
   };
 }
 
@@ -92,13 +105,18 @@ async function bundle(): Promise<string> {
   const outDir = fileURLToPath(new URL('../node_modules/.cache/sepconv-webgpu', import.meta.url));
   await build({
     logLevel: 'warn',
-    build: { lib: false, ssr: fileURLToPath(new URL('process.ts', import.meta.url)), outDir, sourcemap: false, rolldownOptions: { external: 'webgpu' } },
+    build: {
+      lib: false, ssr: fileURLToPath(new URL('process.ts', import.meta.url)), outDir, sourcemap: false,
+      rolldownOptions: { external: 'webgpu' },
+    },
   });
   return join(outDir, 'process.js');
 }
 
 /** Starts test/process.ts and talks with it over its input and output, one call at a time. */
-async function inProcess(name: string, command: string, args: readonly string[], env: Record<string, string>): Promise<Implementation> {
+async function inProcess(
+  name: string, command: string, args: readonly string[], env: Record<string, string>,
+): Promise<Implementation> {
   const child = spawn(command, [...args, await (bundled ??= bundle())], { env: { ...process.env, ...env } });
   let complaints = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints = (complaints + text).slice(-4000)));
@@ -139,4 +157,6 @@ function firstOf(paths: readonly string[]): string | undefined {
 }
 
 const versionOf = (name: string): string =>
-  (JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')) as { version: string }).version;
+  (JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')) as {
+    version: string;
+  }).version;

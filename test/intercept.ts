@@ -8,7 +8,8 @@ export interface Call {
   readonly proceed: () => unknown;
 }
 
-const interfaces = () => [GPUAdapter, GPUDevice, GPUQueue, GPUBuffer, GPUTexture, GPUShaderModule, GPUCommandEncoder, GPUComputePassEncoder];
+const interfaces = () =>
+  [GPUAdapter, GPUDevice, GPUQueue, GPUBuffer, GPUTexture, GPUShaderModule, GPUCommandEncoder, GPUComputePassEncoder];
 
 /** Sends every call of a WebGPU method through `hook`, whose result the caller gets, until disposed. */
 export function intercept(hook: (call: Call) => unknown): Disposable {
@@ -56,7 +57,8 @@ export class LiveResources {
   }
 }
 
-const isResource = (object: unknown): object is GPUBuffer | GPUTexture => object instanceof GPUBuffer || object instanceof GPUTexture;
+const isResource = (object: unknown): object is GPUBuffer | GPUTexture =>
+  object instanceof GPUBuffer || object instanceof GPUTexture;
 
 /** The library's textures have texels of 16 bytes. */
 const byteLength = (resource: GPUBuffer | GPUTexture): number =>

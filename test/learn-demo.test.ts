@@ -12,12 +12,14 @@ beforeAll(async () => {
 });
 afterAll(() => page.close());
 
-const report = () => page.$eval('#learn-report', (element) => Object.fromEntries(Object.entries((element as HTMLElement).dataset)));
+const report = () =>
+  page.$eval('#learn-report', (element) => Object.fromEntries(Object.entries((element as HTMLElement).dataset)));
 const text = (selector: string) => page.$eval(selector, ({ textContent }) => textContent?.trim() ?? '');
 
 /** Waits until the loss has fallen so far. */
 const fallen = (times: number) => page.waitForFunction(
-  (least) => Number(document.querySelector<HTMLElement>('#learn-report')?.dataset['fall']) >= least, { timeout: 200_000 }, times);
+  (least) => Number(document.querySelector<HTMLElement>('#learn-report')?.dataset['fall']) >= least,
+  { timeout: 200_000 }, times);
 
 test('a filter is learned from a photo and its filtered version: the loss falls by 100x', async () => {
   await fallen(100);
@@ -32,7 +34,8 @@ test('a filter is learned from a photo and its filtered version: the loss falls 
 
 test('another filter starts anew, pausing stops the steps, and leaving the tab pauses', async () => {
   await page.select('#learn-filter', 'slope');
-  await page.waitForFunction(() => Number(document.querySelector<HTMLElement>('#learn-report')?.dataset['steps']) < 100);
+  await page.waitForFunction(() =>
+    Number(document.querySelector<HTMLElement>('#learn-report')?.dataset['steps']) < 100);
   await fallen(10);
   await page.click('#learn-pause');
   const stepsAfter = async (milliseconds: number) => {
@@ -42,7 +45,9 @@ test('another filter starts anew, pausing stops the steps, and leaving the tab p
   const steps = await stepsAfter(1000);
   expect(await stepsAfter(500)).toBe(steps);
   await page.click('#learn-pause');
-  await page.waitForFunction((before) => Number(document.querySelector<HTMLElement>('#learn-report')?.dataset['steps']) > Number(before), {}, steps);
+  await page.waitForFunction(
+    (before) => Number(document.querySelector<HTMLElement>('#learn-report')?.dataset['steps']) > Number(before),
+    {}, steps);
   await page.click('#tab-explore');
   expect(await page.$eval('#learn-pause', (button) => button.getAttribute('aria-pressed'))).toBe('true');
   await page.click('#tab-learn');

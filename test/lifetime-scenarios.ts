@@ -17,7 +17,8 @@ export async function surviveCrash(): Promise<string> {
   const conv = await manager.prepare(work.description);
   let error: unknown;
   for (const end = performance.now() + BOUND; error === undefined && performance.now() < end;) {
-    const outcomes = await Promise.all([conv.run(work.x), conv.run(work.x), prepareAndRun(manager, work)].map((promise) => outcomeOf(promise, 'crash')));
+    const outcomes = await Promise.all(
+      [conv.run(work.x), conv.run(work.x), prepareAndRun(manager, work)].map((promise) => outcomeOf(promise, 'crash')));
     flying = true;
     for (const outcome of outcomes) {
       rightOr(DeviceLostError, 'the GPU device was lost')(outcome, 'crash', work);
@@ -40,7 +41,9 @@ export async function surviveCrash(): Promise<string> {
 }
 
 /** Every call that needs the device, after its loss or the end of its manager. */
-async function checkUnusable(manager: PipelineManager, type: new (message: string) => SepconvError, text: string): Promise<void> {
+async function checkUnusable(
+  manager: PipelineManager, type: new (message: string) => SepconvError, text: string,
+): Promise<void> {
   const { description, x } = problem();
   const { inputShape: _, depthwiseFilter, pointwiseFilter, ...options } = description;
   await checkThrows(() => manager.prepare(description), type, text);
@@ -50,13 +53,16 @@ async function checkUnusable(manager: PipelineManager, type: new (message: strin
 
 /** A device's buffers and a pass to encode into. */
 function targets(device: GPUDevice): { pass: GPUComputePassEncoder; input: GPUBuffer; output: GPUBuffer } {
-  const [input, output] = [0, 1].map(() => device.createBuffer({ size: 256, usage: STORAGE })) as [GPUBuffer, GPUBuffer];
+  const [input, output] = [0, 1].map(() =>
+    device.createBuffer({ size: 256, usage: STORAGE })) as [GPUBuffer, GPUBuffer];
   return { pass: device.createCommandEncoder().beginComputePass(), input, output };
 }
 
 export const lifetimes: Readonly<Record<string, () => Promise<unknown>>> = {
   async 'memory that was not there is not given on: gradients made beside those that failed get other memory'() {
-    const device = await borrowedDevice({ maxBufferSize: (await navigator.gpu.requestAdapter())!.limits.maxBufferSize });
+    const device = await borrowedDevice({
+      maxBufferSize: (await navigator.gpu.requestAdapter())!.limits.maxBufferSize,
+    });
     using manager = await PipelineManager.create({ device });
     const { description, x } = problem();
     let refused = 0;
@@ -73,7 +79,8 @@ export const lifetimes: Readonly<Record<string, () => Promise<unknown>>> = {
     check(refused === 1 && all[0]!.status === 'rejected', `${refused}, ${all[0]!.status}`);
     const gradients = await manager.prepareGradients(description);
     const actual = await gradients.run(x, x);
-    const expected = separableConv2dGradientsReference(x, x, description.depthwiseFilter, description.pointwiseFilter, description);
+    const expected = separableConv2dGradientsReference(
+      x, x, description.depthwiseFilter, description.pointwiseFilter, description);
     checkClose(actual.input, expected.input, 40, 'gradients afterwards');
     device.destroy();
   },

@@ -17,7 +17,9 @@ interface Question {
   readonly activation?: Activation;
 }
 
-const ACTIVATIONS: readonly Activation[] = ['relu', 'relu6', { leakyRelu: 0.5 }, 'sigmoid', 'tanh', 'hardSwish', 'silu', 'elu'];
+const ACTIVATIONS: readonly Activation[] = [
+  'relu', 'relu6', { leakyRelu: 0.5 }, 'sigmoid', 'tanh', 'hardSwish', 'silu', 'elu',
+];
 const QUESTIONS: readonly Question[] = [
   { what: 'NaN in the input', input: { [CENTRE]: NaN } },
   { what: 'Inf in the input', input: { [CENTRE]: Infinity } },
@@ -29,8 +31,10 @@ const QUESTIONS: readonly Question[] = [
   { what: 'an Inf weight of the pointwise filter', weight: Infinity },
   { what: 'a NaN weight of the pointwise filter', weight: NaN },
   { what: 'a sum beyond float32', input: { [CENTRE]: 3e38 }, weight: 1e4 },
-  ...ACTIVATIONS.flatMap((activation) => [NaN, Infinity, -Infinity].map((value): Question =>
-    ({ what: `${typeof activation === 'string' ? activation : 'leakyRelu'} of ${value}`, input: { [CENTRE]: value }, activation }))),
+  ...ACTIVATIONS.flatMap((activation) => [NaN, Infinity, -Infinity].map((value): Question => ({
+    what: `${typeof activation === 'string' ? activation : 'leakyRelu'} of ${value}`,
+    input: { [CENTRE]: value }, activation,
+  }))),
 ];
 
 /** One line for each question: how many elements are as in the reference, in kind, and the first that is not. */
@@ -44,11 +48,15 @@ export async function reportNonFinite(): Promise<string[]> {
       for (const [i, value] of Object.entries(changes)) data[Number(i)] = value;
       return { shape, data };
     };
-    const args = [tensor([1, SIZE, SIZE, 1], input), tensor([3, 3, 1, 1], tap), tensor([1, 1, 1, 4], weight === undefined ? {} : { 0: weight })] as const;
+    const args = [
+      tensor([1, SIZE, SIZE, 1], input), tensor([3, 3, 1, 1], tap),
+      tensor([1, 1, 1, 4], weight === undefined ? {} : { 0: weight }),
+    ] as const;
     const options = { padding: 'SAME', activation } as const;
     const { data: expected } = separableConv2dReference(...args, options);
     const answers: string[] = [];
-    for (const strategy of activation === 'linear' ? ['fused', 'two-pass'] as const : ['two-pass'] as const) { // They compile for seconds.
+    // They compile for seconds.
+    for (const strategy of activation === 'linear' ? ['fused', 'two-pass'] as const : ['two-pass'] as const) {
       const { data } = await separableConv2d(...args, { ...options, strategy, manager });
       const other = [...data.keys()].filter((i) => kind(data[i]!) !== kind(expected[i]!));
       const [first] = other;

@@ -38,9 +38,13 @@ function reach(file: string, adapter: boolean, reached = new Set<string>()): Rea
   if (reached.has(file)) return reached;
   reached.add(file);
   for (const [, specifier] of read(`dist/${file}`).matchAll(/(?:from|import)\s*\(?\s*["']([^"']+)["']/g)) {
-    if (/^\.\/shaders\/[\w-]+\.js$/.test(specifier!)) expect(read(`dist/${specifier!.slice(2)}`)).not.toMatch(/\bimport\b/);
-    else if (/^\.\/[\w-]+\.js$/.test(specifier!)) reach(specifier!.slice(2), adapter, reached);
-    else expect(adapter ? Object.keys(peerDependencies) : [], `imports of ${file}`).toContain(specifier);
+    if (/^\.\/shaders\/[\w-]+\.js$/.test(specifier!)) {
+      expect(read(`dist/${specifier!.slice(2)}`)).not.toMatch(/\bimport\b/);
+    } else if (/^\.\/[\w-]+\.js$/.test(specifier!)) {
+      reach(specifier!.slice(2), adapter, reached);
+    } else {
+      expect(adapter ? Object.keys(peerDependencies) : [], `imports of ${file}`).toContain(specifier);
+    }
   }
   return reached;
 }
@@ -68,19 +72,31 @@ test('minified and gzipped, what a forward pass loads takes at most 25,000 bytes
       rolldownOptions: { input: new URL('dist/index.js', root).pathname, preserveEntrySignatures: 'strict' },
     },
   });
-  const chunks = [result].flat().flatMap((part) => ('output' in part ? part.output : [])).filter((part) => part.type === 'chunk');
+  const chunks = [result].flat().flatMap((part) => ('output' in part ? part.output : []))
+    .filter((part) => part.type === 'chunk');
   const size = (parts: typeof chunks) => parts.reduce((sum, { code }) => sum + gzipSync(code).length, 0);
-  const [atOnce, later] = [false, true].map((dynamic) => chunks.filter(({ isDynamicEntry }) => isDynamicEntry === dynamic)) as [typeof chunks, typeof chunks];
+  const [atOnce, later] = [false, true].map((dynamic) =>
+    chunks.filter(({ isDynamicEntry }) => isDynamicEntry === dynamic)) as [typeof chunks, typeof chunks];
   // Gradients and tuning are loaded when they are asked for, and each shader when a device compiles it.
-  const shaders = readdirSync(new URL('shaders', root)).filter((file) => file.endsWith('.wgsl')).map((file) => file.replace('.wgsl', ''));
+  const shaders = readdirSync(new URL('shaders', root)).filter((file) => file.endsWith('.wgsl'))
+    .map((file) => file.replace('.wgsl', ''));
   expect(later.map(({ name }) => name).sort()).toEqual(['on-demand', ...shaders].sort());
   const bytes = size(atOnce);
-  const downloads = Object.entries(presets).flatMap(([name, { depthwise, pointwise, fused }]) => [[depthwise, pointwise], [fused]].map((passes) => {
+  const passesOf = Object.entries(presets).flatMap(([name, { depthwise, pointwise, fused }]) =>
+    [[depthwise, pointwise], [fused]].map((passes) => ({ name, passes })));
+  const downloads = passesOf.map(({ name, passes }) => {
     const kernels = passes.map(([choice]) => choice!.kernel);
-    const names = new Set([...kernels.map((kernel) => kernel.name), 'activations', ...(kernels.some(takesTexture) ? ['filter-texture'] : [])]);
-    return [`${name} ${passes.length === 1 ? 'fused' : 'two-pass'}`, bytes + size(later.filter((chunk) => names.has(chunk.name)))] as const;
-  }));
-  console.log(`minified and gzipped: ${bytes} bytes at once; with the shaders of a layer: ${downloads.map(([name, all]) => `${name} ${all}`).join(', ')}; `
+    const names = new Set([
+      ...kernels.map((kernel) => kernel.name), 'activations', ...(kernels.some(takesTexture) ? ['filter-texture'] : []),
+    ]);
+    return [
+      `${name} ${passes.length === 1 ? 'fused' : 'two-pass'}`,
+      bytes + size(later.filter((chunk) => names.has(chunk.name))),
+    ] as const;
+  });
+  console.log(
+    `minified and gzipped: ${bytes} bytes at once; `
+    + `with the shaders of a layer: ${downloads.map(([name, all]) => `${name} ${all}`).join(', ')}; `
     + `${size(later.filter(({ name }) => name === 'on-demand'))} for gradients and tuning`);
   expect(bytes).toBeGreaterThan(5000);
   for (const [name, all] of downloads) expect(all, name).toBeLessThanOrEqual(25_000);
@@ -103,7 +119,8 @@ describe('package-lock.json', () => {
   }
 
   test('has the optional packages of every platform, not only of the one that it was made on', () => {
-    // npm may leave out what is not in node_modules. Change the file where there is none: npm install --package-lock-only.
+    // npm may leave out what is not in node_modules. Change the file where
+    // there is none: npm install --package-lock-only.
     for (const name of ['@rolldown/binding-', '@oxlint/binding-', '@esbuild/', '@oxlint-tsgolint/']) {
       for (const platform of ['darwin-arm64', 'win32-x64', 'linux-x64']) {
         const found = Object.keys(packages).filter((path) => path.startsWith(`node_modules/${name}${platform}`));
@@ -178,7 +195,11 @@ describe('the tarball', () => {
 
   test('has the build, its sources and the documents, and nothing else', () => {
     expect(paths).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md']));
-    const others = paths.filter((path) => !/^(dist\/([\w-]+\/)?[\w-]+\.(js|d\.ts)(\.map)?|src\/([\w-]+\/)?[\w-]+\.ts|shaders\/[\w-]+\.wgsl|package\.json|\w+\.md|LICENSE)$/.test(path));
+    const expected = [
+      /^dist\/([\w-]+\/)?[\w-]+\.(js|d\.ts)(\.map)?$/, /^src\/([\w-]+\/)?[\w-]+\.ts$/, /^shaders\/[\w-]+\.wgsl$/,
+      /^(package\.json|\w+\.md|LICENSE)$/,
+    ];
+    const others = paths.filter((path) => !expected.some((pattern) => pattern.test(path)));
     expect(others).toEqual([]);
   });
 
@@ -187,7 +208,8 @@ describe('the tarball', () => {
     expect(built.length).toBeGreaterThan(files.length);
     for (const path of built) {
       expect(read(path)).toMatch(new RegExp(`\n//# sourceMappingURL=${basename(path)}.map\\s*$`));
-      const { sources, sourcesContent } = JSON.parse(read(`${path}.map`)) as { sources: string[]; sourcesContent?: string[] };
+      const map = JSON.parse(read(`${path}.map`)) as { sources: string[]; sourcesContent?: string[] };
+      const { sources, sourcesContent } = map;
       const found = sources.map((source) => normalize(join(dirname(path), source)));
       expect(paths).toEqual(expect.arrayContaining(found));
       if (path.endsWith('.js')) expect(sourcesContent ?? [], path).toEqual(found.map(read));

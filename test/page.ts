@@ -16,7 +16,9 @@ import { planOf } from './plans.js';
 import { runScenario } from './scenarios.js';
 import { type Result, runSteps } from './steps.js';
 
-/** What the tests ask of a GPU, many cases a call: runs in a browser's page, or in a process that has `navigator.gpu`. */
+/**
+ * What the tests ask of a GPU, many cases a call: runs in a browser's page, or in a process that has `navigator.gpu`.
+ */
 
 export interface Report extends Partial<Comparison> {
   /** Case, preset and kernel variants. */
@@ -62,11 +64,14 @@ function profileWith(limits: Partial<GPUSupportedLimits>, kind: AdapterKind = 's
 
 /** Runs all steps of each case's backward pass, and compares every one with its reference. */
 export async function checkGradients(
-  cases: readonly Case[], presets: readonly PresetName[], seed: number, limits: Partial<GPUSupportedLimits> = {}, kind: AdapterKind = 'software',
+  cases: readonly Case[], presets: readonly PresetName[], seed: number, limits: Partial<GPUSupportedLimits> = {},
+  kind: AdapterKind = 'software',
 ): Promise<Report[]> {
   const reports: Report[] = [];
   for (let start = 0; start < cases.length; start += 50) {
-    reports.push(...(await checkGradientSteps(device, pipelines, profileWith(limits, kind), cases.slice(start, start + 50), presets, seed + start)));
+    const batch = cases.slice(start, start + 50);
+    const profile = profileWith(limits, kind);
+    reports.push(...(await checkGradientSteps(device, pipelines, profile, batch, presets, seed + start)));
   }
   return [...reports, ...uncaptured.splice(0).map((failure) => ({ title: 'uncaptured GPU error', failure }))];
 }
@@ -77,22 +82,27 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
     return {
       plan, dtype, stored: new Map([['output', elements(outputShape(geometry)) * elementBytes(dtype)]]),
       given: {
-        input: data.input, depthwiseFilter: data.depthwiseFilter, depthwiseBias: data.depthwiseBias ?? new Float32Array(K),
+        input: data.input,
+        depthwiseFilter: data.depthwiseFilter, depthwiseBias: data.depthwiseBias ?? new Float32Array(K),
         pointwiseFilter: data.pointwiseFilter, bias: data.bias ?? new Float32Array(O),
       },
     };
   }));
   return jobs.flatMap((job, index) => {
     const failures = [...results[index]!].flatMap(([value, { failure }]) => (failure ? [`${value}: ${failure}`] : []));
-    return failures.length > 0 ? [{ title: job.title, failure: failures.join(', ') }] : compareStages(job, results[index]!);
+    return failures.length > 0
+      ? [{ title: job.title, failure: failures.join(', ') }]
+      : compareStages(job, results[index]!);
   });
 }
 
 /**
- * Two passes: each against its own stage, the pointwise one from what the depthwise one really gave. As a whole: a fused
- * kernel, and passes in bands, of which the intermediate holds the last only.
+ * Two passes: each against its own stage, the pointwise one from what the depthwise one really gave. As a whole: a
+ * fused kernel, and passes in bands, of which the intermediate holds the last only.
  */
-function compareStages({ title, problem: data, plan: { steps, places } }: Job, results: ReadonlyMap<string, Result>): Report[] {
+function compareStages(
+  { title, problem: data, plan: { steps, places } }: Job, results: ReadonlyMap<string, Result>,
+): Report[] {
   const { N, OH, OW, K, O } = data.geometry;
   const intermediate = results.get('intermediate')?.data;
   const output = results.get('output')?.data ?? new Float32Array(0);

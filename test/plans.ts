@@ -16,14 +16,19 @@ export const defaultProfile: DeviceProfile = {
   },
 };
 
-/** The least that a device in compatibility mode may have. @see https://github.com/gpuweb/gpuweb/blob/main/proposals/compatibility-mode.md */
+/**
+ * The least that a device in compatibility mode may have.
+ * @see https://github.com/gpuweb/gpuweb/blob/main/proposals/compatibility-mode.md
+ */
 export const compatibilityLimits = { maxComputeInvocationsPerWorkgroup: 128, maxTextureDimension2D: 4096 };
 
 /** A case as a call of the library, with its filters on the CPU. */
 export const wantedOf = (one: Case, strategy: Strategy = 'auto'): Wanted =>
   ({ op: `separableConv2d '${one.name}'`, geometry: geometryOf(one), strategy, borrowed: new Set() });
 
-export const forwardPlanOf = (one: Case, profile: DeviceProfile, strategy?: Strategy, preset?: PresetName): ForwardPlan =>
+export const forwardPlanOf = (
+  one: Case, profile: DeviceProfile, strategy?: Strategy, preset?: PresetName,
+): ForwardPlan =>
   planForward(wantedOf(one, strategy), profile, preset && { preset });
 
 /** The only portion of a case's plan. */

@@ -8,10 +8,20 @@ import { backwardPlanOf, compatibilityLimits, defaultProfile, planOf } from './p
 
 /** What implementations tell of their adapters, as seen in 2026. */
 const adapters: readonly [string, Partial<GPUAdapterInfo> | undefined, 'software' | 'gpu'][] = [
-  ['Chromium on SwiftShader', { vendor: 'google', architecture: 'swiftshader', device: '', description: '', isFallbackAdapter: true }, 'software'],
-  ['Node on SwiftShader', { vendor: 'google', architecture: 'swiftshader', device: 'swiftshader-device-subzero-', description: 'SwiftShader driver 5.0.0', isFallbackAdapter: true }, 'software'],
-  ['Firefox on lavapipe', { vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: true }, 'software'],
-  ['Deno on lavapipe', { vendor: '65541', architecture: '', device: '0', description: 'llvmpipe (LLVM 15.0.6, 256 bits)', isFallbackAdapter: true }, 'software'],
+  ['Chromium on SwiftShader', {
+    vendor: 'google', architecture: 'swiftshader', device: '', description: '', isFallbackAdapter: true,
+  }, 'software'],
+  ['Node on SwiftShader', {
+    vendor: 'google', architecture: 'swiftshader', device: 'swiftshader-device-subzero-',
+    description: 'SwiftShader driver 5.0.0', isFallbackAdapter: true,
+  }, 'software'],
+  ['Firefox on lavapipe', {
+    vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: true,
+  }, 'software'],
+  ['Deno on lavapipe', {
+    vendor: '65541', architecture: '', device: '0', description: 'llvmpipe (LLVM 15.0.6, 256 bits)',
+    isFallbackAdapter: true,
+  }, 'software'],
   ['lavapipe without isFallbackAdapter', { description: 'llvmpipe (LLVM 15.0.6, 256 bits)' }, 'software'],
   ['a GPU', { vendor: 'nvidia', architecture: 'ampere', device: '', description: '', isFallbackAdapter: false }, 'gpu'],
   ['a GPU in Firefox', { vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: false }, 'gpu'],
@@ -23,7 +33,8 @@ test.each(adapters)('%s', (_, info, kind) => {
 });
 
 const { limits } = defaultProfile;
-const layer = (size: number, C: number, O: number): Case => ({ name: 'layer', input: [1, size, size, C], filter: [3, 3, 1], O, padding: 'SAME' });
+const layer = (size: number, C: number, O: number): Case =>
+  ({ name: 'layer', input: [1, size, size, C], filter: [3, 3, 1], O, padding: 'SAME' });
 
 test.each<[Omit<DeviceProfile, 'limits' | 'processors'>, string, PresetName]>([
   [{ kind: 'software', subgroups: true, shaderF16: false }, 'SwiftShader', 'quads'],
@@ -35,8 +46,9 @@ test.each<[Omit<DeviceProfile, 'limits' | 'processors'>, string, PresetName]>([
 });
 
 test('without subgroups no kernel needs them, whatever the geometry', async () => {
-  for (const kind of ['software', 'gpu'] as const) for (const size of [2, 7, 112]) for (const C of [1, 4, 512]) for (const O of [C, 2 * C]) {
-    const one = layer(size, C, O);
+  const layers = [2, 7, 112].flatMap((size) =>
+    [1, 4, 512].flatMap((C) => [C, 2 * C].map((O) => layer(size, C, O))));
+  for (const kind of ['software', 'gpu'] as const) for (const one of layers) {
     const profile = { ...defaultProfile, kind, subgroups: false };
     for (const preset of presetsFor(geometryOf(one), profile)) {
       for (const strategy of ['fused', 'two-pass'] as const) {

@@ -2,7 +2,10 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { Tests } from './page.js';
 
-/** Lets a process of Deno or Node stand in for a page: each line of input is a call of `tests`, each line of output its result. */
+/**
+ * Lets a process of Deno or Node stand in for a page: each line of input is a
+ * call of `tests`, each line of output its result.
+ */
 
 if (!('Deno' in globalThis)) {
   const { create, globals } = await import('webgpu');

@@ -15,7 +15,9 @@ export function randomData(length: number, next: () => number): Float32Array {
 }
 
 /** Float32 values of either sign from 2^lowest to 2^(highest + 1), every exponent as likely; one in 16 is 0 or -0. */
-export function randomMagnitudes(length: number, [lowest, highest]: readonly [number, number], next: () => number): Float32Array {
+export function randomMagnitudes(
+  length: number, [lowest, highest]: readonly [number, number], next: () => number,
+): Float32Array {
   return Float32Array.from({ length }, () => {
     const sign = next() < 0.5 ? -1 : 1;
     const exponent = lowest + Math.floor(next() * (highest - lowest + 1));

@@ -16,7 +16,8 @@ const layer = (size: number, C: number, O: number, strides = 1): Case =>
 test("the architecture page's number of pipelines is what MobileNetV1's 13 layers need", () => {
   const layers = [
     layer(112, 32, 64), layer(112, 64, 128, 2), layer(56, 128, 128), layer(56, 128, 256, 2), layer(28, 256, 256),
-    layer(28, 256, 512, 2), ...Array.from({ length: 5 }, () => layer(14, 512, 512)), layer(14, 512, 1024, 2), layer(7, 1024, 1024),
+    layer(28, 256, 512, 2), ...Array.from({ length: 5 }, () => layer(14, 512, 512)), layer(14, 512, 1024, 2),
+    layer(7, 1024, 1024),
   ];
   const names = layers.flatMap((one) => planOf(one, defaultProfile).steps.map(({ dispatch }) => dispatch.name));
   expect(new Set(names).size).toBe(6);
@@ -27,7 +28,8 @@ test('the README says that gradients take no tensor beyond a binding', () => {
   const large = layer(1024, 64, 64);
   expect(planOf(large, defaultProfile).steps.length).toBeGreaterThan(2); // In bands.
   expect(() => backwardPlanOf(large, defaultProfile)).toThrow(UnsupportedError);
-  expect(() => backwardPlanOf(large, defaultProfile)).toThrow(/has 268435456 bytes, more than the 134217728 that this device can bind/);
+  expect(() => backwardPlanOf(large, defaultProfile))
+    .toThrow(/has 268435456 bytes, more than the 134217728 that this device can bind/);
   expect(flat(readme)).toContain('**Size is no error** in the forward pass');
   expect(flat(readme)).toContain('Gradients need tensors that fit a binding');
 });

@@ -16,7 +16,8 @@ const readme = read('README.md');
 interface Block { readonly language: string; readonly code: string }
 
 const blocksOf = (path: string): Block[] =>
-  [...read(path).matchAll(/^```(.*)\n([^]*?)^```$/gm)].map(([, language, code]) => ({ language: language!, code: code! }));
+  [...read(path).matchAll(/^```(.*)\n([^]*?)^```$/gm)].map(([, language, code]) =>
+    ({ language: language!, code: code! }));
 const codeOf = (path: string, language: string): string[] =>
   blocksOf(path).filter((block) => block.language === language).map(({ code }) => code);
 
@@ -24,7 +25,8 @@ describe('README.md', () => {
   test('is short, and in the order in which it is read', () => {
     expect(Buffer.byteLength(readme)).toBeLessThanOrEqual(9000);
     const headings = [...readme.matchAll(/^## (.*)$/gm)].map(([, heading]) => heading);
-    expect(headings).toEqual(['Try it', 'Install', 'One call', 'Embed', 'Options', 'Errors and limits', 'Speed', 'More']);
+    expect(headings)
+      .toEqual(['Try it', 'Install', 'One call', 'Embed', 'Options', 'Errors and limits', 'Speed', 'More']);
     const [first] = codeOf('README.md', 'sh');
     expect(first!.trim().split('\n').map((line) => line.replace(/\s+#.*/, ''))).toEqual(['npm start', 'npm test']);
   });
@@ -36,22 +38,27 @@ describe('README.md', () => {
   });
 
   test('has every option and activation, and messages as they are', () => {
-    const table = [...readme.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, names]) => [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
+    const table = [...readme.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, names]) =>
+      [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
     expect(table.toSorted()).toEqual(ONE_CALL.toSorted());
     const named = /^Activations: ([^]*?)\.$/m.exec(readme)![1]!.replaceAll(/['`{}\s]|: alpha/g, '').split(',');
     expect(named.toSorted()).toEqual(Object.keys(activations).toSorted());
     const tensor = (...shape: number[]) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b)) });
-    const wrong = () => separableConv2dReference(tensor(1, 1, 1, 32), tensor(1, 1, 32, 2), tensor(1, 1, 32, 128), { padding: 'SAME' });
+    const wrong = () =>
+      separableConv2dReference(tensor(1, 1, 1, 32), tensor(1, 1, 32, 2), tensor(1, 1, 32, 128), { padding: 'SAME' });
     const message = /`(separableConv2d: [^`]*)`/.exec(readme)![1]!;
     expect(wrong).toThrow(message);
   });
 });
 
-/** What the examples compute, compared with the reference: the embedding's output before the training writes it anew. */
+/**
+ * What the examples compute, compared with the reference: the embedding's output before the training writes it anew.
+ */
 const withChecks = (own: string, demo: string): string => `${own}
   import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
   const most = (values) => values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-  const error = (values, { data }) => (values.length === data.length ? most(values.map((value, i) => value - data[i])) / most(data) : NaN);
+  const error = (values, { data }) =>
+    (values.length === data.length ? most(values.map((value, i) => value - data[i])) / most(data) : NaN);
   const download = async (source, size) => {
     const target = device.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
     const copies = device.createCommandEncoder();
@@ -66,11 +73,14 @@ const withChecks = (own: string, demo: string): string => `${own}
   const expected = separableConv2dGradientsReference(dy, ...plain);
   globalThis.errors = {
     'one call': error(y.data, separableConv2dReference(...plain)),
-    'embedded': error(embedded, separableConv2dReference(x, depthwiseFilter, pointwiseFilter, { strides: 2, padding: 'SAME', activation: 'relu6' })),
+    'embedded': error(embedded, separableConv2dReference(
+      x, depthwiseFilter, pointwiseFilter, { strides: 2, padding: 'SAME', activation: 'relu6' })),
     'gradients in one call': error(slopes.input.data, expected.input),
     'training, forward': error(await download(output, forward.outputByteLength), separableConv2dReference(...plain)),
-    'training, depthwise filter': error(await download(depthwiseFilterGradient, backward.byteLengths.depthwiseFilterGradient), expected.depthwiseFilter),
-    'training, pointwise filter': error(await download(pointwiseFilterGradient, backward.byteLengths.pointwiseFilterGradient), expected.pointwiseFilter),
+    'training, depthwise filter': error(
+      await download(depthwiseFilterGradient, backward.byteLengths.depthwiseFilterGradient), expected.depthwiseFilter),
+    'training, pointwise filter': error(
+      await download(pointwiseFilterGradient, backward.byteLengths.pointwiseFilterGradient), expected.pointwiseFilter),
   };`;
 
 test('JavaScript runs as it stands, one block after the other, from the built package', async () => {
@@ -85,7 +95,9 @@ test('JavaScript runs as it stands, one block after the other, from the built pa
       if (message.type() === 'error') reject(new Error(message.text()));
     });
   });
-  const imports = { 'sepconv-webgpu': `${origin}/dist/index.js`, 'sepconv-webgpu/reference': `${origin}/dist/reference.js` };
+  const imports = {
+    'sepconv-webgpu': `${origin}/dist/index.js`, 'sepconv-webgpu/reference': `${origin}/dist/reference.js`,
+  };
   await page.setContent(`<script type="importmap">${JSON.stringify({ imports })}</script>
     <script type="module">${withChecks(own!.join('\n'), demo!.join('\n'))}</script>`);
   await Promise.race([failed, page.waitForFunction('globalThis.errors')]);
@@ -99,15 +111,19 @@ test('JavaScript runs as it stands, one block after the other, from the built pa
 });
 
 test('TypeScript compiles, under the strict options of this repository', () => {
-  const sources = new Map(FILES.flatMap((path) => codeOf(path, 'ts').map((code, i) => [join(root, dirname(path), `readme-${i}.ts`), code] as const)));
+  const sources = new Map(FILES.flatMap((path) =>
+    codeOf(path, 'ts').map((code, i) => [join(root, dirname(path), `readme-${i}.ts`), code] as const)));
   expect(sources.size).toBeGreaterThan(0);
-  const { options } = ts.parseJsonConfigFileContent(ts.readConfigFile(join(root, 'tsconfig.json'), (path) => readFileSync(path, 'utf8')).config, ts.sys, root);
+  const { options } = ts.parseJsonConfigFileContent(
+    ts.readConfigFile(join(root, 'tsconfig.json'), (path) => readFileSync(path, 'utf8')).config, ts.sys, root);
   const host = ts.createCompilerHost(options);
   const own = { ...host };
   host.fileExists = (path) => sources.has(path) || own.fileExists(path);
   host.getSourceFile = (path, languageVersion) => {
     const source = sources.get(path);
-    return source === undefined ? own.getSourceFile(path, languageVersion) : ts.createSourceFile(path, source, languageVersion);
+    return source === undefined
+      ? own.getSourceFile(path, languageVersion)
+      : ts.createSourceFile(path, source, languageVersion);
   };
   const diagnostics = ts.getPreEmitDiagnostics(ts.createProgram([...sources.keys()], options, host));
   expect(ts.formatDiagnostics(diagnostics, host)).toBe('');
@@ -118,7 +134,9 @@ test('WGSL is lines of shaders, which other tests compile', () => {
   const lines = new Set(readdirSync(join(root, 'shaders')).filter((file) => file.endsWith('.wgsl'))
     .flatMap((file) => read(`shaders/${file}`).split('\n').map(bare)));
   for (const path of FILES) {
-    for (const line of codeOf(path, 'wgsl').flatMap((code) => code.split('\n'))) expect(lines, line).toContain(bare(line));
+    for (const line of codeOf(path, 'wgsl').flatMap((code) => code.split('\n'))) {
+      expect(lines, line).toContain(bare(line));
+    }
   }
 });
 
@@ -137,14 +155,19 @@ describe.each(FILES)('%s', (path) => {
 
   test('names commands that there are', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Readonly<Record<string, string>> };
-    const commands = [...codeOf(path, 'sh').flatMap((code) => code.trim().split('\n')), ...[...prose.matchAll(/`([^`]+)`/g)].map(([, code]) => code!).filter((code) => /\bnp[mx] /.test(code))];
+    const commands = [
+      ...codeOf(path, 'sh').flatMap((code) => code.trim().split('\n')),
+      ...[...prose.matchAll(/`([^`]+)`/g)].map(([, code]) => code!).filter((code) => /\bnp[mx] /.test(code)),
+    ];
     for (const command of commands) {
       const [, words] = /^(?:[A-Z_]+=\S+ )*((?:npm|npx) .*?)(?:\s+#.*)?$/s.exec(command) ?? [];
       expect(words, command).toBeDefined();
       const [tool, ...rest] = words!.split(/\s+/) as [string, ...string[]];
       if (tool === 'npx') {
         expect(rest.slice(0, 2), command).toEqual(['vitest', 'run']);
-        for (const file of rest.filter((word) => word.endsWith('.ts'))) expect(existsSync(join(root, file)), file).toBe(true);
+        for (const file of rest.filter((word) => word.endsWith('.ts'))) {
+          expect(existsSync(join(root, file)), file).toBe(true);
+        }
       } else if (!['ci', 'install', 'pack'].includes(rest[0]!)) {
         expect(Object.keys(scripts), command).toContain(rest[0] === 'run' ? rest[1] : rest[0]);
       }

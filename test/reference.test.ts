@@ -10,18 +10,22 @@ beforeAll(() => tf.setBackend('cpu'));
 type Shape = [number, number, number, number];
 const size = (shape: Shape) => shape.reduce((a, b) => a * b, 1);
 /** 1, 2, 3 … times `step`. */
-const count = (shape: Shape, step: number): Tensor4D => ({ shape, data: Float32Array.from({ length: size(shape) }, (_, i) => (i + 1) * step) });
+const count = (shape: Shape, step: number): Tensor4D =>
+  ({ shape, data: Float32Array.from({ length: size(shape) }, (_, i) => (i + 1) * step) });
 
 describe("TensorFlow's own examples", () => {
-  // tensorflow/python/kernel_tests/nn_ops/conv_ops_test.py and depthwise_conv_op_base.py count tensors up in steps of 0.5 or 1.
+  // tensorflow/python/kernel_tests/nn_ops/conv_ops_test.py and
+  // depthwise_conv_op_base.py count tensors up in steps of 0.5 or 1.
   test('separable_conv2d, [1,4,4,2] * [2,2,2,3] * [1,1,6,7]', () => {
-    const y = separableConv2dReference(count([1, 4, 4, 2], 0.5), count([2, 2, 2, 3], 0.5), count([1, 1, 6, 7], 0.5), { padding: 'SAME' });
+    const y = separableConv2dReference(
+      count([1, 4, 4, 2], 0.5), count([2, 2, 2, 3], 0.5), count([1, 1, 6, 7], 0.5), { padding: 'SAME' });
     expect(y.shape).toEqual([1, 4, 4, 7]);
     expect([...y.data.subarray(0, 7)]).toEqual([6644.5, 6971.5, 7298.5, 7625.5, 7952.5, 8279.5, 8606.5]);
     expect([...y.data.subarray(-7)]).toEqual([2036.25, 2119.5, 2202.75, 2286, 2369.25, 2452.5, 2535.75]);
   });
   test('separable_conv2d with as many channels out as between', () => {
-    const y = separableConv2dReference(count([1, 4, 4, 2], 0.5), count([2, 2, 2, 3], 0.5), count([1, 1, 6, 6], 0.5), { padding: 'SAME' });
+    const y = separableConv2dReference(
+      count([1, 4, 4, 2], 0.5), count([2, 2, 2, 3], 0.5), count([1, 1, 6, 6], 0.5), { padding: 'SAME' });
     expect([...y.data.subarray(0, 6)]).toEqual([5742, 6069, 6396, 6723, 7050, 7377]);
     expect([...y.data.subarray(-6)]).toEqual([1757.25, 1840.5, 1923.75, 2007, 2090.25, 2173.5]);
   });
@@ -41,7 +45,9 @@ test('agrees with the CPU backend of tfjs over a sweep', () => {
   const pick = (from: number, to: number) => from + Math.floor(next() * (to - from + 1));
   let compared = 0;
   for (let round = 0; round < 400; round++) {
-    const [N, H, W, C, KH, KW, M] = [pick(1, 2), pick(1, 9), pick(1, 9), pick(1, 5), pick(1, 4), pick(1, 4), pick(1, 3)];
+    const [N, H, W, C, KH, KW, M] = [
+      pick(1, 2), pick(1, 9), pick(1, 9), pick(1, 5), pick(1, 4), pick(1, 4), pick(1, 3),
+    ];
     const O = C * M + pick(0, 4);
     const dilated = next() < 0.3;
     // tfjs knows one stride for both axes, and its VALID allows no kernel above the input either.
@@ -73,14 +79,16 @@ describe('beyond what tfjs computes', () => {
   });
   test('biases and activations in their places', () => {
     const options = {
-      padding: 'SAME', depthwiseBias: Float32Array.of(-10), depthwiseActivation: 'relu', bias: Float32Array.of(-1), activation: { leakyRelu: 0.5 },
+      padding: 'SAME', depthwiseBias: Float32Array.of(-10), depthwiseActivation: 'relu', bias: Float32Array.of(-1),
+      activation: { leakyRelu: 0.5 },
     } as const;
     expect([...separableConv2dReference(one(3), one(2), one(4), options).data]).toEqual([-0.5]);
     expect([...separableConv2dReference(one(8), one(2), one(4), options).data]).toEqual([23]);
   });
   test('taps outside are skipped: no Inf or NaN leaks in', () => {
     const y = separableConv2dReference(
-      { shape: [1, 1, 2, 1], data: Float32Array.of(1, 2) }, { shape: [1, 3, 1, 1], data: Float32Array.of(Infinity, 1, 0) }, one(1), { padding: 'SAME' });
+      { shape: [1, 1, 2, 1], data: Float32Array.of(1, 2) },
+      { shape: [1, 3, 1, 1], data: Float32Array.of(Infinity, 1, 0) }, one(1), { padding: 'SAME' });
     expect([...y.data]).toEqual([1, Infinity]);
   });
   test('empty batch and empty output', () => {
@@ -88,7 +96,8 @@ describe('beyond what tfjs computes', () => {
     const p: Tensor4D = { shape: [1, 1, 2, 4], data: new Float32Array(8) };
     expect(separableConv2dReference({ shape: [0, 5, 5, 2], data: new Float32Array(0) }, d, p, { padding: 'SAME' }))
       .toEqual({ shape: [0, 5, 5, 4], data: new Float32Array(0) });
-    expect(separableConv2dReference({ shape: [1, 2, 5, 2], data: new Float32Array(20) }, d, p, { padding: [[0, 0], [0, 0]] }).shape)
+    expect(separableConv2dReference(
+      { shape: [1, 2, 5, 2], data: new Float32Array(20) }, d, p, { padding: [[0, 0], [0, 0]] }).shape)
       .toEqual([1, 0, 3, 4]);
   });
 });

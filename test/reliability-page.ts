@@ -7,12 +7,17 @@ import { caps, startSoak } from './soak.js';
 
 /** Runs in a real browser: scenarios of failing devices, of sharing, and of hostile arguments. */
 
-const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> = { ...sweeps, ...lifetimes, ...sharing, ...caps, ...hostile };
+const scenarios: Readonly<Record<string, (extent: Extent) => Promise<unknown>>> = {
+  ...sweeps, ...lifetimes, ...sharing, ...caps, ...hostile,
+};
 
 const unhandled: string[] = [];
 addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
 
-/** Runs one scenario with fresh random values; what it returns is for the log. @throws for a rejection that nobody handled */
+/**
+ * Runs one scenario with fresh random values; what it returns is for the log.
+ * @throws for a rejection that nobody handled
+ */
 async function run(name: string, seed: number, extent: Extent = 'each method'): Promise<unknown> {
   seedScenarios(seed);
   const result = await scenarios[name]!(extent);

@@ -1,5 +1,6 @@
 import {
-  type ConvolutionDescriptor, DeviceLostError, PipelineManager, type SavedTuning, SepconvError, separableConv2d, type Shape4D, type Tensor4D,
+  type ConvolutionDescriptor, DeviceLostError, PipelineManager, type SavedTuning, SepconvError, separableConv2d,
+  type Shape4D, type Tensor4D,
   UnsupportedError, ValueError,
 } from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
@@ -25,7 +26,8 @@ export function check(condition: boolean, message: string): asserts condition {
 }
 
 export function checkClose(actual: Tensor4D, expected: Tensor4D, terms: number, what: string): void {
-  check(String(actual.shape) === String(expected.shape), `${what}: shape ${String(actual.shape)}, not ${String(expected.shape)}`);
+  check(String(actual.shape) === String(expected.shape),
+    `${what}: shape ${String(actual.shape)}, not ${String(expected.shape)}`);
   for (const [i, value] of expected.data.entries()) {
     const error = Math.abs(actual.data[i]! - value);
     check(error <= sumBound(terms, terms), `${what}: element ${i} is ${actual.data[i]}, not ${value}`);
@@ -38,7 +40,8 @@ export async function checkThrows(work: () => unknown, type: ErrorClass, message
   try {
     await work();
   } catch (error) {
-    check(error instanceof type && error.message.includes(message), `expected ${type.name} '${message}', got ${String(error)}`);
+    check(error instanceof type && error.message.includes(message),
+      `expected ${type.name} '${message}', got ${String(error)}`);
     return;
   }
   throw new Error(`expected ${type.name} '${message}', got none`);
@@ -51,7 +54,8 @@ const uncaptured: string[] = [];
 export async function borrowedDevice(requiredLimits: Record<string, number> = {}): Promise<GPUDevice> {
   const adapter = await navigator.gpu.requestAdapter();
   check(adapter !== null, 'no adapter');
-  const requiredFeatures = (['subgroups'] as const).filter((feature) => adapter.features.has(feature)); // For quads, which want them.
+  // For quads, which want them.
+  const requiredFeatures = (['subgroups'] as const).filter((feature) => adapter.features.has(feature));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
   device.addEventListener('uncapturederror', ({ error }) => uncaptured.push(error.message));
   return device;
@@ -79,14 +83,19 @@ export function counted<T extends object>(target: T, ...methods: (keyof T & stri
   let calls = 0;
   for (const method of methods) {
     const original = target[method] as (...args: unknown[]) => unknown;
-    Object.defineProperty(target, method, { configurable: true, value: (...args: unknown[]) => (calls++, original.apply(target, args)) });
+    Object.defineProperty(target, method, {
+      configurable: true, value: (...args: unknown[]) => (calls++, original.apply(target, args)),
+    });
   }
   return () => calls;
 }
 
 type Weights = 'depthwiseFilter' | 'pointwiseFilter' | 'depthwiseBias' | 'bias';
-export const layer = (inputShape: Shape4D, M: number, O: number, more: Omit<Partial<ConvolutionDescriptor>, Weights> = {}) => ({
-  inputShape, padding: 'SAME', depthwiseFilter: tensor(3, 3, inputShape[3], M), pointwiseFilter: tensor(1, 1, inputShape[3] * M, O),
+export const layer = (
+  inputShape: Shape4D, M: number, O: number, more: Omit<Partial<ConvolutionDescriptor>, Weights> = {},
+) => ({
+  inputShape, padding: 'SAME', depthwiseFilter: tensor(3, 3, inputShape[3], M),
+  pointwiseFilter: tensor(1, 1, inputShape[3] * M, O),
   ...more,
 }) satisfies ConvolutionDescriptor;
 
@@ -95,20 +104,24 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const [x, d, p] = [tensor(2, 7, 9, 6), tensor(3, 3, 6, 2), tensor(1, 1, 12, 20)];
     for (const strategy of ['auto', 'fused', 'two-pass'] as const) {
       const options = {
-        strides: [1, 2, 2, 1], padding: 'SAME', name: 'block1', depthwiseActivation: 'relu6', activation: { leakyRelu: 0.1 },
+        strides: [1, 2, 2, 1], padding: 'SAME', name: 'block1', depthwiseActivation: 'relu6',
+        activation: { leakyRelu: 0.1 },
         depthwiseBias: randomData(12, next), bias: randomData(20, next),
       } as const;
-      checkClose(await separableConv2d(x, d, p, { ...options, strategy }), separableConv2dReference(x, d, p, options), 40, strategy);
+      checkClose(await separableConv2d(x, d, p, { ...options, strategy }), separableConv2dReference(x, d, p, options),
+        40, strategy);
     }
     checkClose(await separableConv2d(x, d, p, { strides: [1, 3], padding: [[1, 0], [2, 3]], rate: 1 }),
-      separableConv2dReference(x, d, p, { strides: [1, 1, 3, 1], padding: [[0, 0], [1, 0], [2, 3], [0, 0]] }), 40, 'other forms');
+      separableConv2dReference(x, d, p, { strides: [1, 1, 3, 1], padding: [[0, 0], [1, 0], [2, 3], [0, 0]] }),
+      40, 'other forms');
   },
 
   async 'what prepare returns'() {
     using manager = await PipelineManager.create();
     for (const strategy of ['fused', 'two-pass'] as const) {
       const conv = await manager.prepare(layer([1, 8, 8, 8], 1, 16, { strides: 2, name: 'block2', strategy }));
-      check(String(conv.outputShape) === '1,4,4,16' && conv.outputByteLength === 1024, `output ${String(conv.outputShape)}`);
+      check(String(conv.outputShape) === '1,4,4,16' && conv.outputByteLength === 1024,
+        `output ${String(conv.outputShape)}`);
       check(conv.strategy === strategy && conv.label === 'block2', `${conv.strategy}, ${conv.label}`);
       check(conv.kernels.length === (strategy === 'fused' ? 1 : 2), `kernels ${conv.kernels.join()}`);
     }
@@ -125,10 +138,14 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       const between = upload(device, new Float32Array(0), 512 + first.outputByteLength, 256);
       const output = upload(device, new Float32Array(0), 256 + second.outputByteLength, 256);
       device.pushErrorScope('validation');
-      const [submits, allocations] = [counted(device.queue, 'submit'), counted(device, 'createBuffer', 'createTexture')];
+      const [submits, allocations] = [
+        counted(device.queue, 'submit'), counted(device, 'createBuffer', 'createTexture'),
+      ];
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
-      first.encode(pass, { input: { buffer: input, offset: 256 }, output: { buffer: between, offset: 512, size: first.outputByteLength } });
+      first.encode(pass, {
+        input: { buffer: input, offset: 256 }, output: { buffer: between, offset: 512, size: first.outputByteLength },
+      });
       second.encode(pass, { input: { buffer: between, offset: 512 }, output: { buffer: output, offset: 256 } });
       pass.end();
       check(submits() === 0 && allocations() === 0, 'encode submitted or allocated');
@@ -143,7 +160,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
         checkClose({ shape: result.shape, data: actual }, result, 1000, strategy);
         const words = new Uint32Array(bytes);
         const beside = [...words.subarray(0, offset / 4), ...words.subarray(offset / 4 + result.data.length)];
-        check(beside.length >= 128 && beside.every((word) => word === POISON), `${strategy}: words beside the output changed`);
+        check(beside.length >= 128 && beside.every((word) => word === POISON),
+          `${strategy}: words beside the output changed`);
       }
     }
     manager.destroy();
@@ -155,14 +173,17 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const manager = await PipelineManager.create({ device });
     const plain = layer([1, 6, 6, 4], 1, 8);
     const bias = randomData(8, next);
-    const [dBuffer, pBuffer] = [upload(device, plain.depthwiseFilter.data), upload(device, plain.pointwiseFilter.data, 256)];
+    const [dBuffer, pBuffer] = [
+      upload(device, plain.depthwiseFilter.data), upload(device, plain.pointwiseFilter.data, 256),
+    ];
     const conv = await manager.prepare({
       ...plain, depthwiseFilter: { shape: plain.depthwiseFilter.shape, buffer: dBuffer },
       pointwiseFilter: { shape: plain.pointwiseFilter.shape, buffer: pBuffer, offset: 256 },
       bias: { shape: [8], buffer: upload(device, bias) },
     });
     const x = tensor(1, 6, 6, 4);
-    const expected = (depthwise: Tensor4D, pointwise: Tensor4D) => separableConv2dReference(x, depthwise, pointwise, { padding: 'SAME', bias });
+    const expected = (depthwise: Tensor4D, pointwise: Tensor4D) =>
+      separableConv2dReference(x, depthwise, pointwise, { padding: 'SAME', bias });
     checkClose(await conv.run(x), expected(plain.depthwiseFilter, plain.pointwiseFilter), 20, 'first filters');
     const other = tensor(3, 3, 4, 1);
     device.queue.writeBuffer(dBuffer, 0, other.data as Float32Array<ArrayBuffer>);
@@ -183,7 +204,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       const description = layer([1, 5, 5, 4], 1, 4);
       const x = tensor(1, 5, 5, 4);
       checkClose(await (await manager.prepare(description)).run(x),
-        separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description), 20, `round ${round}`);
+        separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description),
+        20, `round ${round}`);
       manager.destroy();
       manager.destroy();
       await checkThrows(() => manager.prepare(description), SepconvError, 'the PipelineManager was destroyed');
@@ -192,7 +214,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     device.pushErrorScope('validation');
     device.createBuffer({ size: 16, usage: GPUBufferUsage.STORAGE });
     check((await device.popErrorScope()) === null, 'the device was harmed');
-    const alive = await Promise.race([device.lost.then(() => false), new Promise((resolve) => setTimeout(() => resolve(true), 50))]);
+    const alive = await Promise.race(
+      [device.lost.then(() => false), new Promise((resolve) => setTimeout(() => resolve(true), 50))]);
     check(alive === true, 'the device was destroyed');
     device.destroy();
   },
@@ -209,7 +232,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const inputs = [1, 2, 3, 4, 5, 6].map(() => tensor(1, 16, 16, 8));
     const outputs = await Promise.all(inputs.map((x, i) => convs[i % 3]!.run(x)));
     for (const [i, x] of inputs.entries()) {
-      const expected = separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description);
+      const expected = separableConv2dReference(
+        x, description.depthwiseFilter, description.pointwiseFilter, description);
       checkClose(outputs[i]!, expected, 20, `run ${i}`);
       const again = await convs[0]!.run(x);
       check(again.data.every((value, j) => value === outputs[i]!.data[j]), `run ${i} is not reproducible`);
@@ -239,9 +263,13 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     pass.end();
     device.queue.submit([encoder.finish()]);
     const expected = separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description);
-    checkClose({ shape: expected.shape, data: new Float32Array(await download(device, buffer)) }, expected, 20, 'in place');
+    checkClose(
+      { shape: expected.shape, data: new Float32Array(await download(device, buffer)) }, expected, 20, 'in place');
     const fused = await manager.prepare({ ...description, strategy: 'fused' });
-    await checkThrows(() => fused.encode(pass, { input: buffer, output: buffer }), ValueError, "because WebGPU lets no dispatch read and write one buffer, got the same: only strategy 'two-pass' without bands works in place");
+    await checkThrows(
+      () => fused.encode(pass, { input: buffer, output: buffer }), ValueError,
+      'because WebGPU lets no dispatch read and write one buffer, got the same: '
+      + "only strategy 'two-pass' without bands works in place");
     manager.destroy();
     device.destroy();
   },
@@ -249,13 +277,17 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
   async 'empty results take no GPU, empty inputs can still give some'() {
     const untouchable = { prepareCall: () => { throw new Error('the GPU was used'); } } as unknown as PipelineManager;
     const [d, p] = [tensor(3, 3, 4, 1), tensor(1, 1, 4, 8)];
-    const none = await separableConv2d({ shape: [0, 5, 5, 4], data: new Float32Array(0) }, d, p, { padding: 'SAME', manager: untouchable });
+    const none = await separableConv2d(
+      { shape: [0, 5, 5, 4], data: new Float32Array(0) }, d, p, { padding: 'SAME', manager: untouchable });
     check(String(none.shape) === '0,5,5,8' && none.data.length === 0, `shape ${String(none.shape)}`);
     const rows = await separableConv2d(tensor(1, 2, 5, 4), d, p, { padding: [[0, 0], [0, 0]], manager: untouchable });
     check(String(rows.shape) === '1,0,3,8' && rows.data.length === 0, `shape ${String(rows.shape)}`);
     using manager = await PipelineManager.create();
-    const conv = await manager.prepare({ inputShape: [0, 5, 5, 4], depthwiseFilter: d, pointwiseFilter: p, padding: 'SAME' });
-    check(conv.outputByteLength === 0 && (await conv.run({ shape: [0, 5, 5, 4], data: new Float32Array(0) })).data.length === 0, 'prepared');
+    const conv = await manager.prepare({
+      inputShape: [0, 5, 5, 4], depthwiseFilter: d, pointwiseFilter: p, padding: 'SAME',
+    });
+    const { data } = await conv.run({ shape: [0, 5, 5, 4], data: new Float32Array(0) });
+    check(conv.outputByteLength === 0 && data.length === 0, 'prepared');
     const bias = randomData(8, next);
     const x: Tensor4D = { shape: [1, 0, 3, 4], data: new Float32Array(0) };
     const options = { padding: [[2, 1], [0, 0]], bias, manager } as const;
@@ -266,12 +298,16 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const device = await borrowedDevice();
     const manager = await PipelineManager.create({ device });
     const good = layer([1, 6, 6, 4], 1, 8, { name: 'block1' });
-    const calls = counted(device, 'createBuffer', 'createTexture', 'createShaderModule', 'createComputePipelineAsync', 'pushErrorScope');
+    const calls = counted(
+      device, 'createBuffer', 'createTexture', 'createShaderModule', 'createComputePipelineAsync', 'pushErrorScope');
     const bad: [Partial<Record<keyof ConvolutionDescriptor, unknown>>, ErrorClass, string][] = [
-      [{ pointwiseFilter: tensor(1, 1, 5, 8) }, ValueError, "separableConv2d 'block1': pointwiseFilter must be [1, 1, 4, O] (C*M = 4*1), got [1, 1, 5, 8]"],
-      [{ pointwiseFilter: tensor(1, 1, 4, 3) }, ValueError, 'Refusing to perform an overparameterized separable convolution'],
+      [{ pointwiseFilter: tensor(1, 1, 5, 8) }, ValueError,
+        "separableConv2d 'block1': pointwiseFilter must be [1, 1, 4, O] (C*M = 4*1), got [1, 1, 5, 8]"],
+      [{ pointwiseFilter: tensor(1, 1, 4, 3) }, ValueError,
+        'Refusing to perform an overparameterized separable convolution'],
       [{ inputShape: [1, 6, 6] }, ValueError, 'input must have a shape of rank 4'],
-      [{ depthwiseFilter: { shape: [3, 3, 4, 1], data: new Float32Array(7) } }, ValueError, 'depthwiseFilter.data must have 36 elements'],
+      [{ depthwiseFilter: { shape: [3, 3, 4, 1], data: new Float32Array(7) } },
+        ValueError, 'depthwiseFilter.data must have 36 elements'],
       [{ depthwiseFilter: null }, ValueError, 'depthwiseFilter must be { shape, data }, got null'],
       [{ depthwiseBias: new Float32Array(3) }, ValueError, 'depthwiseBias must be [4], got [3]'],
       [{ bias: [1, 2] }, ValueError, 'bias must be a Float32Array'],
@@ -285,7 +321,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     }
     check(calls() === 0, 'an argument error touched the GPU');
     const conv = await manager.prepare(good);
-    await checkThrows(() => conv.run(tensor(1, 6, 5, 4)), ValueError, 'input must be [1, 6, 6, 4] as prepared, got [1, 6, 5, 4]');
+    await checkThrows(
+      () => conv.run(tensor(1, 6, 5, 4)), ValueError, 'input must be [1, 6, 6, 4] as prepared, got [1, 6, 5, 4]');
     const pass = device.createCommandEncoder().beginComputePass();
     const input = upload(device, new Float32Array(144));
     const output = upload(device, new Float32Array(288));
@@ -297,12 +334,15 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       [{ input: wrong, output }, 'input must be a GPUBuffer with usage STORAGE'],
       [{ input }, 'output must be a GPUBuffer with usage STORAGE, got undefined'],
     ];
-    for (const [target, text] of targets) await checkThrows(() => conv.encode(pass, target as { input: GPUBuffer; output: GPUBuffer }), ValueError, text);
+    for (const [target, text] of targets) {
+      await checkThrows(() => conv.encode(pass, target as { input: GPUBuffer; output: GPUBuffer }), ValueError, text);
+    }
     conv.destroy();
     conv.destroy();
     await checkThrows(() => conv.encode(pass, { input, output }), SepconvError, 'this convolution was destroyed');
     const x = tensor(1, 6, 6, 4);
-    checkClose(await (await manager.prepare(good)).run(x), separableConv2dReference(x, good.depthwiseFilter, good.pointwiseFilter, good), 20, 'after errors');
+    checkClose(await (await manager.prepare(good)).run(x),
+      separableConv2dReference(x, good.depthwiseFilter, good.pointwiseFilter, good), 20, 'after errors');
     manager.destroy();
     device.destroy();
   },
@@ -321,7 +361,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     check((await manager.lost).reason === 'destroyed', 'manager.lost');
     manager.destroy();
     checkClose(await separableConv2d(x, description.depthwiseFilter, description.pointwiseFilter, options(description)),
-      separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description), 20, 'shared manager');
+      separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description),
+      20, 'shared manager');
   },
 
   async 'warmUp compiles once what MobileNetV1 needs, and tells how far it is'() {
@@ -332,7 +373,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       [112, 32, 64, 1], [112, 64, 128, 2], [56, 128, 128, 1], [56, 128, 256, 2], [28, 256, 256, 1], [28, 256, 512, 2],
       ...Array.from({ length: 5 }, () => [14, 512, 512, 1]), [14, 512, 1024, 2], [7, 1024, 1024, 1],
     ].map(([size, C, O, strides]) => ({
-      inputShape: [1, size!, size!, C!], depthwiseFilter: { shape: [3, 3, C!, 1] }, pointwiseFilter: { shape: [1, 1, C!, O!] },
+      inputShape: [1, size!, size!, C!], depthwiseFilter: { shape: [3, 3, C!, 1] },
+      pointwiseFilter: { shape: [1, 1, C!, O!] },
       padding: 'SAME', strides: strides!,
     } as const));
     const progress: string[] = [];
@@ -365,7 +407,12 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     check(Object.keys(saved.choices).length === 1 && choice.strategy === first.strategy, JSON.stringify(saved));
     const usual = (await (await PipelineManager.create({ device })).prepare(description)).strategy;
     const other = usual === 'fused' ? 'two-pass' : 'fused';
-    const table = { ...saved, choices: { [key]: { ...choice, strategy: other }, broken: null, unknown: { strategy: 'fused', preset: 'toString' } } };
+    const table = {
+      ...saved,
+      choices: {
+        [key]: { ...choice, strategy: other }, broken: null, unknown: { strategy: 'fused', preset: 'toString' },
+      },
+    };
     const strategyWith = async (tuning: unknown) => {
       const manager = await PipelineManager.create({ device, tuning: tuning as SavedTuning });
       const conv = await manager.prepare(description);
@@ -374,28 +421,38 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       return conv.strategy;
     };
     check((await strategyWith(table)) === other, 'the saved choice was not taken');
-    for (const foreign of [null, {}, { ...table, version: '0.0.0' }, { ...table, adapter: 'other' }, { ...table, choices: null }]) {
+    for (const foreign of [
+      null, {}, { ...table, version: '0.0.0' }, { ...table, adapter: 'other' }, { ...table, choices: null },
+    ]) {
       check((await strategyWith(foreign)) === usual, `a foreign table was taken: ${JSON.stringify(foreign)}`);
     }
-    await checkThrows(() => PipelineManager.create({ device, adapterKind: 'cpu' as 'gpu' }), ValueError, "adapterKind must be 'software' or 'gpu', got 'cpu'");
+    await checkThrows(() => PipelineManager.create({ device, adapterKind: 'cpu' as 'gpu' }), ValueError,
+      "adapterKind must be 'software' or 'gpu', got 'cpu'");
     const gpu = await PipelineManager.create({ device, adapterKind: 'gpu' });
     const conv = await gpu.prepare({ ...layer([1, 12, 12, 8], 1, 64), strategy: 'fused' });
-    check(gpu.adapterKind === 'gpu' && conv.kernels[0]!.startsWith('f32-fused-tiled-'), `adapterKind gpu took ${conv.kernels.join()}`);
-    await checkThrows(() => strategyWith('fast'), ValueError, "tuning must be 'measure' or a table of exportTuning, got 'fast'");
+    check(gpu.adapterKind === 'gpu' && conv.kernels[0]!.startsWith('f32-fused-tiled-'),
+      `adapterKind gpu took ${conv.kernels.join()}`);
+    await checkThrows(
+      () => strategyWith('fast'), ValueError, "tuning must be 'measure' or a table of exportTuning, got 'fast'");
     measuring.destroy();
     device.destroy();
   },
 
   async 'the largest error is at most 2e-6 of the largest value for K up to 1024'() {
     using manager = await PipelineManager.create();
-    for (const [size, C, M, O] of [[14, 32, 1, 64], [9, 128, 1, 128], [7, 256, 1, 64], [5, 512, 1, 64], [4, 1024, 1, 64], [4, 256, 4, 1024]] as const) {
+    for (const [size, C, M, O] of [
+      [14, 32, 1, 64], [9, 128, 1, 128], [7, 256, 1, 64], [5, 512, 1, 64], [4, 1024, 1, 64], [4, 256, 4, 1024],
+    ] as const) {
       for (const strategy of ['fused', 'two-pass'] as const) {
         const description = layer([1, size, size, C], M, O, { strategy, allowOverparameterized: true });
         const x = tensor(1, size, size, C);
-        const expected = separableConv2dReference(x, description.depthwiseFilter, description.pointwiseFilter, description);
-        const actual = await separableConv2d(x, description.depthwiseFilter, description.pointwiseFilter, { ...options(description), manager });
+        const expected = separableConv2dReference(
+          x, description.depthwiseFilter, description.pointwiseFilter, description);
+        const actual = await separableConv2d(
+          x, description.depthwiseFilter, description.pointwiseFilter, { ...options(description), manager });
         const largest = expected.data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-        const error = expected.data.reduce((most, value, i) => Math.max(most, Math.abs(actual.data[i]! - value)), 0) / largest;
+        const error = expected.data
+          .reduce((most, value, i) => Math.max(most, Math.abs(actual.data[i]! - value)), 0) / largest;
         check(error > 0 && error <= 2e-6, `K = ${C * M}, ${strategy}: ${error}`);
       }
     }
@@ -420,4 +477,6 @@ export async function runScenario(name: string, seed: number, others: Scenarios 
   await checkUncaptured();
 }
 
-export const scenarioNames = [...Object.keys(scenarios), ...Object.keys(embedding), ...Object.keys(storageScenarios(0))];
+export const scenarioNames = [
+  ...Object.keys(scenarios), ...Object.keys(embedding), ...Object.keys(storageScenarios(0)),
+];

@@ -29,16 +29,22 @@ test('the build makes no code of strings, writes no markup, and has no way to th
   expect(built).toContain('index.js');
   for (const file of built) {
     // Of its own files, named as they are, it may load one later.
-    const source = readFileSync(new URL(file, dist), 'utf8').replaceAll(/\bimport\("\.\/([\w/-]+\.js)"\)/g, (call, own: string) => (built.includes(own) ? '' : call));
+    const source = readFileSync(new URL(file, dist), 'utf8')
+      .replaceAll(/\bimport\("\.\/([\w/-]+\.js)"\)/g, (call, own: string) => (built.includes(own) ? '' : call));
     expect(source.length).toBeGreaterThan(400);
-    expect(source, file).not.toMatch(/\beval\b|\bFunction\s*\(|\bimport\s*\(|importScripts|innerHTML|outerHTML|insertAdjacent|document\b/);
-    expect(source, file).not.toMatch(/\bfetch\b|XMLHttpRequest|WebSocket|EventSource|sendBeacon|localStorage|indexedDB|\bcookie\b|postMessage/);
-    for (const [, first] of source.matchAll(/\bset(?:Timeout|Interval)\s*\(\s*(\S)/g)) expect(first, file).toMatch(/[\w(]/); // A function, no string.
+    expect(source, file).not.toMatch(
+      /\beval\b|\bFunction\s*\(|\bimport\s*\(|importScripts|innerHTML|outerHTML|insertAdjacent|document\b/);
+    expect(source, file).not.toMatch(
+      /\bfetch\b|XMLHttpRequest|WebSocket|EventSource|sendBeacon|localStorage|indexedDB|\bcookie\b|postMessage/);
+    for (const [, first] of source.matchAll(/\bset(?:Timeout|Interval)\s*\(\s*(\S)/g)) {
+      expect(first, file).toMatch(/[\w(]/); // A function, no string.
+    }
   }
 });
 
 /** No inline script, no eval, no WebAssembly, no connection: the strictest policy under which a script runs at all. */
-const POLICY = "default-src 'none'; script-src 'self'; worker-src 'self'; require-trusted-types-for 'script'; trusted-types test; base-uri 'none'; form-action 'none'";
+const POLICY = "default-src 'none'; script-src 'self'; worker-src 'self'; require-trusted-types-for 'script'; "
+  + "trusted-types test; base-uri 'none'; form-action 'none'";
 
 const COMPUTE = `
   import { PipelineManager, separableConv2d } from './index.js';
@@ -47,13 +53,15 @@ const COMPUTE = `
     const blocked = [];
     try { (0, eval)('1'); blocked.push('eval was let through'); } catch {}
     try { new Function('return 1')(); blocked.push('Function was let through'); } catch {}
-    const tensor = (...shape) => ({ shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => Math.random() - 0.5) });
+    const tensor = (...shape) =>
+      ({ shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => Math.random() - 0.5) });
     const [x, d, p] = [tensor(1, 8, 8, 4), tensor(3, 3, 4, 1), tensor(1, 1, 4, 8)];
     let worst = 0;
     for (const strategy of ['fused', 'two-pass']) {
       const options = { padding: 'SAME', activation: 'tanh', strategy };
       const manager = await PipelineManager.create();
-      const [y, expected] = [await separableConv2d(x, d, p, { ...options, manager }), separableConv2dReference(x, d, p, { padding: 'SAME', activation: 'tanh' })];
+      const y = await separableConv2d(x, d, p, { ...options, manager });
+      const expected = separableConv2dReference(x, d, p, { padding: 'SAME', activation: 'tanh' });
       y.data.forEach((value, i) => worst = Math.max(worst, Math.abs(value - expected.data[i])));
       manager.destroy();
     }
@@ -67,7 +75,8 @@ const FILES: Readonly<Record<string, string>> = {
     compute().then((result) => postMessage(result), (error) => postMessage({ error: String(error) }));`,
   '/page.js': `import { compute } from './compute.js';
     window.violations = [];
-    addEventListener('securitypolicyviolation', ({ violatedDirective, sourceFile }) => violations.push(violatedDirective + ' ' + sourceFile));
+    addEventListener('securitypolicyviolation', ({ violatedDirective, sourceFile }) =>
+      violations.push(violatedDirective + ' ' + sourceFile));
     const url = trustedTypes.createPolicy('test', { createScriptURL: (text) => text }).createScriptURL('worker.js');
     const inWorker = new Promise((resolve, reject) => {
       const worker = new Worker(url, { type: 'module' });
@@ -79,9 +88,12 @@ const FILES: Readonly<Record<string, string>> = {
 
 function serve(): Promise<Server> {
   const server = createServer(({ url = '/' }, response) => {
-    const content = FILES[url] ?? (built.includes(url.slice(1)) ? readFileSync(new URL(url.slice(1), dist)) : undefined);
+    const content = FILES[url]
+      ?? (built.includes(url.slice(1)) ? readFileSync(new URL(url.slice(1), dist)) : undefined);
     const type = url === '/' ? 'text/html' : 'text/javascript';
-    response.writeHead(content === undefined ? 404 : 200, { 'content-type': type, 'content-security-policy': POLICY }).end(content);
+    response.writeHead(content === undefined ? 404 : 200, {
+      'content-type': type, 'content-security-policy': POLICY,
+    }).end(content);
   });
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
@@ -100,7 +112,8 @@ test('works under a strict Content-Security-Policy, in a page and in its worker'
       expect(worst).toBeLessThan(1e-5);
     }
     const violations = await strict.evaluate('violations') as string[];
-    expect(violations.filter((violation) => !/compute\.js/.test(violation))).toEqual([]); // compute.js tries eval on purpose.
+    // compute.js tries eval on purpose.
+    expect(violations.filter((violation) => !/compute\.js/.test(violation))).toEqual([]);
   } finally {
     await strict.close();
     server.close();

@@ -16,10 +16,11 @@ fn main() {
 const library = 'fn relu(x: T, alpha: f32) -> T { return max(x, T(0.0)); }';
 const linesOf = (text: string, constants: Record<string, number> = {}) => specialize(text, { constants }).split('\n');
 
-test('values of marked lines are replaced in place, bodies are taken from a library, and lines count by their conditions', () => {
+test('marked lines get their values in place, bodies come from a library, and lines count by their conditions', () => {
   const text = specialize(source, { constants: { SIZE: 1 }, elem: 'f16', bodies: { activation: 'relu' }, library });
   expect(text.split('\n').slice(0, 6)).toEqual([
-    'enable f16; alias Elem = f16;     // spec: type', '', 'alias Lanes = f32;', 'const SIZE = 1;       // spec: size', 'const FIXED = 2;',
+    'enable f16; alias Elem = f16;     // spec: type', '', 'alias Lanes = f32;', 'const SIZE = 1;       // spec: size',
+    'const FIXED = 2;',
     'fn activation(x: Lanes, alpha: f32) -> Lanes { return max(x, Lanes(0.0)); } // body of activations.wgsl',
   ]);
   expect(linesOf(source).slice(1, 3)).toEqual(['alias Lanes = vec4f;', '']);
@@ -75,19 +76,22 @@ test.each([
   ['a marked line of no known form', 'let x = 3; // spec: x', {}, 'line 1 has a mark that is not understood'],
   ['a condition of no known form', 'let x = 3; // if A >= 3', {}, 'line 1 has a mark that is not understood'],
   ['a condition on what is no constant', 'let x = 3; // if A == 3', {}, 'line 1 has a mark that is not understood'],
-  ['a body of no known form', 'fn f() { g(); } // body of activations.wgsl', {}, 'line 1 has a mark that is not understood'],
+  ['a body of no known form', 'fn f() { g(); } // body of activations.wgsl', {},
+    'line 1 has a mark that is not understood'],
 ])('%s is an error', (_, text, constants, message) => {
   expect(() => specialize(text, { constants })).toThrow(message);
 });
 
 test('a body that is not in the library is an error', () => {
-  expect(() => specialize(source, { constants: {}, bodies: { activation: 'tanh' }, library })).toThrow('no function tanh');
+  expect(() => specialize(source, { constants: {}, bodies: { activation: 'tanh' }, library }))
+    .toThrow('no function tanh');
 });
 
 test('Params are packed in the order and types of the struct', () => {
   const struct = 'struct Params {\n  A: i32, B: f32, // the first two\n  C: i32,\n}';
   const view = new DataView(packParams(struct, { C: -3, B: 0.5, A: 7, other: 1 }));
-  expect([view.byteLength, view.getInt32(0, true), view.getFloat32(4, true), view.getInt32(8, true)]).toEqual([16, 7, 0.5, -3]);
+  expect([view.byteLength, view.getInt32(0, true), view.getFloat32(4, true), view.getInt32(8, true)])
+    .toEqual([16, 7, 0.5, -3]);
 });
 
 test.each([

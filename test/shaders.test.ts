@@ -43,7 +43,9 @@ test.each(files)('%s compiles as it stands', async (file) => {
   expect(await compileErrors(readFileSync(new URL(file, root), 'utf8'))).toEqual([]);
 });
 
-test.each(readdirSync(new URL('shaders', root)).filter((file) => file.endsWith('.wgsl')))('%s: what is not so by its own constants is a comment', (file) => {
+const shaderFiles = readdirSync(new URL('shaders', root)).filter((file) => file.endsWith('.wgsl'));
+
+test.each(shaderFiles)('%s: what is not so by its own constants is a comment', (file) => {
   const source = readFileSync(new URL(`shaders/${file}`, root), 'utf8');
   const code = (text: string): string[] => text.split('\n').map((line) => line.replace(/ *\/\/.*/, ''));
   const rolled = source.replaceAll('// unroll', '');
@@ -65,7 +67,8 @@ describe('every variant that the cases reach compiles, under its own name', () =
       }
     }
     expect(sources.size).toBeGreaterThan(50);
-    expect(new Set([...sources.values()].map(({ source }) => source)).size, 'two names for one program').toBe(sources.size);
+    expect(new Set([...sources.values()].map(({ source }) => source)).size, 'two names for one program')
+      .toBe(sources.size);
     for (const [name, { bindings, source }] of sources) expect(await compileErrors(source, bindings), name).toEqual([]);
   });
 });

@@ -7,7 +7,9 @@ import { borrowedDevice, check, download, draw, layer, seedScenarios, tensor, up
 
 /** Layers of unlike sizes, for scratch memory and pools of unlike sizes, each with an input. */
 function jobs(): { description: ReturnType<typeof layer>; x: Tensor4D }[] {
-  return ([[8, 8, 2, 16], [16, 4, 1, 8], [5, 12, 3, 37], [23, 6, 1, 7], [3, 32, 1, 64]] as const).flatMap(([size, C, M, O]) =>
+  return ([
+    [8, 8, 2, 16], [16, 4, 1, 8], [5, 12, 3, 37], [23, 6, 1, 7], [3, 32, 1, 64],
+  ] as const).flatMap(([size, C, M, O]) =>
     (['two-pass', 'fused'] as const).map((strategy) => ({
       description: layer([1, size, size + 1, C], M, O, { strategy, activation: 'relu6', allowOverparameterized: true }),
       x: tensor(1, size, size + 1, C),
@@ -60,7 +62,8 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
     const device = await borrowedDevice();
     const expected = await alone(work, device);
     const managers = [await PipelineManager.create({ device }), await PipelineManager.create({ device })];
-    const prepared = await Promise.all(managers.map((manager) => Promise.all(work.map(({ description }) => manager.prepare(description)))));
+    const prepared = await Promise.all(
+      managers.map((manager) => Promise.all(work.map(({ description }) => manager.prepare(description)))));
     const calls = shuffled([0, 1, 2].flatMap(() => managers.flatMap((manager, m) => work.flatMap((job, i) => [
       () => prepared[m]![i]!.run(job.x).then((y) => checkSame(y, expected[i]!, `run of job ${i}`)),
       () => oneCall(manager, job).then((y) => checkSame(y, expected[i]!, `one call of job ${i}`)),
@@ -91,9 +94,11 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
     const maxBindingBytes = 16384; // So that the larger ones go in bands.
     const expected = await alone(work, device, maxBindingBytes);
     const manager = await PipelineManager.create({ device, maxBindingBytes });
-    const convs = await Promise.all(shuffled([...work.entries()]).map(async ([i, { description }]) => ({ i, conv: await manager.prepare(description) })));
+    const convs = await Promise.all(shuffled([...work.entries()]).map(async ([i, { description }]) =>
+      ({ i, conv: await manager.prepare(description) })));
     const steps = shuffled(convs.flatMap(({ i, conv }) => [0, 1, 2].map(() => ({
-      i, conv, input: upload(device, work[i]!.x.data), output: device.createBuffer({ size: conv.outputByteLength, usage: 0x80 | 0x4 }),
+      i, conv, input: upload(device, work[i]!.x.data),
+      output: device.createBuffer({ size: conv.outputByteLength, usage: 0x80 | 0x4 }),
     }))));
     const encoder = device.createCommandEncoder();
     const passes = [encoder.beginComputePass()];
@@ -119,7 +124,7 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
     return `${steps.length} interleaved encodes of ${dispatches} dispatches in ${passes.length} passes`;
   },
 
-  async 'fused and two-pass agree within the bound that is derived for each, with the kernels of either kind of adapter'() {
+  async 'fused and two-pass agree within the bound derived for each, with the kernels of either kind of adapter'() {
     const device = await borrowedDevice();
     using software = await PipelineManager.create({ device, adapterKind: 'software' });
     using gpu = await PipelineManager.create({ device, adapterKind: 'gpu' });
@@ -135,13 +140,15 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
       const data = problem(one, Math.floor(draw() * 1e9));
       const { KH, KW, K, O } = data.geometry;
       const description = {
-        inputShape: one.input, padding: 'SAME', strides: one.strides!, activation: one.activation!, allowOverparameterized: true,
+        inputShape: one.input, padding: 'SAME', strides: one.strides!, activation: one.activation!,
+        allowOverparameterized: true,
         depthwiseFilter: { shape: [KH, KW, C, M], data: data.depthwiseFilter },
         pointwiseFilter: { shape: [1, 1, K, O], data: data.pointwiseFilter },
         depthwiseBias: data.depthwiseBias!, bias: data.bias!,
       } satisfies ConvolutionDescriptor;
       const x: Tensor4D = { shape: one.input, data: data.input };
-      const ways = [software, gpu].flatMap((manager) => (['fused', 'two-pass'] as const).map((strategy) => ({ manager, strategy })));
+      const ways = [software, gpu].flatMap((manager) =>
+        (['fused', 'two-pass'] as const).map((strategy) => ({ manager, strategy })));
       const [reference, ...others] = await Promise.all(ways.map(async ({ manager, strategy }) => {
         using conv = await manager.prepare({ ...description, strategy });
         check(conv.strategy === strategy, conv.strategy);
@@ -155,7 +162,8 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
         for (const [i, value] of values.entries()) {
           const difference = Math.abs(value - reference!.data[i]!);
           const share = difference && difference / (2 * tolerances[i]!); // Both may be 0.
-          check(share <= 1, `${one.name}: element ${i} is ${reference!.data[i]}, but ${value} ${adapterKind} ${strategy}`);
+          check(
+            share <= 1, `${one.name}: element ${i} is ${reference!.data[i]}, but ${value} ${adapterKind} ${strategy}`);
           worst = Math.max(worst, share);
         }
       }

@@ -8,7 +8,9 @@ import type { SoakState } from './soak.js';
 
 /** `npm run soak -- --runs 10000 --seed 1`: mixed runs of small random layers, and what they leave behind. */
 
-const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '10000' }, seed: { type: 'string' } } });
+const { values: options } = parseArgs({
+  options: { runs: { type: 'string', default: '10000' }, seed: { type: 'string' } },
+});
 const runs = Number(options.runs);
 const seed = Number(options.seed ?? Date.now() % 1e9);
 const CHUNK = Math.min(1000, Math.ceil(runs / 10));
@@ -62,7 +64,8 @@ async function soak(browser: Browser, url: string): Promise<Sample[]> {
     await page.evaluate((n) => window.reliability.stepSoak(n), CHUNK);
     const [seconds, cpuTime] = [(performance.now() - start) / 1000, cpuSeconds(browser.process()?.pid) - cpu];
     const heap = await heapBytes(page, session);
-    const state = await page.evaluate(() => window.reliability.stepSoak(0)); // Pipelines are counted after the collection.
+    // Pipelines are counted after the collection.
+    const state = await page.evaluate(() => window.reliability.stepSoak(0));
     const sample = { ...state, heap, perSecond: CHUNK / seconds, perCpuSecond: CHUNK / cpuTime };
     samples.push(sample);
     console.log([

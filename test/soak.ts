@@ -1,4 +1,6 @@
-import { type Convolution, type ConvolutionDescriptor, PipelineManager, separableConv2d, type Tensor4D } from 'sepconv-webgpu';
+import {
+  type Convolution, type ConvolutionDescriptor, PipelineManager, separableConv2d, type Tensor4D,
+} from 'sepconv-webgpu';
 import { BufferPool } from '../src/gpu/buffers.js';
 import { PipelineCache } from '../src/gpu/pipelines.js';
 import { boundedSeparable } from './bounds.js';
@@ -37,7 +39,8 @@ function randomCase(next: () => number, index: number): Case & { strategy: 'auto
   const one = <T>(values: readonly T[]): T => values[whole(0, values.length - 1)]!;
   const C = whole(1, 16);
   return {
-    name: `random ${index}`, input: [whole(1, 2), whole(1, 12), whole(1, 12), C], filter: [whole(1, 4), whole(1, 4), one([1, 1, 2])],
+    name: `random ${index}`, input: [whole(1, 2), whole(1, 12), whole(1, 12), C],
+    filter: [whole(1, 4), whole(1, 4), one([1, 1, 2])],
     O: whole(1, 24), padding: 'SAME', biases: next() < 0.5, strides: whole(1, 2), allowOverparameterized: true,
     depthwiseActivation: one(ACTIVATIONS), activation: one(ACTIVATIONS), strategy: one(['auto', 'fused', 'two-pass']),
   };
@@ -121,7 +124,11 @@ export async function startSoak(seed: number): Promise<{ step(runs: number): Pro
     const kind = next();
     if (kind < 0.4) {
       const { inputShape: _, depthwiseFilter, pointwiseFilter, ...options } = layer.description;
-      return { layer, y: await separableConv2d(layer.x, depthwiseFilter as Tensor4D, pointwiseFilter as Tensor4D, { ...options, manager }) };
+      return {
+        layer,
+        y: await separableConv2d(
+          layer.x, depthwiseFilter as Tensor4D, pointwiseFilter as Tensor4D, { ...options, manager }),
+      };
     }
     if (kind < 0.6) {
       using conv = await manager.prepare(layer.description);
@@ -149,7 +156,9 @@ export async function startSoak(seed: number): Promise<{ step(runs: number): Pro
 
   const state = (): SoakState => {
     for (const pipeline of pipelines) if (!pipeline.deref()) pipelines.delete(pipeline);
-    return { runs, checked, buffers: live.count, mostBuffers, bytes: live.bytes, compiled, pipelines: pipelines.size, worst };
+    return {
+      runs, checked, buffers: live.count, mostBuffers, bytes: live.bytes, compiled, pipelines: pipelines.size, worst,
+    };
   };
   return {
     async step(count) {
@@ -179,7 +188,8 @@ export const caps: Readonly<Record<string, () => Promise<unknown>>> = {
     });
     const pool = new BufferPool(device);
     const usage = GPUBufferUsage.STORAGE;
-    const acquire = (count: number, size: number) => Array.from({ length: count }, (_, i) => pool.acquire(size, usage, `buffer ${i}`));
+    const acquire = (count: number, size: number) =>
+      Array.from({ length: count }, (_, i) => pool.acquire(size, usage, `buffer ${i}`));
     const small = acquire(300, 64);
     for (const buffer of small) pool.release(buffer);
     const pooled = live.count;
@@ -202,9 +212,13 @@ export const caps: Readonly<Record<string, () => Promise<unknown>>> = {
       if (method === 'createComputePipelineAsync') compiles++;
       return proceed();
     });
-    const profile = { kind: 'software', subgroups: false, shaderF16: false, processors: 1, limits: device.limits } as const;
+    const profile = {
+      kind: 'software', subgroups: false, shaderF16: false, processors: 1, limits: device.limits,
+    } as const;
     const [a, b, c] = (['linear', 'relu', 'tanh'] as const).map((activation) =>
-      planOf({ name: activation, input: [1, 4, 4, 4], filter: [1, 1, 1], O: 4, padding: 'SAME', activation }, profile, 'fused').steps[0]!.dispatch);
+      planOf(
+        { name: activation, input: [1, 4, 4, 4], filter: [1, 1, 1], O: 4, padding: 'SAME', activation },
+        profile, 'fused').steps[0]!.dispatch);
     for (const [variant, expected] of [[a, 1], [b, 2], [a, 2], [c, 3], [a, 3], [b, 4], [c, 5]] as const) {
       await cache.pipeline(variant!);
       check(compiles === expected, `${compiles} compiles, not ${expected}, at ${variant!.name}`);

@@ -39,7 +39,9 @@ export async function runSteps(
     pass.end();
     const targets = all.flatMap((values) => [...values.values()]);
     const size = targets.reduce((sum, { buffer }) => sum + buffer.size, 0);
-    const readback = device.createBuffer({ size: Math.max(size, 16), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const readback = device.createBuffer({
+      size: Math.max(size, 16), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
     made.push(readback);
     let offset = 0;
     for (const { buffer } of targets) {
@@ -72,7 +74,8 @@ function encodeSteps(
   const buffer = (content: AllowSharedBufferSource, usage: GPUBufferUsageFlags): GPUBuffer => {
     const size = Math.max(16, Math.ceil(content.byteLength / 4) * 4);
     const target = device.createBuffer({ size, usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
-    if (content.byteLength > 0) device.queue.writeBuffer(target, 0, content as ArrayBuffer); // Deno 2.9 panics at empty data.
+    // Deno 2.9 panics at empty data.
+    if (content.byteLength > 0) device.queue.writeBuffer(target, 0, content as ArrayBuffer);
     made.push(target);
     return target;
   };
@@ -119,10 +122,13 @@ function encodeSteps(
   };
   for (const step of [...steps.filter(({ once }) => once), ...steps.filter(({ once }) => !once)]) {
     const { dispatch, reads, writes } = step;
-    const resources = [{ buffer: buffer(uniforms.get(step)!, GPUBufferUsage.UNIFORM) }, ...[...reads, writes].map(bind)];
+    const resources = [
+      { buffer: buffer(uniforms.get(step)!, GPUBufferUsage.UNIFORM) }, ...[...reads, writes].map(bind),
+    ];
     pass.setPipeline(compiled.get(dispatch.name)!);
     pass.setBindGroup(0, device.createBindGroup({
-      layout: pipelines.layout(dispatch.bindings), entries: resources.map((resource, binding) => ({ binding, resource })),
+      layout: pipelines.layout(dispatch.bindings),
+      entries: resources.map((resource, binding) => ({ binding, resource })),
     }));
     pass.dispatchWorkgroups(...dispatch.grid);
   }

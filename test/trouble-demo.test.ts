@@ -61,7 +61,8 @@ async function open(tab: string, replace: () => void = () => {}, taken?: Hooked[
 
 const text = (selector: string) => page.$eval(selector, ({ textContent }) => textContent?.trim() ?? '');
 const visible = (selector: string) => page.$eval(selector, (found) => found.checkVisibility());
-const state = (panel: string, wanted: string) => page.waitForSelector(`#${panel}[data-state=${wanted}]`, { timeout: 60_000 });
+const state = (panel: string, wanted: string) =>
+  page.waitForSelector(`#${panel}[data-state=${wanted}]`, { timeout: 60_000 });
 const trouble = () => page.waitForSelector('#trouble:not([hidden])', { timeout: 60_000 });
 
 /** Says what is wrong where a screen reader tells it, and offers the button by its name. */
@@ -72,7 +73,9 @@ async function tells(title: string, reason: RegExp): Promise<void> {
   expect(await page.$eval('#trouble', (section) => section.role)).toBe('alert');
 }
 
-test.each(['requestAdapter', 'requestDevice'])('%s that never answers is told, and trying again works', async (method) => {
+const requests = ['requestAdapter', 'requestDevice'];
+
+test.each(requests)('%s that never answers is told, and trying again works', async (method) => {
   await open('geometry', method === 'requestAdapter' ? () => {
     window.hurry = true;
     const gpu = navigator.gpu;
@@ -151,7 +154,8 @@ test.each(losses)(named, async (panel, tab, take) => {
   expect(await text('#face-count')).toBe('3 faces');
   await page.click('#verify');
   await page.waitForSelector('#layers-verdict:not([data-verdict=pending])', { timeout: 60_000 });
-  expect([await text('#layers-verdict'), await visible('#trouble')]).toEqual(['Every layer agrees with the CPU', false]);
+  expect([await text('#layers-verdict'), await visible('#trouble')])
+    .toEqual(['Every layer agrees with the CPU', false]);
 });
 
 test('a tab that failed works again when it is shown again', async () => {

@@ -6,12 +6,16 @@ import { expectedOf } from './contender.js';
 import { expectedGradients } from './gradients.js';
 import { firstLine, measureRow, type Remote, type Row, timing } from './measure.js';
 import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
-import { type First, type NetworkResults, type NetworkRow, report, reportGradients, reportNetworks, type Results } from './report.js';
+import {
+  type First, type NetworkResults, type NetworkRow, report, reportGradients, reportNetworks, type Results,
+} from './report.js';
 import { roofline } from './roofline.js';
 import type { Workload } from './workloads.js';
 import type { Bounded } from '../bounds.js';
 
-/** These share a page and its device: from one device to another of this browser the same kernels differ by 5 to 9 %. */
+/**
+ * These share a page and its device: from one device to another of this browser the same kernels differ by 5 to 9 %.
+ */
 const OURS = ['auto', 'fused', 'two-pass'];
 const CONTENDERS = [...OURS, 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu',
   'tfjs-webgl', 'tfjs-wasm'];
@@ -46,7 +50,9 @@ async function bench(
       await page.close();
       const remotes: Remote[] = [];
       const shared = await openPage(browser, site);
-      for (const name of contenders) remotes.push(await loadContender(OURS.includes(name) ? shared : await openPage(browser, site), name));
+      for (const name of contenders) {
+        remotes.push(await loadContender(OURS.includes(name) ? shared : await openPage(browser, site), name));
+      }
       const rows: Row[] = [];
       for (const workload of workloads) {
         site.expect(expected(workload));
@@ -72,7 +78,8 @@ async function benchNetworks(samples: number): Promise<NetworkResults> {
       for (const detector of ['tiny', 'ssd'] as const) {
         progress(`${detector}: both are checked`);
         const page = await openPage(browser, site);
-        const faces = await page.evaluate((id, photo) => window.bench.loadNetwork(id, photo), detector, `photos/${PHOTO}`);
+        const faces = await page.evaluate(
+          (id, photo) => window.bench.loadNetwork(id, photo), detector, `photos/${PHOTO}`);
         const times = { ours: [] as number[], theirs: [] as number[] };
         for (let sample = 0; sample < samples; sample++) {
           for (const whose of ['ours', 'theirs'] as const) {
@@ -96,7 +103,8 @@ async function measureFirst(site: Site, contenders: readonly string[]): Promise<
   const first: Record<string, First> = {};
   const times = new Map<string, number[]>();
   for (let sample = 0; sample < FIRST_SAMPLES; sample++) {
-    for (const name of contenders.filter((one) => !['fused', 'two-pass'].includes(one) && first[one]?.failure === undefined)) {
+    for (const name of contenders.filter((one) =>
+      !['fused', 'two-pass'].includes(one) && first[one]?.failure === undefined)) {
       progress(`First result ${sample + 1} of ${FIRST_SAMPLES}: ${name}`);
       try {
         const { milliseconds, files } = await withBrowser(async (browser) =>
@@ -125,7 +133,8 @@ try {
     console.log(reportNetworks(results));
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);
   } else if (values.gradients) {
-    const results = await bench(readCommon({ contenders: GRADIENT_CONTENDERS.join(), ...values }, GRADIENT_CONTENDERS), false, expectedGradients);
+    const results = await bench(
+      readCommon({ contenders: GRADIENT_CONTENDERS.join(), ...values }, GRADIENT_CONTENDERS), false, expectedGradients);
     progress('');
     console.log(reportGradients(results));
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);

@@ -26,7 +26,8 @@ const faceApi = join(here, '../../node_modules/@vladmandic/face-api');
 const tfjsCore = join(here, 'node_modules/@tensorflow/tfjs-core/dist/index.js');
 
 const EXPECTED = 'expected.bin';
-const PAGE = '<!doctype html><title>Benchmark</title><link rel="icon" href="data:,"><script type="module" src="page.js"></script>';
+const PAGE =
+  '<!doctype html><title>Benchmark</title><link rel="icon" href="data:,"><script type="module" src="page.js"></script>';
 
 export async function publish(): Promise<Site> {
   const folder = mkdtempSync(join(tmpdir(), 'sepconv-bench-'));
@@ -40,8 +41,10 @@ export async function publish(): Promise<Site> {
     root: here, configFile: false, logLevel: 'error',
     publicDir: join(here, 'node_modules/@litertjs/core/wasm'), // LiteRT.js loads its code by path.
     plugins: [{
-      name: 'tfjs-wasm-threads', // Its workers get a function as text, which minifying must not let name outer variables.
-      transform: (code, id) => (id.endsWith('wasm-threaded-simd.js') ? code.replace('var _scriptDir =', 'globalThis._scriptDir =') : null),
+      // Its workers get a function as text, which minifying must not let name outer variables.
+      name: 'tfjs-wasm-threads',
+      transform: (code, id) =>
+        (id.endsWith('wasm-threaded-simd.js') ? code.replace('var _scriptDir =', 'globalThis._scriptDir =') : null),
     }],
     build: {
       outDir: folder, target: 'es2022', chunkSizeWarningLimit: Infinity,
@@ -51,7 +54,9 @@ export async function publish(): Promise<Site> {
   // Not a file beside the sources: the development server of demo and tests would look for it, and bundle all peers.
   writeFileSync(join(folder, 'page.html'), PAGE);
   cpSync(join(faceApi, 'model'), join(folder, 'models'), { recursive: true });
-  cpSync(join(faceApi, 'demo'), join(folder, 'photos'), { recursive: true, filter: (path) => !/\.\w+$/.test(path) || path.endsWith('.jpg') });
+  cpSync(join(faceApi, 'demo'), join(folder, 'photos'), {
+    recursive: true, filter: (path) => !/\.\w+$/.test(path) || path.endsWith('.jpg'),
+  });
   const server = await preview({
     root: here, configFile: false, logLevel: 'error', appType: 'mpa', build: { outDir: folder },
     preview: {
@@ -63,7 +68,8 @@ export async function publish(): Promise<Site> {
   return {
     url: new URL('page.html', server.resolvedUrls!.local[0]).href,
     expect({ values, tolerances }) {
-      writeFileSync(join(folder, EXPECTED), Buffer.concat([Buffer.from(values.buffer), Buffer.from(tolerances.buffer)]));
+      writeFileSync(
+        join(folder, EXPECTED), Buffer.concat([Buffer.from(values.buffer), Buffer.from(tolerances.buffer)]));
     },
     gzippedBytes: (files) => files.reduce((sum, file) => sum + gzipSync(readFileSync(join(folder, file))).length, 0),
     async close() {
@@ -82,12 +88,15 @@ export async function installPeers(): Promise<void> {
     spawn('npm', ['install', '--prefix', here, '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'],
       { stdio: 'inherit', shell: process.platform === 'win32' }).on('error', resolve).on('close', resolve);
   });
-  if (code !== 0) throw new Error('The libraries to compare with could not be installed: npm install --prefix test/bench failed');
+  if (code !== 0) {
+    throw new Error('The libraries to compare with could not be installed: npm install --prefix test/bench failed');
+  }
 }
 
 /** Loads a contender into a page; its failure to start its `prepare` reports. */
 export async function loadContender(page: Page, name: string): Promise<Remote> {
-  const failure = await page.evaluate((contender) => window.bench.load(contender), name).then(() => undefined, firstLine);
+  const failure = await page.evaluate((contender) => window.bench.load(contender), name)
+    .then(() => undefined, firstLine);
   return {
     name,
     async prepare(workload) {

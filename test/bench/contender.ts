@@ -12,7 +12,10 @@ export interface Contender {
 export interface Prepared {
   /** What runs, where that can be told. */
   readonly detail?: string;
-  /** Runs the layer so many times; resolves when the device is done, with the milliseconds where the device itself tells them. */
+  /**
+   * Runs the layer so many times; resolves when the device is done, with the
+   * milliseconds where the device itself tells them.
+   */
   run(repetitions: number): Promise<number | void>;
   /** The last run's result, dense `[N, OH, OW, O]`. */
   read(): Promise<Float32Array>;
@@ -51,7 +54,9 @@ export class Runner {
       ? compare(actual, expected, [1, 1, actual.length, 1], 1)
       : compare(actual, expected, [N, OH, OW, O], O);
     const { detail } = this.#prepared;
-    return { maxError, ...(detail !== undefined && { detail }), ...(failure !== undefined && { failure: `wrong ${failure}` }) };
+    return {
+      maxError, ...(detail !== undefined && { detail }), ...(failure !== undefined && { failure: `wrong ${failure}` }),
+    };
   }
 
   /** Milliseconds of one of so many runs in a row. */
@@ -71,14 +76,18 @@ export class Runner {
 export const expectedOf = (workload: Workload): Bounded => boundedSeparable(tensors(workload));
 
 /** Zeros around the input: `[[top, bottom], [left, right]]`. */
-export function paddingOf({ geometry: { H, W, KH, KW, OH, OW, SH, SW, RH, RW, padTop, padLeft } }: Problem): [[number, number], [number, number]] {
+export function paddingOf(
+  { geometry: { H, W, KH, KW, OH, OW, SH, SW, RH, RW, padTop, padLeft } }: Problem,
+): [[number, number], [number, number]] {
   const end = (start: number, extent: number, kernel: number, output: number, stride: number, rate: number): number =>
     Math.max(0, (output - 1) * stride + (kernel - 1) * rate + 1 - extent - start);
   return [[padTop, end(padTop, H, KH, OH, SH, RH)], [padLeft, end(padLeft, W, KW, OW, SW, RW)]];
 }
 
 /** Swaps the inner axes of `[outer, rows, columns]`: `[N, H*W, C]` to `[N, C, H*W]` and back. */
-export function transposed(data: Float32Array, outer: number, rows: number, columns: number): Float32Array<ArrayBuffer> {
+export function transposed(
+  data: Float32Array, outer: number, rows: number, columns: number,
+): Float32Array<ArrayBuffer> {
   const result = new Float32Array(data.length);
   for (let n = 0; n < outer; n++) {
     for (let r = 0; r < rows; r++) {

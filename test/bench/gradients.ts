@@ -1,5 +1,7 @@
 import type { PipelineManager } from 'sepconv-webgpu';
-import { depthwise, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient } from '../../src/reference.js';
+import {
+  depthwise, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient, pointwiseInputGradient,
+} from '../../src/reference.js';
 import { type Bounded, boundedSums } from '../bounds.js';
 import type { Problem } from '../cases.js';
 import { random, randomData } from '../random.js';
@@ -10,7 +12,8 @@ import { tensors, type Workload } from './workloads.js';
 /** The backward pass: from the output's gradient to those of the input and both filters. */
 
 /** The gradient that comes in, `[N, OH, OW, O]`. */
-export const upstream = ({ geometry: { N, OH, OW, O } }: Problem): Float32Array => randomData(N * OH * OW * O, random(2));
+export const upstream = ({ geometry: { N, OH, OW, O } }: Problem): Float32Array =>
+  randomData(N * OH * OW * O, random(2));
 
 /** The gradients of input, depthwise filter and pointwise filter, one after the other. */
 export function expectedGradients(workload: Workload): Bounded {
@@ -18,16 +21,21 @@ export function expectedGradients(workload: Workload): Bounded {
   const { geometry: g, input, depthwiseFilter, pointwiseFilter } = data;
   const incoming = upstream(data);
   const gradients = (take: (values: Float32Array) => ArrayLike<number>): Float64Array => {
-    const [x, d, p, dy] = [input, depthwiseFilter, pointwiseFilter, incoming].map(take) as [ArrayLike<number>, ArrayLike<number>, ArrayLike<number>, ArrayLike<number>];
+    const [x, d, p, dy] = [input, depthwiseFilter, pointwiseFilter, incoming]
+      .map(take) as [ArrayLike<number>, ArrayLike<number>, ArrayLike<number>, ArrayLike<number>];
     const between = pointwiseInputGradient(g, dy, p);
-    return joined([depthwiseInputGradient(g, between, d), depthwiseFilterGradient(g, x, between), pointwiseFilterGradient(g, depthwise(g, x, d), dy)], Float64Array);
+    return joined([
+      depthwiseInputGradient(g, between, d), depthwiseFilterGradient(g, x, between),
+      pointwiseFilterGradient(g, depthwise(g, x, d), dy),
+    ], Float64Array);
   };
   const sums = { values: gradients((values) => values), magnitudes: gradients((values) => values.map(Math.abs)) };
   return boundedSums(sums, gradientTerms(data));
 }
 
 /** Terms of the longest sum behind an element: how much rounding is allowed. */
-const gradientTerms = ({ geometry: { N, OH, OW, KH, KW, M, O } }: Problem): number => N * OH * OW + O + KH * KW * (M + 1);
+const gradientTerms = ({ geometry: { N, OH, OW, KH, KW, M, O } }: Problem): number =>
+  N * OH * OW + O + KH * KW * (M + 1);
 
 function joined<T extends Float32Array | Float64Array>(parts: readonly T[], type: new (length: number) => T): T {
   const all = new type(parts.reduce((sum, { length }) => sum + length, 0));
@@ -50,16 +58,21 @@ export function oursBackward(manager: PipelineManager): Contender {
         depthwiseFilter: { shape: [KH, KW, C, M], data: data.depthwiseFilter },
         pointwiseFilter: { shape: [1, 1, K, O], data: data.pointwiseFilter },
       } as const;
-      const [conv, gradients] = [await manager.prepare({ ...descriptor, strategy: 'two-pass' }), await manager.prepareGradients(descriptor)];
+      const [conv, gradients] = [
+        await manager.prepare({ ...descriptor, strategy: 'two-pass' }), await manager.prepareGradients(descriptor),
+      ];
       const [input, outputGradient] = [storage(device, data.input), storage(device, upstream(data))];
-      const [output, intermediate] = [storage(device, conv.outputByteLength), storage(device, 4 * N * OH * OW * Math.ceil(K / 4) * 4)];
+      const [output, intermediate] = [
+        storage(device, conv.outputByteLength), storage(device, 4 * N * OH * OW * Math.ceil(K / 4) * 4),
+      ];
       await repeat(device, 1, (pass) => conv.encode(pass, { input, output, intermediate }));
       const { byteLengths } = gradients;
       const names = ['inputGradient', 'depthwiseFilterGradient', 'pointwiseFilterGradient'] as const;
       const targets = names.map((name) => storage(device, byteLengths[name]));
       const asked = Object.fromEntries(names.map((name, index) => [name, targets[index]!]));
       return {
-        run: (repetitions) => repeat(device, repetitions, (pass) => gradients.encode(pass, { input, outputGradient, intermediate, ...asked })),
+        run: (repetitions) => repeat(device, repetitions, (pass) =>
+          gradients.encode(pass, { input, outputGradient, intermediate, ...asked })),
         read: async () => joined(await Promise.all(targets.map((buffer) => read(device, buffer))), Float32Array),
         release() {
           conv.destroy();

@@ -1,5 +1,6 @@
 import { Builder, type Offset } from 'flatbuffers';
-import { getWebGpuDevice, loadAndCompile, loadLiteRt, Tensor } from 'litert'; // @litertjs/core: its own types change everybody's Float32Array
+// @litertjs/core: its own types change everybody's Float32Array
+import { getWebGpuDevice, loadAndCompile, loadLiteRt, Tensor } from 'litert';
 import type { Problem } from '../cases.js';
 import { type Contender, transposed } from './contender.js';
 import { read } from './webgpu.js';
@@ -9,7 +10,9 @@ export async function litert(): Promise<Contender> {
   return {
     async prepare(problem) {
       const { N, H, W, C } = problem.geometry;
-      const compiled = await loadAndCompile(model(problem), { accelerator: 'webgpu', gpuOptions: { precision: 'fp32' } });
+      const compiled = await loadAndCompile(model(problem), {
+        accelerator: 'webgpu', gpuOptions: { precision: 'fp32' },
+      });
       const input = await new Tensor(problem.input, [N, H, W, C]).moveTo('webgpu');
       const device = getWebGpuDevice()!;
       let results: readonly Tensor[] = [];
@@ -35,17 +38,23 @@ export async function litert(): Promise<Contender> {
   };
 }
 
-/** Numbers of the schema. @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs */
+/**
+ * Numbers of the schema.
+ * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+ */
 const [CONV_2D, DEPTHWISE_CONV_2D] = [3, 4];
 const [CONV_2D_OPTIONS, DEPTHWISE_CONV_2D_OPTIONS] = [1, 2];
 
 /** A TensorFlow Lite model of a depthwise and a 1x1 convolution, both with padding SAME. */
 function model({ geometry: { N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW }, ...data }: Problem): Uint8Array {
   const builder = new Builder(data.pointwiseFilter.byteLength + 4096);
-  const weights = [data.depthwiseFilter, new Float32Array(K), transposed(data.pointwiseFilter, 1, K, O), new Float32Array(O)];
+  const weights = [
+    data.depthwiseFilter, new Float32Array(K), transposed(data.pointwiseFilter, 1, K, O), new Float32Array(O),
+  ];
   const buffers = [table(builder, []), ...weights.map((values) => {
     builder.prep(16, values.byteLength); // the schema aligns buffers
-    return table(builder, [ref(builder.createByteVector(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)))]);
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    return table(builder, [ref(builder.createByteVector(bytes))]);
   })];
   /** Buffer 0 is empty: what the runtime computes. */
   const tensor = (name: string, buffer: number, ...shape: readonly number[]): Offset =>
@@ -62,12 +71,14 @@ function model({ geometry: { N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW
   const operator = (code: number, inputs: readonly number[], output: number, type: number, options: Offset): Offset =>
     table(builder, [uint(code), ref(ints(builder, inputs)), ref(ints(builder, [output])), byte(type), ref(options)]);
   const operators = [
-    operator(0, [0, 1, 2], 3, DEPTHWISE_CONV_2D_OPTIONS, depthwise!), operator(1, [3, 4, 5], 6, CONV_2D_OPTIONS, pointwise!),
+    operator(0, [0, 1, 2], 3, DEPTHWISE_CONV_2D_OPTIONS, depthwise!),
+    operator(1, [3, 4, 5], 6, CONV_2D_OPTIONS, pointwise!),
   ];
   const graph = table(builder, [
     ref(refs(builder, tensors)), ref(ints(builder, [0])), ref(ints(builder, [6])), ref(refs(builder, operators)),
   ]);
-  const codes = [DEPTHWISE_CONV_2D, CONV_2D].map((code) => table(builder, [byte(code), undefined, uint(1), uint(code)]));
+  const codes = [DEPTHWISE_CONV_2D, CONV_2D].map((code) =>
+    table(builder, [byte(code), undefined, uint(1), uint(code)]));
   builder.finish(table(builder, [
     uint(3), ref(refs(builder, codes)), ref(refs(builder, [graph])), undefined, ref(refs(builder, buffers)),
   ]), 'TFL3');
@@ -93,5 +104,7 @@ function vector(builder: Builder, values: readonly number[], add: (value: number
   return builder.endVector();
 }
 
-const ints = (builder: Builder, values: readonly number[]): Offset => vector(builder, values, (value) => builder.addInt32(value));
-const refs = (builder: Builder, offsets: readonly Offset[]): Offset => vector(builder, offsets, (offset) => builder.addOffset(offset));
+const ints = (builder: Builder, values: readonly number[]): Offset =>
+  vector(builder, values, (value) => builder.addInt32(value));
+const refs = (builder: Builder, offsets: readonly Offset[]): Offset =>
+  vector(builder, offsets, (offset) => builder.addOffset(offset));

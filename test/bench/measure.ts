@@ -10,7 +10,12 @@ export interface Remote {
 }
 
 /** Milliseconds of one run, over the samples. */
-export interface Timing { readonly median: number; readonly lower: number; readonly upper: number; readonly samples: readonly number[] }
+export interface Timing {
+  readonly median: number;
+  readonly lower: number;
+  readonly upper: number;
+  readonly samples: readonly number[];
+}
 
 export interface Outcome {
   readonly detail?: string;
@@ -32,7 +37,9 @@ export interface Row {
 /** So long a sample takes at least, in milliseconds, so that neither clocks nor submission count. */
 const SAMPLE = 100;
 
-/** Prepares all contenders, then takes one sample of each in turn, so that a slow moment of the machine hits them alike. */
+/**
+ * Prepares all contenders, then takes one sample of each in turn, so that a slow moment of the machine hits them alike.
+ */
 export async function measureRow(
   workload: Workload, contenders: readonly Remote[], samples: number, progress: (what: string) => void,
 ): Promise<Row> {
@@ -66,7 +73,10 @@ export async function measureRow(
   }
   for (const contender of contenders) await attempt(contender, () => contender.release());
   const data = tensors(workload);
-  return { workload: workload.name, layers: workload.layers, operations: operations(data), leastBytes: leastBytes(data), outcomes };
+  return {
+    workload: workload.name, layers: workload.layers, operations: operations(data),
+    leastBytes: leastBytes(data), outcomes,
+  };
 }
 
 export function timing(samples: readonly number[]): Timing {

@@ -7,7 +7,10 @@ import { Detector } from '../../demo/networks/detector.js';
 import { type Face, overlap } from '../../demo/networks/faces.js';
 import { type DetectorId, loadNetwork } from '../../demo/networks/load.js';
 
-/** Runs in the browser: a whole network, from a picture to its faces, by this library and by face-api on tfjs-backend-webgpu. */
+/**
+ * Runs in the browser: a whole network, from a picture to its faces, by this
+ * library and by face-api on tfjs-backend-webgpu.
+ */
 
 const THRESHOLD = 0.5;
 const [LEAST_OVERLAP, MOST_SCORE_DIFFERENCE] = [0.9, 0.03];
@@ -25,7 +28,8 @@ export async function loadFinders(id: DetectorId, photo: string): Promise<{ find
   const finders = { ours: await oursFor(id, bitmap), theirs: await theirsFor(id, canvas) };
   const [ours, theirs] = [await finders.ours(), await finders.theirs()];
   const same = ours.length === theirs.length && theirs.every((face) => ours.filter((mine) =>
-    overlap(mine.box, face.box) > LEAST_OVERLAP && Math.abs(mine.score - face.score) < MOST_SCORE_DIFFERENCE).length === 1);
+    overlap(mine.box, face.box) > LEAST_OVERLAP
+      && Math.abs(mine.score - face.score) < MOST_SCORE_DIFFERENCE).length === 1);
   if (!same) throw new Error(`${id}: other faces, ours ${JSON.stringify(ours)}, face-api's ${JSON.stringify(theirs)}`);
   return { finders, faces: ours.length };
 }
@@ -42,15 +46,17 @@ async function theirsFor(id: DetectorId, picture: HTMLCanvasElement): Promise<Fi
   await (id === 'tiny' ? tinyFaceDetector : ssdMobilenetv1).loadFromUri('models');
   const tinyOptions = new faceApi.TinyFaceDetectorOptions({ inputSize: 416, scoreThreshold: THRESHOLD });
   return async () => {
-    const found = await (id === 'tiny' ? tinyFaceDetector.locateFaces(picture, tinyOptions) : locateBySsd(ssdMobilenetv1, picture));
+    const found = await (id === 'tiny'
+      ? tinyFaceDetector.locateFaces(picture, tinyOptions)
+      : locateBySsd(ssdMobilenetv1, picture));
     if (tf.getBackend() !== 'webgpu') throw new Error(`face-api ran on ${tf.getBackend()}`);
     return found.map(({ score, box: { x, y, width, height } }) => ({ score, box: [x, y, width, height] }));
   };
 }
 
 /**
- * face-api reads the outputs of this network synchronously, which tfjs-backend-webgpu does through a canvas, and then finds no
- * face here. Read beforehand, asynchronously, they are cached; the rest is face-api's own.
+ * face-api reads the outputs of this network synchronously, which tfjs-backend-webgpu does through a canvas, and then
+ * finds no face here. Read beforehand, asynchronously, they are cached; the rest is face-api's own.
  */
 async function locateBySsd(net: faceApi.SsdNet, picture: HTMLCanvasElement): Promise<readonly faceApi.Found[]> {
   const input = await faceApi.toNetInput(picture);

@@ -17,7 +17,8 @@ const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'tuned'];
 const USAGE = `npm run bench:node -- [options]
 
 Runs separable convolutions by this library (auto, fused, two-pass, and tuned by measuring) and by a naive kernel
-without a browser, on the first Vulkan, Metal or D3D12 adapter that Dawn finds, checks every result, and compares the times.
+without a browser, on the first Vulkan, Metal or D3D12 adapter that Dawn finds, checks every result, and compares the
+times.
 
 ${commonUsage(CONTENDERS)}
   --presets LIST     also some of the library's presets, or all: ${Object.keys(presets).join(',')}
@@ -40,7 +41,8 @@ async function bench({ contenders: common, workloads, samples, clock, presets: f
   const manager = await PipelineManager.create({ device });
   // Dawn polls while it waits. Where the adapter computes on the same cores, only this thread makes way for it.
   if (manager.adapterKind === 'software') setPriority(constants.priority.PRIORITY_LOW);
-  if (clock === 'device' || (clock === undefined && manager.adapterKind === 'gpu' && device.features.has('timestamp-query'))) {
+  if (clock === 'device'
+    || (clock === undefined && manager.adapterKind === 'gpu' && device.features.has('timestamp-query'))) {
     useDeviceClock(device);
   }
   progress('The ceilings are measured');
@@ -75,7 +77,10 @@ async function bench({ contenders: common, workloads, samples, clock, presets: f
 }
 
 /** The library made to take one preset: by a table of measurements that says so, for the layer that it is asked for. */
-function withPreset(PipelineManager: typeof Library.PipelineManager, device: GPUDevice, strategy: 'fused' | 'two-pass', preset: PresetName): Contender {
+function withPreset(
+  PipelineManager: typeof Library.PipelineManager, device: GPUDevice, strategy: 'fused' | 'two-pass',
+  preset: PresetName,
+): Contender {
   return {
     async prepare(problem) {
       const measuring = await PipelineManager.create({ device, tuning: 'measure' });
@@ -106,13 +111,17 @@ function readPresets(list = ''): readonly PresetName[] {
 }
 
 try {
-  const { values } = parseArgs({ options: { ...commonOptions, clock: { type: 'string' }, presets: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: { ...commonOptions, clock: { type: 'string' }, presets: { type: 'string' } },
+  });
   if (values.clock !== undefined && !['device', 'wall'].includes(values.clock)) {
     throw new Error(`--clock must be device or wall, got ${values.clock}`);
   }
   if (values.help) console.log(USAGE);
   else {
-    const results = await bench({ ...readCommon(values, CONTENDERS), clock: values.clock, presets: readPresets(values.presets) });
+    const results = await bench({
+      ...readCommon(values, CONTENDERS), clock: values.clock, presets: readPresets(values.presets),
+    });
     progress('');
     console.log(report(results));
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);

@@ -13,7 +13,9 @@ export async function onnxruntime(): Promise<Contender> {
       });
       const device = await ort.env.webgpu.device;
       const buffer = (size: number): GPUBuffer =>
-        device.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+        device.createBuffer({
+          size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+        });
       const [input, output] = [buffer(problem.input.byteLength), buffer(4 * N * O * OH * OW)];
       device.queue.writeBuffer(input, 0, transposed(problem.input, N, H * W, C));
       const x = ort.Tensor.fromGpuBuffer(input, { dataType: 'float32', dims: [N, C, H, W] });
@@ -58,7 +60,9 @@ function model(problem: Problem): Uint8Array {
 /** Protobuf as a list of byte runs, so that weights are not copied at every level. */
 type Bytes = readonly Uint8Array[];
 
-function convolution(input: string, filter: string, output: string, attributes: Record<string, number | readonly number[]>): Bytes {
+function convolution(
+  input: string, filter: string, output: string, attributes: Record<string, number | readonly number[]>,
+): Bytes {
   return [
     field(1, text(input)), field(1, text(filter)), field(2, text(output)), field(4, text('Conv')),
     ...Object.entries(attributes).map(([name, values]) => field(5, typeof values === 'number'
@@ -69,7 +73,10 @@ function convolution(input: string, filter: string, output: string, attributes: 
 
 const FLOAT = 1;
 const weights = (name: string, shape: readonly number[], data: Float32Array): Bytes =>
-  [...shape.flatMap((extent) => number(1, extent)), ...number(2, FLOAT), ...field(8, text(name)), ...field(9, [new Uint8Array(data.buffer)])];
+  [
+    ...shape.flatMap((extent) => number(1, extent)), ...number(2, FLOAT), ...field(8, text(name)),
+    ...field(9, [new Uint8Array(data.buffer)]),
+  ];
 const value = (name: string, shape: readonly number[]): Bytes => {
   const extents = shape.flatMap((extent) => field(1, number(1, extent)));
   return [...field(1, text(name)), ...field(2, field(1, [...number(1, FLOAT), ...field(2, extents)]))];

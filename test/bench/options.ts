@@ -43,7 +43,9 @@ export function readCommon({ contenders, layers, only, batch, samples }: Values,
   const chosen = workloads
     .map((workload) => (images === undefined ? workload : withBatch(workload, images)))
     .filter((workload) => (!layers || workload.layers > 0) && pattern.test(workload.name));
-  if (chosen.length === 0) throw new Error(`No layer matches --only ${only}; there are ${workloads.map(({ name }) => name).join('; ')}`);
+  if (chosen.length === 0) {
+    throw new Error(`No layer matches --only ${only}; there are ${workloads.map(({ name }) => name).join('; ')}`);
+  }
   return { contenders: names, workloads: chosen, samples: positive('--samples', samples) };
 }
 

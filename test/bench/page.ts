@@ -32,7 +32,8 @@ const loaders: Readonly<Record<string, () => Promise<Contender>>> = {
 /** The backward pass. */
 const backward: Readonly<Record<string, () => Promise<Contender>>> = {
   'gradients': async () => {
-    const [{ PipelineManager }, { oursBackward }] = await Promise.all([import('sepconv-webgpu'), import('./gradients.js')]);
+    const [{ PipelineManager }, { oursBackward }] = await Promise.all(
+      [import('sepconv-webgpu'), import('./gradients.js')]);
     return oursBackward(await PipelineManager.create());
   },
   'gradients-tfjs-webgpu': async () => (await import('./tfjs-gradients.js')).tfjsGradients(),
@@ -52,14 +53,17 @@ const bench = {
   async prepare(contender: string, workload: Workload, url: string): Promise<Check> {
     const numbers = new Float64Array(await (await fetch(url, { cache: 'no-store' })).arrayBuffer());
     const middle = numbers.length / 2;
-    return runners.get(contender)!.prepare(workload, { values: numbers.subarray(0, middle), tolerances: numbers.subarray(middle) });
+    return runners.get(contender)!.prepare(workload, {
+      values: numbers.subarray(0, middle), tolerances: numbers.subarray(middle),
+    });
   },
 
   time: (contender: string, repetitions: number): Promise<number> => runners.get(contender)!.time(repetitions),
   release: (contender: string): Promise<void> => runners.get(contender)!.release(),
 
   async ceilings(samples: number): Promise<Ceilings & { readonly adapter: string }> {
-    const [{ describe, measureCeilings, requestDevice }, code] = await Promise.all([import('./webgpu.js'), import('./ceilings.wgsl?raw')]);
+    const [{ describe, measureCeilings, requestDevice }, code] = await Promise.all(
+      [import('./webgpu.js'), import('./ceilings.wgsl?raw')]);
     const device = await requestDevice(navigator.gpu);
     const ceilings = await measureCeilings(device, code.default, samples);
     const adapter = describe(device.adapterInfo);
@@ -76,11 +80,14 @@ const bench = {
     const { failure } = await first.prepare(firstWorkload, expected);
     const milliseconds = performance.now() - start;
     if (failure !== undefined) throw new Error(failure);
-    const files = performance.getEntriesByType('resource').slice(before).map(({ name }) => new URL(name).pathname.slice(1));
+    const files = performance.getEntriesByType('resource').slice(before)
+      .map(({ name }) => new URL(name).pathname.slice(1));
     return { milliseconds, files: [...new Set(files)] };
   },
 
-  /** Loads a network twice, by this library and by face-api, checks that both find the same faces, and says how many. */
+  /**
+   * Loads a network twice, by this library and by face-api, checks that both find the same faces, and says how many.
+   */
   async loadNetwork(id: DetectorId, photo: string): Promise<number> {
     const loaded = await (await import('./networks.js')).loadFinders(id, photo);
     finders = loaded.finders;

@@ -34,7 +34,8 @@ declare module 'onnxruntime-web/webgpu' {
   }
   export class InferenceSession {
     static create(model: Uint8Array, options: {
-      executionProviders: readonly { name: 'webgpu'; preferredLayout?: 'NCHW' | 'NHWC' }[]; preferredOutputLocation: 'gpu-buffer';
+      executionProviders: readonly { name: 'webgpu'; preferredLayout?: 'NCHW' | 'NHWC' }[];
+      preferredOutputLocation: 'gpu-buffer';
     }): Promise<InferenceSession>;
     run(feeds: Readonly<Record<string, Tensor>>, fetches: Readonly<Record<string, Tensor>>): Promise<unknown>;
     release(): Promise<void>;
@@ -64,8 +65,10 @@ declare module '@jax-js/jax' {
   export function blockUntilReady(arrays: readonly Array[]): Promise<unknown>;
   export const numpy: { array(data: Float32Array, options: { shape: readonly number[] }): Array };
   export const lax: {
-    convGeneralDilated(x: Array, filter: Array, strides: readonly number[], padding: 'VALID' | readonly (readonly [number, number])[],
-      options?: { rhsDilation?: readonly number[]; featureGroupCount?: number }): Array;
+    convGeneralDilated(
+      x: Array, filter: Array, strides: readonly number[], padding: 'VALID' | readonly (readonly [number, number])[],
+      options?: { rhsDilation?: readonly number[]; featureGroupCount?: number },
+    ): Array;
   };
 }
 

@@ -25,7 +25,9 @@ export interface NetworkRow {
   readonly theirs: Timing;
 }
 
-export interface NetworkResults extends Pick<Results, 'date' | 'environment' | 'samples'> { readonly rows: readonly NetworkRow[] }
+export interface NetworkResults extends Pick<Results, 'date' | 'environment' | 'samples'> {
+  readonly rows: readonly NetworkRow[];
+}
 
 /** The one that the others are compared with. */
 const OURS = 'auto';
@@ -36,7 +38,9 @@ export function report(results: Results): string {
     `${results.environment}; ${results.date}; ${results.samples} interleaved samples.`,
     `Ceilings: ${gflops.toFixed(1)} GFLOP/s multiply-add in registers, ${gbytes.toFixed(2)} GB/s copy.`,
     '', '### Milliseconds: median ± half the interquartile range', '', ...times(results),
-    ...(results.contenders.some((name) => name !== OURS) ? ['', `### Times as long as ours (${OURS})`, '', ...ratios(results)] : []),
+    ...(results.contenders.some((name) => name !== OURS)
+      ? ['', `### Times as long as ours (${OURS})`, '', ...ratios(results)]
+      : []),
     '', `### Ours (${OURS}): throughput and its share of the ceilings`, '', ...shares(results),
     ...(results.first ? ['', '### First result in a fresh browser, 28x28 32->64', '', ...firsts(results.first)] : []),
     ...failures(results),
@@ -55,9 +59,12 @@ export function reportGradients(results: Results): string {
 export function reportNetworks({ environment, date, samples, rows }: NetworkResults): string {
   return [
     `${environment}; ${date}; ${samples} interleaved samples.`, '', '### Milliseconds from a picture to its faces', '',
-    ...markdown(['Network', 'Photo', 'Faces of both', 'ours, ms', 'face-api on tfjs-webgpu, ms', 'times as long as ours'],
-      rows.map(({ detector, photo, faces, ours, theirs }) => [detector, photo, String(faces), milliseconds({ timing: ours }),
-        milliseconds({ timing: theirs }), (theirs.median / ours.median).toFixed(1)])),
+    ...markdown(
+      ['Network', 'Photo', 'Faces of both', 'ours, ms', 'face-api on tfjs-webgpu, ms', 'times as long as ours'],
+      rows.map(({ detector, photo, faces, ours, theirs }) => [
+        detector, photo, String(faces), milliseconds({ timing: ours }), milliseconds({ timing: theirs }),
+        (theirs.median / ours.median).toFixed(1),
+      ])),
   ].join('\n');
 }
 
@@ -87,14 +94,19 @@ function shares({ rows, ceilings }: Results): string[] {
   return markdown(['Layer', 'GFLOP/s', 'of peak', 'GB/s', 'of copy', 'kernels'], rows.flatMap((row) => {
     const { timing, detail = '' } = row.outcomes[OURS] ?? {};
     if (!timing) return [];
-    const [gflops, gbytes] = [row.operations, row.leastBytes].map((count) => count / timing.median / 1e6) as [number, number];
-    return [[row.workload, gflops.toFixed(1), percent(gflops / ceilings.gflops), gbytes.toFixed(2), percent(gbytes / ceilings.gbytes), `\`${detail}\``]];
+    const [gflops, gbytes] = [row.operations, row.leastBytes].map((count) =>
+      count / timing.median / 1e6) as [number, number];
+    return [
+      [row.workload, gflops.toFixed(1), percent(gflops / ceilings.gflops),
+        gbytes.toFixed(2), percent(gbytes / ceilings.gbytes), `\`${detail}\``],
+    ];
   }));
 }
 
 const firsts = (first: Readonly<Record<string, First>>): string[] =>
   markdown(['', 'ms', 'download, gzipped'], Object.entries(first).map(([name, { timing, gzippedBytes }]) =>
-    [name, milliseconds(timing && { timing }), gzippedBytes === undefined ? '—' : `${(gzippedBytes / 1000).toFixed(1)} kB`]));
+    [name, milliseconds(timing && { timing }),
+      gzippedBytes === undefined ? '—' : `${(gzippedBytes / 1000).toFixed(1)} kB`]));
 
 /** One line for each contender and reason, with the layers. */
 function failures({ contenders, rows, first = {} }: Results): string[] {
@@ -123,7 +135,9 @@ function mobileNet(rows: readonly Row[], name: string): number | undefined {
 
 function geometricMean(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
-  return known.length === 0 ? undefined : Math.exp(known.reduce((sum, value) => sum + Math.log(value), 0) / known.length);
+  return known.length === 0
+    ? undefined
+    : Math.exp(known.reduce((sum, value) => sum + Math.log(value), 0) / known.length);
 }
 
 function milliseconds({ timing, failure }: Outcome = {}): string {

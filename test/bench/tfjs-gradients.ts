@@ -16,16 +16,22 @@ export async function tfjsGradients(): Promise<Contender> {
       const p = tf.tensor4d(data.pointwiseFilter, [1, 1, K, O]);
       const dy = tf.tensor4d(upstream(data), [N, OH, OW, O]);
       // The public way, once: it refuses what it has no gradient for.
-      tf.dispose(tf.grads((...args: tf.Tensor[]) => tf.separableConv2d(...args as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D], [SH, SW], 'same', [RH, RW]))([x, d, p], dy));
+      tf.dispose(tf.grads((...args: tf.Tensor[]) => tf.separableConv2d(
+        ...args as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D], [SH, SW], 'same', [RH, RW]))([x, d, p], dy));
       const between = tf.depthwiseConv2d(x, d, [SH, SW], 'same');
       const run = (kernel: string, inputs: Record<string, tf.Tensor>, attributes: object): tf.Tensor =>
-        tf.engine().runKernel(kernel, inputs, { pad: 'same', dataFormat: 'NHWC', dilations: [1, 1], ...attributes } as Parameters<ReturnType<typeof tf.engine>['runKernel']>[2]);
+        tf.engine().runKernel(kernel, inputs, {
+          pad: 'same', dataFormat: 'NHWC', dilations: [1, 1], ...attributes,
+        } as Parameters<ReturnType<typeof tf.engine>['runKernel']>[2]);
       let results: tf.Tensor[] = [];
       const backward = (): tf.Tensor[] => {
         const pointwise = run('Conv2DBackpropFilter', { x: between, dy }, { strides: [1, 1], filterShape: p.shape });
         const gradient = run('Conv2DBackpropInput', { dy, filter: p }, { strides: [1, 1], inputShape: between.shape });
-        const depthwise = run('DepthwiseConv2dNativeBackpropFilter', { x, dy: gradient }, { strides: [SH, SW], filterShape: d.shape });
-        const input = run('DepthwiseConv2dNativeBackpropInput', { dy: gradient, filter: d }, { strides: [SH, SW], inputShape: x.shape });
+        const depthwise = run(
+          'DepthwiseConv2dNativeBackpropFilter', { x, dy: gradient }, { strides: [SH, SW], filterShape: d.shape });
+        const input = run('DepthwiseConv2dNativeBackpropInput', { dy: gradient, filter: d }, {
+          strides: [SH, SW], inputShape: x.shape,
+        });
         gradient.dispose();
         return [input, depthwise, pointwise];
       };
@@ -35,7 +41,8 @@ export async function tfjsGradients(): Promise<Contender> {
             tf.dispose(results);
             results = backward();
           }
-          const corner = tf.slice(results[0] as tf.Tensor4D, [0, 0, 0, 0], [1, 1, 1, 1]); // A GPU's commands run in order.
+          // A GPU's commands run in order.
+          const corner = tf.slice(results[0] as tf.Tensor4D, [0, 0, 0, 0], [1, 1, 1, 1]);
           await corner.data();
           corner.dispose();
         },

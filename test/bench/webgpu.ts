@@ -10,7 +10,8 @@ export async function requestDevice(gpu: GPU): Promise<GPUDevice> {
   if (!adapter) throw new Error('WebGPU found no adapter');
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   return adapter.requestDevice({
-    requiredFeatures: (['shader-f16', 'subgroups', 'timestamp-query'] as const).filter((feature) => adapter.features.has(feature)),
+    requiredFeatures: (['shader-f16', 'subgroups', 'timestamp-query'] as const).filter((feature) =>
+      adapter.features.has(feature)),
     requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
   });
 }
@@ -20,7 +21,8 @@ export function ours(manager: PipelineManager, strategy: Strategy): Contender {
   return {
     async prepare({ geometry: { N, H, W, C, KH, KW, K, M, O, SH, SW, RH, RW }, ...data }: Problem): Promise<Prepared> {
       const conv = await manager.prepare({
-        inputShape: [N, H, W, C], strategy, padding: 'SAME', strides: [SH, SW], rate: [RH, RW], allowOverparameterized: true,
+        inputShape: [N, H, W, C], strategy, padding: 'SAME', strides: [SH, SW], rate: [RH, RW],
+        allowOverparameterized: true,
         depthwiseFilter: { shape: [KH, KW, C, M], data: data.depthwiseFilter },
         pointwiseFilter: { shape: [1, 1, K, O], data: data.pointwiseFilter },
       });
@@ -45,8 +47,11 @@ export function naive(device: GPUDevice, code: string): Contender {
     async prepare({ geometry, ...data }: Problem): Promise<Prepared> {
       const { N, H, W, C, KH, KW, M, K, OH, OW, SH, SW, RH, RW, padTop, padLeft, O } = geometry;
       const [first, second] = await Promise.all([pipeline('depthwise'), pipeline('pointwise')]);
-      const uniforms = storage(device, new Int32Array([H, W, C, M, KH, KW, OH, OW, SH, SW, RH, RW, padTop, padLeft, O, 0]), GPUBufferUsage.UNIFORM);
-      const [input, depthwiseFilter, pointwiseFilter] = [data.input, data.depthwiseFilter, data.pointwiseFilter].map((values) => storage(device, values));
+      const uniforms = storage(
+        device, new Int32Array([H, W, C, M, KH, KW, OH, OW, SH, SW, RH, RW, padTop, padLeft, O, 0]),
+        GPUBufferUsage.UNIFORM);
+      const [input, depthwiseFilter, pointwiseFilter] = [data.input, data.depthwiseFilter, data.pointwiseFilter]
+        .map((values) => storage(device, values));
       const intermediate = storage(device, 4 * N * OH * OW * K);
       const output = storage(device, 4 * N * OH * OW * O);
       const group = (...buffers: readonly GPUBuffer[]): GPUBindGroup => device.createBindGroup({
@@ -86,7 +91,9 @@ export async function measureCeilings(device: GPUDevice, code: string, samples: 
   const groups = software ? 64 : 2 ** 14;
   const input = storage(device, bytes);
   const output = storage(device, bytes);
-  const group = device.createBindGroup({ layout, entries: [input, output].map((buffer, binding) => ({ binding, resource: { buffer } })) });
+  const group = device.createBindGroup({
+    layout, entries: [input, output].map((buffer, binding) => ({ binding, resource: { buffer } })),
+  });
   const best = async (entryPoint: string, workgroups: number): Promise<number> => {
     const compiled = await pipeline(entryPoint);
     const run = async (repetitions: number): Promise<number> => {
@@ -113,8 +120,12 @@ export async function measureCeilings(device: GPUDevice, code: string, samples: 
 export const describe = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
   [vendor, architecture, device, description].filter(Boolean).join(' ');
 
-/** Records `record` so often in one pass, and waits. The device's own clock counts where it is finer than the caller's. */
-export async function repeat(device: GPUDevice, repetitions: number, record: (pass: GPUComputePassEncoder) => void): Promise<number | void> {
+/**
+ * Records `record` so often in one pass, and waits. The device's own clock counts where it is finer than the caller's.
+ */
+export async function repeat(
+  device: GPUDevice, repetitions: number, record: (pass: GPUComputePassEncoder) => void,
+): Promise<number | void> {
   const clock = clocks.get(device);
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass(clock && {
@@ -144,7 +155,9 @@ export function useDeviceClock(device: GPUDevice): void {
 /** The entry points of one WGSL file, with one bind group layout. */
 function program(device: GPUDevice, code: string, uniforms: boolean) {
   const module = device.createShaderModule({ code });
-  const types: GPUBufferBindingType[] = [...(uniforms ? ['uniform' as const, 'read-only-storage' as const] : []), 'read-only-storage', 'storage'];
+  const types: GPUBufferBindingType[] = [
+    ...(uniforms ? ['uniform' as const, 'read-only-storage' as const] : []), 'read-only-storage', 'storage',
+  ];
   const layout = device.createBindGroupLayout({
     entries: types.map((type, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
   });
@@ -155,7 +168,9 @@ function program(device: GPUDevice, code: string, uniforms: boolean) {
 }
 
 /** A buffer with these contents, or of so many bytes. */
-export function storage(device: GPUDevice, content: Float32Array | Int32Array | number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE): GPUBuffer {
+export function storage(
+  device: GPUDevice, content: Float32Array | Int32Array | number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE,
+): GPUBuffer {
   const size = typeof content === 'number' ? content : content.byteLength;
   const buffer = device.createBuffer({ size, usage: usage | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
   if (typeof content !== 'number') device.queue.writeBuffer(buffer, 0, content as Float32Array<ArrayBuffer>);

@@ -10,7 +10,8 @@ function layer(size: number, C: number, O: number, options: Partial<Case> = {}, 
   const { input = [1, size, size, C], filter = [3, 3, 1], strides = 1, rate = 1 } = options;
   const parts = [
     `${size}x${size} ${C}->${O}`, strides !== 1 && `stride ${String(strides)}`, rate !== 1 && `rate ${String(rate)}`,
-    filter[0] !== 3 && `${filter[0]}x${filter[1]}`, filter[2] !== 1 && `multiplier ${filter[2]}`, input[0] !== 1 && `batch ${input[0]}`,
+    filter[0] !== 3 && `${filter[0]}x${filter[1]}`, filter[2] !== 1 && `multiplier ${filter[2]}`,
+    input[0] !== 1 && `batch ${input[0]}`,
   ];
   return { name: parts.filter(Boolean).join(', '), padding: 'SAME', input, filter, O, strides, rate, layers };
 }

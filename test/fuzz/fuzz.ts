@@ -10,7 +10,9 @@ import { defaultProfile, planOf } from '../plans.js';
 import { families, type Family } from './families.js';
 
 /** Presets with every kernel between them, in tiles that compile fast. */
-const PRESETS: readonly PresetName[] = ['lightQuads', 'lightRegisters', 'gpu', 'gpuFewPixels', 'gpuManyPixels', 'gpuThin'];
+const PRESETS: readonly PresetName[] = [
+  'lightQuads', 'lightRegisters', 'gpu', 'gpuFewPixels', 'gpuManyPixels', 'gpuThin',
+];
 
 /** What was done so far, and what is wrong, each with the command that shows it again. */
 export interface Tally {
@@ -30,13 +32,19 @@ export interface Tally {
   readonly failures: string[];
 }
 
-export const emptyTally = (): Tally => ({ families: 0, geometries: 0, comparisons: 0, arguments: 0, refused: 0, worst: 0, worstWide: 0, overflowing: 0, failures: [] });
+export const emptyTally = (): Tally => ({
+  families: 0, geometries: 0, comparisons: 0, arguments: 0, refused: 0, worst: 0, worstWide: 0, overflowing: 0,
+  failures: [],
+});
 
 /** Draws the family of one seed, runs it in both strategies, and shrinks it to the smallest geometry that fails. */
-export async function fuzzFamily(implementation: Implementation, environment: Environment, seed: number, tally: Tally): Promise<void> {
+export async function fuzzFamily(
+  implementation: Implementation, environment: Environment, seed: number, tally: Tally,
+): Promise<void> {
   const { features, adapterKind } = environment;
   const presets = PRESETS.filter((name) => features.includes('subgroups') || name !== 'lightQuads');
-  const arbitrary = families(presets, features.includes('shader-f16') ? ['f32', 'f16'] : ['f32'], adapterKind === 'software');
+  const arbitrary = families(
+    presets, features.includes('shader-f16') ? ['f32', 'f16'] : ['f32'], adapterKind === 'software');
   let shrinking = false;
   const property = fc.asyncProperty(arbitrary, async (family) => {
     const reports = await check(implementation, environment, family, shrinking ? emptyTally() : tally);
@@ -52,8 +60,12 @@ export async function fuzzFamily(implementation: Implementation, environment: En
   tally.failures.push(`${seed}: ${String(result.errorInstance)} with limits ${JSON.stringify(family?.limits)}`);
 }
 
-async function check(implementation: Implementation, environment: Environment, { preset, limits, cases }: Family, tally: Tally): Promise<Report[]> {
-  const possible = limits.maxStorageBufferBindingSize === undefined ? cases : cases.filter((one) => fits(one, limits, preset, environment));
+async function check(
+  implementation: Implementation, environment: Environment, { preset, limits, cases }: Family, tally: Tally,
+): Promise<Report[]> {
+  const possible = limits.maxStorageBufferBindingSize === undefined
+    ? cases
+    : cases.filter((one) => fits(one, limits, preset, environment));
   tally.refused += cases.length - possible.length;
   tally.geometries += possible.length;
   if (possible.length === 0) return [];
@@ -68,9 +80,13 @@ async function check(implementation: Implementation, environment: Environment, {
 }
 
 /** Draws calls with something wrong in their arguments, each of which must be refused as it should be. */
-export async function fuzzArguments(implementation: Implementation, seed: number, count: number, tally: Tally): Promise<void> {
+export async function fuzzArguments(
+  implementation: Implementation, seed: number, count: number, tally: Tally,
+): Promise<void> {
   const mutation = fc.constantFrom(...Object.keys(places) as Mutation['call'][]).chain((call) =>
-    fc.record({ call: fc.constant(call), path: fc.constantFrom(...places[call]), value: fc.constantFrom(...valueNames) }, { noNullPrototype: true }));
+    fc.record(
+      { call: fc.constant(call), path: fc.constantFrom(...places[call]), value: fc.constantFrom(...valueNames) },
+      { noNullPrototype: true }));
   const drawn = fc.sample(mutation, { seed, numRuns: count });
   const failures = await implementation.evaluate('checkArguments', drawn);
   tally.arguments += drawn.length;
@@ -78,7 +94,9 @@ export async function fuzzArguments(implementation: Implementation, seed: number
 }
 
 /** Whether both strategies can do a case within the limits. */
-function fits(one: Case, limits: Family['limits'], preset: PresetName, { features, adapterKind }: Environment): boolean {
+function fits(
+  one: Case, limits: Family['limits'], preset: PresetName, { features, adapterKind }: Environment,
+): boolean {
   const profile: DeviceProfile = {
     ...defaultProfile, kind: adapterKind === 'gpu' ? 'gpu' : 'software', subgroups: features.includes('subgroups'),
     shaderF16: features.includes('shader-f16'), limits: { ...defaultProfile.limits, ...limits },

@@ -3,19 +3,24 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-/** Checks random geometries on real WebGPU implementations until the time is up; the exit code tells whether all were right. */
+/**
+ * Checks random geometries on real WebGPU implementations until the time is
+ * up; the exit code tells whether all were right.
+ */
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: 'string' }, geometries: { type: 'string' }, seed: { type: 'string' }, on: { type: 'string', multiple: true },
+    minutes: { type: 'string' }, geometries: { type: 'string' }, seed: { type: 'string' },
+    on: { type: 'string', multiple: true },
     help: { type: 'boolean' },
   },
 });
 if (values.help) {
-  console.log(`npm run fuzz -- [--minutes 5] [--geometries N] [--seed S] [--on Chromium] [--on Firefox] [--on Deno] [--on Node]
+  console.log(`npm run fuzz -- [--minutes 5] [--geometries N] [--seed S]
+                [--on Chromium] [--on Firefox] [--on Deno] [--on Node]
 
-Compares both strategies on random geometries, values, limits and presets with the reference, in Chromium and Firefox unless
-others are named, and shrinks what fails. Ends after the minutes or the geometries, whichever is first.`);
+Compares both strategies on random geometries, values, limits and presets with the reference, in Chromium and Firefox
+unless others are named, and shrinks what fails. Ends after the minutes or the geometries, whichever is first.`);
   process.exit();
 }
 

@@ -38,8 +38,10 @@ function classifyOnCpu(picture: Float32Array): number[] {
     features[at] = Math.max(sum, 0);
   }
   const { data } = separableConv2dReference(
-    { shape: [1, 16, 16, 8], data: features }, layer.depthwiseFilter, layer.pointwiseFilter, { padding: layer.padding, activation: layer.activation });
-  const logits = [0, 1, 2, 3].map((score) => data.reduce((sum, value, i) => sum + (value / 256) * matrix.data[(i % 24) * 4 + score]!, 0));
+    { shape: [1, 16, 16, 8], data: features }, layer.depthwiseFilter, layer.pointwiseFilter,
+    { padding: layer.padding, activation: layer.activation });
+  const logits = [0, 1, 2, 3].map((score) =>
+    data.reduce((sum, value, i) => sum + (value / 256) * matrix.data[(i % 24) * 4 + score]!, 0));
   const powers = logits.map(Math.exp);
   return powers.map((power) => power / powers.reduce((a, b) => a + b));
 }

@@ -14,7 +14,8 @@ export async function open(name: string): Promise<Opened> {
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warn') errors.push(message.text()); // GPU errors that nothing caught, too.
+    // GPU errors that nothing caught, too.
+    if (message.type() === 'error' || message.type() === 'warn') errors.push(message.text());
   });
   await page.goto(new URL(`/demo/examples/${name}/`, page.url()).href);
   return { page, name, errors };

@@ -60,7 +60,8 @@ export async function checkCases(seed: number): Promise<Agreement> {
       const count = encoded;
       // What tfjs has recorded but not submitted must come first: here x, doubled and halved again.
       const y = tf.tidy(() => separableConv2d(tf.div(tf.mul(tensors[0], 2), 2), tensors[1], tensors[2], ...options));
-      check(encoded - count === (whose === 'ours' ? 1 : 0), `${whose} ran ${encoded - count} convolutions of this library`);
+      check(encoded - count === (whose === 'ours' ? 1 : 0),
+        `${whose} ran ${encoded - count} convolutions of this library`);
       check(String(y.shape) === String(expected.shape), `shape ${String(y.shape)}, not ${String(expected.shape)}`);
       errors[whose] = Math.max(errors[whose], relativeError(await y.data(), expected.data));
       y.dispose();
@@ -74,7 +75,9 @@ export async function checkCases(seed: number): Promise<Agreement> {
 
 export interface ModelReport extends Agreement { readonly difference: number; readonly separableLayers: number }
 
-/** The model as tfjs runs it and with its layers swapped: the largest difference, and the median milliseconds of both. */
+/**
+ * The model as tfjs runs it and with its layers swapped: the largest difference, and the median milliseconds of both.
+ */
 export async function checkModel(seed: number, samples: number): Promise<ModelReport> {
   let undo = restore;
   const use = (whose: 'ours' | 'theirs'): void => {
@@ -117,7 +120,8 @@ export async function checkModel(seed: number, samples: number): Promise<ModelRe
 }
 
 const memory = (): string => {
-  const { numTensors, numDataBuffers, numBytesAllocatedInGPU } = tf.memory() as tf.MemoryInfo & { numBytesAllocatedInGPU: number };
+  const memory = tf.memory() as tf.MemoryInfo & { numBytesAllocatedInGPU: number };
+  const { numTensors, numDataBuffers, numBytesAllocatedInGPU } = memory;
   return `${numTensors} tensors, ${numDataBuffers} data buffers, ${numBytesAllocatedInGPU} bytes`;
 };
 
@@ -141,9 +145,11 @@ export async function checkGradients(seed: number): Promise<number> {
       return data;
     };
     const ours = () => gradients((...args) => separableConv2d(...args, strides, 'same', rate));
-    const read = async (one: tf.Tensor4D): Promise<Tensor4D> => ({ shape: one.shape, data: await one.data<'float32'>() });
+    const read = async (one: tf.Tensor4D): Promise<Tensor4D> =>
+      ({ shape: one.shape, data: await one.data<'float32'>() });
     const data = [await read(dy), await read(tensors[0]), await read(tensors[1]), await read(tensors[2])] as const;
-    const expected = Object.values(separableConv2dGradientsReference(...data, { strides, padding: 'SAME', rate })).map((one) => (one as Tensor4D).data);
+    const expected = Object.values(separableConv2dGradientsReference(...data, { strides, padding: 'SAME', rate }))
+      .map((one) => (one as Tensor4D).data);
     const before = tf.memory().numTensors;
     const compare = (actual: readonly Float32Array[]): void => {
       for (const [i, one] of expected.entries()) largest = Math.max(largest, relativeError(actual[i]!, one));
@@ -175,10 +181,13 @@ export async function checkFit(seed: number): Promise<{ readonly ours: number[];
     small.setWeights(initial);
     small.compile({ optimizer: 'sgd', loss: 'meanSquaredError' });
     const undo = whose === 'ours' ? swapSeparableLayers(small) : () => undefined;
-    if (whose === 'ours') await prepareTraining(xs, initial[0] as tf.Tensor4D, initial[1] as tf.Tensor4D, [1, 1], 'same', [1, 1]);
+    if (whose === 'ours') {
+      await prepareTraining(xs, initial[0] as tf.Tensor4D, initial[1] as tf.Tensor4D, [1, 1], 'same', [1, 1]);
+    }
     const count = backward;
     const { history } = await small.fit(xs, ys, { epochs: 10, batchSize: 4, shuffle: false });
-    check(backward - count === (whose === 'ours' ? 10 : 0), `${backward - count} backward passes of this library for ${whose}`);
+    check(backward - count === (whose === 'ours' ? 10 : 0),
+      `${backward - count} backward passes of this library for ${whose}`);
     undo();
     small.dispose();
     return history['loss'] as number[];
@@ -188,7 +197,10 @@ export async function checkFit(seed: number): Promise<{ readonly ours: number[];
   return result;
 }
 
-/** A prepared call runs this library's kernels the first time, and makes and copies no buffers once tfjs's pool has them. */
+/**
+ * A prepared call runs this library's kernels the first time, and makes
+ * and copies no buffers once tfjs's pool has them.
+ */
 export async function checkPrepare(): Promise<void> {
   const tensors: Filters = [ones(1, 5, 5, 3), ones(3, 3, 3, 1), ones(1, 1, 3, 6)];
   await prepare(...tensors, [2, 2], 'same');
@@ -206,7 +218,10 @@ export async function checkPrepare(): Promise<void> {
   tf.dispose(tensors);
 }
 
-/** Where a shader does not compile, tfjs goes on to compute, and `prepare` and `ready` say why. From then on `ready` rejects. */
+/**
+ * Where a shader does not compile, tfjs goes on to compute, and `prepare`
+ * and `ready` say why. From then on `ready` rejects.
+ */
 export async function checkFailure(): Promise<string[]> {
   const [x, depthwise, pointwise] = [ones(1, 5, 5, 3), ones(5, 2, 3, 1), ones(1, 1, 3, 6)];
   let failing = true;

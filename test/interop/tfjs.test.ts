@@ -19,14 +19,18 @@ test('the example shows how little the results differ', async () => {
 // The README's bound for this library's sums in float32; tfjs's are of the same kind.
 test('every kind of arguments agrees with the reference, before kernels are ready and after', async () => {
   const { ours, theirs } = await evaluate<Agreement>(opened, `checkCases(${seed})`);
-  console.log(`Largest error, relative to the largest value: ours ${ours.toExponential(1)}, tfjs ${theirs.toExponential(1)}`);
+  console.log(
+    `Largest error, relative to the largest value: ours ${ours.toExponential(1)}, tfjs ${theirs.toExponential(1)}`);
   for (const error of [ours, theirs]) expect(error, `seed ${seed}`).toBeLessThanOrEqual(2e-6);
 });
 
 // Both libraries err by up to 2e-6 of the largest value in each of four layers; the layers after them average.
 test('a model with its separable layers swapped gives the same, and nothing leaks', async () => {
-  const { difference, separableLayers, ours, theirs } = await evaluate<ModelReport>(opened, `checkModel(${seed}, ${SAMPLES})`);
-  console.log(`Model: differs by ${difference.toExponential(1)}; median of ${SAMPLES}: ${ours.toFixed(1)} ms, by tfjs ${theirs.toFixed(1)} ms`);
+  const { difference, separableLayers, ours, theirs } = await evaluate<ModelReport>(
+    opened, `checkModel(${seed}, ${SAMPLES})`);
+  console.log(
+    `Model: differs by ${difference.toExponential(1)}; `
+    + `median of ${SAMPLES}: ${ours.toFixed(1)} ms, by tfjs ${theirs.toFixed(1)} ms`);
   expect(separableLayers).toBe(4);
   expect(difference).toBeGreaterThan(0);
   expect(difference, `seed ${seed}`).toBeLessThanOrEqual(4 * 2 * 2e-6);
@@ -45,7 +49,9 @@ test('model.fit takes the same steps with swapped layers', async () => {
   console.log(`Losses: ${ours[0]} to ${ours.at(-1)}`);
   expect(ours).toHaveLength(10);
   expect(ours.at(-1)!, `seed ${seed}`).toBeLessThan(ours[0]!);
-  for (const [i, loss] of theirs.entries()) expect(Math.abs(ours[i]! - loss) / loss, `step ${i}, seed ${seed}`).toBeLessThanOrEqual(1e-4);
+  for (const [i, loss] of theirs.entries()) {
+    expect(Math.abs(ours[i]! - loss) / loss, `step ${i}, seed ${seed}`).toBeLessThanOrEqual(1e-4);
+  }
 });
 
 test('a prepared call runs at once', () => evaluate(opened, 'checkPrepare()'));

@@ -4,7 +4,10 @@ import { device, draw, filter, filtered, rendered, renderer } from '../../demo/e
 /** Runs in the page of the example. */
 
 export interface Comparison {
-  /** Largest differences in levels of 255: of the filtered texture from the reference, and of the canvas from that texture. */
+  /**
+   * Largest differences in levels of 255: of the filtered texture from the
+   * reference, and of the canvas from that texture.
+   */
   readonly filtered: number;
   readonly shown: number;
   /** What a filter that does nothing would have, and a canvas that shows the texture upside down. */
@@ -47,11 +50,14 @@ function canvasLevels(): Uint8ClampedArray {
 async function textureLevels(): Promise<Uint8Array> {
   const { width, height } = filtered;
   const bytesPerRow = Math.ceil((4 * width) / 256) * 256;
-  const readable = device.createBuffer({ size: bytesPerRow * height, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const readable = device.createBuffer({
+    size: bytesPerRow * height, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+  });
   const encoder = device.createCommandEncoder();
   encoder.copyTextureToBuffer({ texture: filtered }, { buffer: readable, bytesPerRow }, [width, height]);
   device.queue.submit([encoder.finish()]);
   await readable.mapAsync(GPUMapMode.READ);
   const padded = new Uint8Array(readable.getMappedRange());
-  return Uint8Array.from({ length: 4 * width * height }, (_, i) => padded[Math.floor(i / 4 / width) * bytesPerRow + (i % (4 * width))]!);
+  return Uint8Array.from({ length: 4 * width * height }, (_, i) =>
+    padded[Math.floor(i / 4 / width) * bytesPerRow + (i % (4 * width))]!);
 }

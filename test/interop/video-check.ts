@@ -72,12 +72,16 @@ async function filtered(picture: Picture, width: number, height: number): Promis
   return { largest: difference(data), fromPicture: difference(input.data) };
 }
 
-/** Red, green and blue from 0 to 1, read in the task that drew them: later a canvas may have been presented and cleared. */
+/**
+ * Red, green and blue from 0 to 1, read in the task that drew them: later a canvas may have been presented and cleared.
+ */
 function colours(picture: Picture, width: number, height: number): Tensor4D {
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })!;
   context.drawImage(picture, 0, 0);
   const { data } = context.getImageData(0, 0, width, height);
-  return { shape: [1, height, width, 3], data: Float32Array.from(data.filter((_, i) => i % 4 !== 3), (level) => level / 255) };
+  return {
+    shape: [1, height, width, 3], data: Float32Array.from(data.filter((_, i) => i % 4 !== 3), (level) => level / 255),
+  };
 }
 
 /** What the page says. */
@@ -86,7 +90,10 @@ export interface Counts { readonly frames: number; readonly skipped: number; rea
 export function counts(): Counts {
   const status = document.querySelector('#status')!.textContent;
   const number = (pattern: RegExp): number => Number(pattern.exec(status)?.[1] ?? 0);
-  return { frames: number(/(\d+) frames/), skipped: number(/(\d+) skipped/), message: document.querySelector('#message')!.textContent };
+  return {
+    frames: number(/(\d+) frames/), skipped: number(/(\d+) skipped/),
+    message: document.querySelector('#message')!.textContent,
+  };
 }
 
 /** For so many frames, nothing can be copied: no video, and no canvas that it was drawn on. */
@@ -94,7 +101,8 @@ export function copyNothing(frames: number, name: string): void {
   let left = frames;
   onCall(GPUQueue.prototype, 'copyExternalImageToTexture', (from) => {
     if (left <= 0) return;
-    if ((from as GPUCopyExternalImageSourceInfo).source instanceof OffscreenCanvas) left--; // The second try of a frame.
+    // The second try of a frame.
+    if ((from as GPUCopyExternalImageSourceInfo).source instanceof OffscreenCanvas) left--;
     throw name === 'TypeError' ? new TypeError('no copy') : new DOMException('no copy', name);
   });
 }
@@ -119,7 +127,8 @@ function restless(width: number, height: number): HTMLCanvasElement {
 }
 
 /** Half a second. */
-export const recordPictures = (width: number, height: number): Promise<Blob> => record(restless(width, height).captureStream(25));
+export const recordPictures = (width: number, height: number): Promise<Blob> =>
+  record(restless(width, height).captureStream(25));
 
 export function recordSound(): Promise<Blob> {
   const context = new AudioContext();
@@ -146,7 +155,9 @@ async function record(stream: MediaStream): Promise<Blob> {
 /** Waits until the video has begun anew so many times. */
 export async function loops(times: number): Promise<void> {
   const video = document.querySelector('video')!;
-  for (let i = 0; i < times; i++) await new Promise((resolve) => video.addEventListener('seeked', resolve, { once: true }));
+  for (let i = 0; i < times; i++) {
+    await new Promise((resolve) => video.addEventListener('seeked', resolve, { once: true }));
+  }
 }
 
 /** Presses the button with this for the camera. */

@@ -82,8 +82,8 @@ test.each(['canvas', 'ImageBitmap', 'VideoFrame'])('%s to canvas equals the refe
   expect(fromPicture).toBeGreaterThan(50);
 });
 
-// A 2D canvas, which the reference reads, and a texture may round the video's colours differently: by one level, of which the
-// filter makes at most the sum of its absolute taps, (8 + 8) * 1.5 = 24.
+// A 2D canvas, which the reference reads, and a texture may round the video's colours differently: by one level, of
+// which the filter makes at most the sum of its absolute taps, (8 + 8) * 1.5 = 24.
 test('video to canvas equals the reference', async () => {
   const { largest, fromPicture } = await evaluate<Comparison>(opened, 'checkVideo()');
   expect(largest).toBeLessThanOrEqual(24.5);

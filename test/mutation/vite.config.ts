@@ -20,7 +20,10 @@ export default mergeConfig(base, {
     transform(code: string, id: string) {
       if (id === path) return mutated(code);
       // The text of a shader is already the value of a module.
-      if (id === `${path}?raw`) return `export default ${JSON.stringify(mutated(JSON.parse(/^export default (.*?);?$/s.exec(code)![1]!) as string))}`;
+      if (id === `${path}?raw`) {
+        const text = JSON.parse(/^export default (.*?);?$/s.exec(code)![1]!) as string;
+        return `export default ${JSON.stringify(mutated(text))}`;
+      }
       return null;
     },
   }],

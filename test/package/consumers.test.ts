@@ -1,4 +1,6 @@
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -21,7 +23,8 @@ let browser: Browser;
 
 beforeAll(async () => {
   console.log(`seed ${seed}`);
-  const packed = JSON.parse(await run(['npm', 'pack', '--json', '--silent', '--pack-destination', folder])) as [{ filename: string }];
+  const packed = JSON.parse(
+    await run(['npm', 'pack', '--json', '--silent', '--pack-destination', folder])) as [{ filename: string }];
   tarball = join(folder, packed[0].filename);
   browser = await launchBrowser();
 });
@@ -30,7 +33,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A new project with this package from its tarball, other packages as this repository has them, and files of `consumer/`. */
+/**
+ * A new project with this package from its tarball, other packages as
+ * this repository has them, and files of `consumer/`.
+ */
 async function install(name: string, files: readonly string[], packages: readonly string[] = []): Promise<string> {
   const project = join(folder, name);
   mkdirSync(project);
@@ -49,7 +55,9 @@ function sameVersion(name: string): string {
 /** Projects that compile nothing get the layer as JavaScript. */
 function writeLayerAsJavaScript(project: string): void {
   const source = readFileSync(new URL('consumer/layer.ts', import.meta.url), 'utf8');
-  const { outputText } = transpileModule(source, { compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 } });
+  const { outputText } = transpileModule(source, {
+    compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 },
+  });
   writeFileSync(join(project, 'layer.js'), outputText);
 }
 
@@ -75,14 +83,18 @@ function lavapipe(): NodeJS.ProcessEnv {
 /** The software Vulkan driver that Chromium brings along. */
 function swiftShader(): NodeJS.ProcessEnv {
   const executable = realpathSync(browser.process()!.spawnfile);
-  const place = [dirname(executable), '/usr/lib/chromium'].find((candidate) => existsSync(join(candidate, 'vk_swiftshader_icd.json')));
-  return place === undefined ? {} : { VK_ICD_FILENAMES: join(place, 'vk_swiftshader_icd.json'), LD_LIBRARY_PATH: place };
+  const place = [dirname(executable), '/usr/lib/chromium'].find((candidate) =>
+    existsSync(join(candidate, 'vk_swiftshader_icd.json')));
+  return place === undefined
+    ? {}
+    : { VK_ICD_FILENAMES: join(place, 'vk_swiftshader_icd.json'), LD_LIBRARY_PATH: place };
 }
 
 /** Serves a folder as it stands, opens a page of it, and runs the layer there. */
 async function tryInBrowser(served: string, path: string): Promise<(Report | null)[]> {
   const server = await preview({
-    root: folder, configFile: false, logLevel: 'warn', appType: 'mpa', build: { outDir: served }, preview: { host: '127.0.0.1', port: 0 },
+    root: folder, configFile: false, logLevel: 'warn', appType: 'mpa', build: { outDir: served },
+    preview: { host: '127.0.0.1', port: 0 },
   });
   const page = await browser.newPage();
   try {
@@ -102,7 +114,8 @@ function writeTsconfig(project: string, options: object, include = '*.ts'): void
   writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({
     compilerOptions: {
       target: 'ES2022', lib: ['ES2022', 'DOM'], module: 'ESNext', moduleResolution: 'Bundler', types: ['@webgpu/types'],
-      strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, skipLibCheck: false, noEmit: true, ...options,
+      strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, skipLibCheck: false,
+      noEmit: true, ...options,
     },
     include: [include],
   }));
@@ -111,7 +124,8 @@ function writeTsconfig(project: string, options: object, include = '*.ts'): void
 describe('with Vite and strict TypeScript', () => {
   let project = '';
   beforeAll(async () => {
-    project = await install('vite', ['index.html', 'page.ts', 'worker.ts', 'layer.ts', 'types.ts'], ['vite', 'typescript', '@webgpu/types'].map(sameVersion));
+    project = await install('vite', ['index.html', 'page.ts', 'worker.ts', 'layer.ts', 'types.ts'],
+      ['vite', 'typescript', '@webgpu/types'].map(sameVersion));
   });
 
   test('a page and a module worker compile, build and run', async () => {
@@ -124,7 +138,8 @@ describe('with Vite and strict TypeScript', () => {
   test('an app that uses an error class only gets no more', async () => {
     writeFileSync(join(project, 'errors.js'), "export { ValueError } from 'sepconv-webgpu';\n");
     const result = await build({
-      root: project, configFile: false, logLevel: 'silent', build: { write: false, lib: { entry: 'errors.js', formats: ['es'] } },
+      root: project, configFile: false, logLevel: 'silent',
+      build: { write: false, lib: { entry: 'errors.js', formats: ['es'] } },
     });
     const code = JSON.stringify(result);
     expect(code).toContain('ValueError');
@@ -167,8 +182,12 @@ test('a page with an import map and no bundler runs', async () => {
 test('Deno checks the types and runs', async ({ skip }) => {
   const project = await install('deno', ['deno.ts', 'layer.ts']);
   const deno = (command: 'check' | 'run', ...flags: string[]) =>
-    run(['deno', command, ...flags, '--sloppy-imports', '--unstable-webgpu', 'deno.ts', ...(command === 'run' ? [String(seed)] : [])], project, lavapipe());
-  await run(['deno', '--version'], project).catch((error: unknown) => skipLoudly(skip, `there is no Deno: ${String(error)}`));
+    run([
+      'deno', command, ...flags, '--sloppy-imports', '--unstable-webgpu', 'deno.ts',
+      ...(command === 'run' ? [String(seed)] : []),
+    ], project, lavapipe());
+  await run(['deno', '--version'], project).catch((error: unknown) =>
+    skipLoudly(skip, `there is no Deno: ${String(error)}`));
   await deno('check');
   const reports = JSON.parse(await deno('run', '--no-prompt')) as (Report | null)[];
   if (reports[0] === null) skipLoudly(skip, 'Deno has no adapter: install mesa-vulkan-drivers');

@@ -16,7 +16,9 @@ export async function tryLayer(seed: number): Promise<Report | null> {
   const adapter = await navigator.gpu.requestAdapter();
   if (!adapter) return null;
   const next = random(seed);
-  const [x, depthwiseFilter, pointwiseFilter] = [tensor(next, 1, 13, 11, 6), tensor(next, 3, 3, 6, 2), tensor(next, 1, 1, 12, 16)];
+  const [x, depthwiseFilter, pointwiseFilter] = [
+    tensor(next, 1, 13, 11, 6), tensor(next, 3, 3, 6, 2), tensor(next, 1, 1, 12, 16),
+  ];
   const options: ReferenceOptions = {
     strides: [1, 2, 2, 1], padding: 'SAME', depthwiseActivation: 'relu6', activation: { leakyRelu: 0.1 },
     depthwiseBias: tensor(next, 1, 1, 1, 12).data, bias: tensor(next, 1, 1, 1, 16).data, name: 'layer',
@@ -32,7 +34,9 @@ export async function tryLayer(seed: number): Promise<Report | null> {
       conv.encode(pass, { input, output: { buffer, offset: MARGIN } });
     }, x.data, conv.outputByteLength) });
   };
-  const errors = { oneCall: largestError(expected, y), fused: await encoded('fused'), 'two-pass': await encoded('two-pass') };
+  const errors = {
+    oneCall: largestError(expected, y), fused: await encoded('fused'), 'two-pass': await encoded('two-pass'),
+  };
   manager.destroy();
   device.destroy();
   const { vendor, architecture, description } = adapter.info;
@@ -46,7 +50,9 @@ async function encode(
 ): Promise<Float32Array> {
   const size = byteLength + 2 * MARGIN;
   const input = device.createBuffer({ size: data.byteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
-  const output = device.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
+  const output = device.createBuffer({
+    size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+  });
   const readable = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   device.queue.writeBuffer(input, 0, Float32Array.from(data));
   device.queue.writeBuffer(output, 0, new Float32Array(size / 4).fill(NaN));
@@ -64,7 +70,9 @@ async function encode(
 }
 
 function largestError(expected: Tensor4D, actual: Tensor4D): number {
-  if (actual.shape.join() !== expected.shape.join()) throw new Error(`shape ${actual.shape.join()}, expected ${expected.shape.join()}`);
+  if (actual.shape.join() !== expected.shape.join()) {
+    throw new Error(`shape ${actual.shape.join()}, expected ${expected.shape.join()}`);
+  }
   const most = (values: Float32Array) => values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
   return most(actual.data.map((value, i) => value - (expected.data[i] ?? NaN))) / most(expected.data);
 }

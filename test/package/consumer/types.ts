@@ -1,13 +1,19 @@
 // Compiled only, never run: what the published types accept and refuse.
-import { type Convolution, PipelineManager, type SavedTuning, separableConv2d, type Tensor4D, ValueError } from 'sepconv-webgpu';
+import {
+  type Convolution, PipelineManager, type SavedTuning, separableConv2d, type Tensor4D, ValueError,
+} from 'sepconv-webgpu';
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
 // @ts-expect-error: is no entry
 export type { PipelineManager } from 'sepconv-webgpu/dist/manager.js';
 
-export async function embed(device: GPUDevice, pass: GPUComputePassEncoder, buffer: GPUBuffer, x: Tensor4D): Promise<Convolution> {
+export async function embed(
+  device: GPUDevice, pass: GPUComputePassEncoder, buffer: GPUBuffer, x: Tensor4D,
+): Promise<Convolution> {
   const manager: PipelineManager = await PipelineManager.create({ device, tuning: JSON.parse('{}') as SavedTuning });
   const filters = { depthwiseFilter: x, pointwiseFilter: { shape: [1, 1, 8, 16], buffer } } as const;
-  const conv = await manager.prepare({ inputShape: [1, 8, 8, 8], ...filters, padding: [[1, 1], [0, 1]], activation: { leakyRelu: 0.1 } });
+  const conv = await manager.prepare({
+    inputShape: [1, 8, 8, 8], ...filters, padding: [[1, 1], [0, 1]], activation: { leakyRelu: 0.1 },
+  });
   conv.encode(pass, { input: buffer, output: { buffer, offset: 256 } });
   const lost: GPUDeviceLostInfo = await manager.lost;
   console.log(lost.reason, conv.outputByteLength.toFixed());
