@@ -7,8 +7,8 @@ import { type Case, geometryOf } from './cases.js';
 import { defaultProfile, planOf } from './plans.js';
 
 /**
- * What plans choose on a GPU, held against what an H100 measured of prototypes: a chosen tile takes at most a tenth longer
- * than the best prototype of its kind. A kernel is taken for the prototype that its tile is.
+ * What plans choose on a GPU, held against what an H100 measured of prototypes: a chosen tile takes at most a tenth
+ * longer than the best prototype of its kind. A kernel is taken for the prototype that its tile is.
  */
 
 type Kind = 'dw' | 'reg' | 'tile' | 'fused';
@@ -19,7 +19,9 @@ interface Row {
   /** By the prototype's name. */
   readonly us: Readonly<Record<string, number>>;
 }
-const { rows } = JSON.parse(readFileSync(new URL('bench/measured/h100.json', import.meta.url), 'utf8')) as { rows: readonly Row[] };
+const { rows } = JSON.parse(
+  readFileSync(new URL('bench/measured/h100.json', import.meta.url), 'utf8')
+) as { rows: readonly Row[] };
 
 /** The device that was measured. */
 const profile: DeviceProfile = {
@@ -28,7 +30,10 @@ const profile: DeviceProfile = {
 };
 
 const caseOf = ({ id, batch, shape: { N, H, W, C, O, M, kernel, stride, rate } }: Row): Case =>
-  ({ name: `${id}, batch ${batch}`, input: [N, H, W, C], filter: [kernel, kernel, M], O, strides: stride, rate, padding: 'SAME' });
+  ({
+    name: `${id}, batch ${batch}`, input: [N, H, W, C], filter: [kernel, kernel, M], O, strides: stride, rate,
+    padding: 'SAME',
+  });
 
 /** What the prototypes call a kernel's tile. */
 function prototypeOf({ kernel, constants: c, params }: Dispatch): string {
@@ -73,7 +78,9 @@ describe('one kernel or two', () => {
     const times = { 'fused': bestOf(row, 'fused'), 'two-pass': bestOf(row, 'dw') + bestOf(row, 'reg', 'tile') };
     expect(times[chosen(row)]).toBeLessThanOrEqual(1.1 * Math.min(times.fused, times['two-pass']));
   });
-  test.each(named(both.filter((row) => chosen(row) === 'fused')))('where it is one, at most 1.10 of the best prototype: %s', (_, row) => {
+  test.each(
+    named(both.filter((row) => chosen(row) === 'fused'))
+  )('where it is one, at most 1.10 of the best prototype: %s', (_, row) => {
     const name = prototypeOf(dispatchesOf(row, 'fused')[0]!);
     expect(row.us[name], name).toBeLessThanOrEqual(1.1 * bestOf(row, 'fused'));
   });

@@ -1,10 +1,13 @@
 import {
-  type ConvolutionDescriptor, PipelineManager, type SavedTuning, separableConv2d, type SeparableConv2dOptions, type Tensor4D, UnsupportedError,
+  type ConvolutionDescriptor, PipelineManager, type SavedTuning, separableConv2d, type SeparableConv2dOptions,
+  type Tensor4D, UnsupportedError,
   ValueError, type WarmUpDescriptor,
 } from 'sepconv-webgpu';
 import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
 import { randomData } from './random.js';
-import { borrowedDevice, check, checkClose, checkThrows, counted, download, draw, layer, STORAGE, tensor, upload } from './scenarios.js';
+import {
+  borrowedDevice, check, checkClose, checkThrows, counted, download, draw, layer, STORAGE, tensor, upload,
+} from './scenarios.js';
 
 /** What embedders do with buffers, memory, devices and frameworks of their own, through the public API. */
 
@@ -30,7 +33,7 @@ const expectedOf = (x: Tensor4D, one: ReturnType<typeof layer>): Tensor4D =>
 const anyPass = (device: GPUDevice): GPUComputePassEncoder => device.createCommandEncoder().beginComputePass();
 
 export const embedding: Readonly<Record<string, () => Promise<void>>> = {
-  async 'in place in bands is refused with both ranges; without bands it is right, and so are ranges apart in one buffer'() {
+  async 'in place in bands is refused with both ranges; unbanded, or apart in one buffer, it is right'() {
     const device = await borrowedDevice();
     const banded = await PipelineManager.create({ device, maxBindingBytes: 1024 });
     const one = layer([1, 16, 8, 4], 1, 4, { strategy: 'two-pass' });
@@ -40,7 +43,8 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const pass = anyPass(device);
     for (const offset of [0, 256, 1792]) {
       await checkThrows(() => conv.encode(pass, { input: arena, output: { buffer: arena, offset } }), ValueError,
-        `output must not overlap input, got bytes ${offset} to ${offset + 2048} and 0 to 2048 of one buffer: only strategy 'two-pass' without bands works`);
+        `output must not overlap input, got bytes ${offset} to ${offset + 2048} and 0 to 2048 of one buffer: only `
+          + `strategy 'two-pass' without bands works`);
     }
     submit(device, [conv, { input: arena, output: { buffer: arena, offset: 2048 } }]);
     checkClose(await read(device, arena, x.shape, 2048), expectedOf(x, one), 20, 'apart in one buffer');
@@ -53,23 +57,31 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     device.destroy();
   },
 
-  async 'an arena: what one dispatch reads and writes, or a run overwrites that is still read, is refused by both names'() {
+  async 'an arena: what is read and written, or overwritten and still read, is refused by both names'() {
     const device = await borrowedDevice();
     const manager = await PipelineManager.create({ device });
     const plain = layer([1, 4, 4, 4], 1, 8, { strategy: 'two-pass' });
     const x = tensor(1, 4, 4, 4);
-    const at = { depthwiseFilter: 0, depthwiseBias: 256, pointwiseFilter: 512, bias: 768, input: 1024, output: 1280, intermediate: 2048 };
+    const at = {
+      depthwiseFilter: 0, depthwiseBias: 256, pointwiseFilter: 512, bias: 768, input: 1024, output: 1280,
+      intermediate: 2048,
+    };
     const arena = device.createBuffer({ size: 4096, usage: STORAGE });
     const biases = { depthwiseBias: randomData(4, draw), bias: randomData(8, draw) };
     const write = (): void => {
-      for (const [name, data] of Object.entries({ ...biases, depthwiseFilter: plain.depthwiseFilter.data, pointwiseFilter: plain.pointwiseFilter.data, input: x.data })) {
+      for (const [name, data] of Object.entries({
+        ...biases, depthwiseFilter: plain.depthwiseFilter.data, pointwiseFilter: plain.pointwiseFilter.data,
+        input: x.data
+      })) {
         device.queue.writeBuffer(arena, at[name as keyof typeof at], data as Float32Array<ArrayBuffer>);
       }
     };
     write();
     const part = (name: keyof typeof at) => ({ buffer: arena, offset: at[name] });
     const descriptor: ConvolutionDescriptor = {
-      ...plain, depthwiseFilter: { shape: [3, 3, 4, 1], ...part('depthwiseFilter') }, pointwiseFilter: { shape: [1, 1, 4, 8], ...part('pointwiseFilter') },
+      ...plain, depthwiseFilter: {
+        shape: [3, 3, 4, 1], ...part('depthwiseFilter'),
+      }, pointwiseFilter: { shape: [1, 1, 4, 8], ...part('pointwiseFilter') },
       depthwiseBias: { shape: [4], ...part('depthwiseBias') }, bias: { shape: [8], ...part('bias') },
     };
     const conv = await manager.prepare(descriptor);
@@ -77,27 +89,44 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const elsewhere = device.createBuffer({ size: 4096, usage: STORAGE });
     const refused: [object, string][] = [
       [{ input: elsewhere, output: part('output') }, 'output must be another buffer than'],
-      [{ input: part('input'), output: elsewhere, intermediate: part('intermediate') }, 'intermediate must be another buffer than'],
-      [{ input: elsewhere, output: { buffer: elsewhere, offset: 1024 }, intermediate: { buffer: elsewhere, offset: 2048 } }, 'intermediate must be another buffer than input'],
+      [
+        { input: part('input'), output: elsewhere, intermediate: part('intermediate') },
+        'intermediate must be another buffer than',
+      ],
+      [{
+        input: elsewhere, output: { buffer: elsewhere, offset: 1024 },
+        intermediate: { buffer: elsewhere, offset: 2048 },
+      }, 'intermediate must be another buffer than input'],
     ];
     for (const [targets, message] of refused) {
-      await checkThrows(() => conv.encode(pass, targets as { input: GPUBuffer; output: GPUBuffer }), ValueError, message);
-      await checkThrows(() => conv.encode(pass, targets as { input: GPUBuffer; output: GPUBuffer }), ValueError, 'WebGPU lets no dispatch read and write one buffer');
+      await checkThrows(
+        () => conv.encode(pass, targets as { input: GPUBuffer; output: GPUBuffer }), ValueError, message
+      );
+      await checkThrows(
+        () => conv.encode(pass, targets as { input: GPUBuffer; output: GPUBuffer }), ValueError,
+        'WebGPU lets no dispatch read and write one buffer'
+      );
     }
     submit(device, [conv, { input: part('input'), output: elsewhere }]);
     const expected = separableConv2dReference(x, plain.depthwiseFilter, plain.pointwiseFilter, { ...plain, ...biases });
     checkClose(await read(device, elsewhere, [1, 4, 4, 8]), expected, 20, 'all that is read in one buffer');
     // A filter that this run has read already is read by the next one.
-    const [filterOnly] = [await manager.prepare({ ...plain, depthwiseFilter: { shape: [3, 3, 4, 1], ...part('depthwiseFilter') } })];
+    const [filterOnly] = [
+      await manager.prepare({ ...plain, depthwiseFilter: { shape: [3, 3, 4, 1], ...part('depthwiseFilter') } }),
+    ];
     await checkThrows(() => filterOnly.encode(pass, { input: elsewhere, output: part('depthwiseFilter') }), ValueError,
       'output must not overlap depthwiseFilter, got bytes 0 to 512 and 0 to 144 of one buffer');
     submit(device, [filterOnly, { input: { buffer: arena, offset: 1024 }, output: { buffer: arena, offset: 3072 } }]);
     const unbiased = separableConv2dReference(x, plain.depthwiseFilter, plain.pointwiseFilter, plain);
-    checkClose(await read(device, arena, [1, 4, 4, 8], 3072), unbiased, 20, 'a filter apart in the buffer of the output');
+    checkClose(
+      await read(device, arena, [1, 4, 4, 8], 3072), unbiased, 20, 'a filter apart in the buffer of the output'
+    );
 
     const gradients = await manager.prepareGradients(plain);
     const given = { outputGradient: upload(device, randomData(128, draw)), input: upload(device, x.data) };
-    const both = { inputGradient: { buffer: elsewhere, offset: 0 }, pointwiseFilterGradient: { buffer: elsewhere, offset: 0 } };
+    const both = {
+      inputGradient: { buffer: elsewhere, offset: 0 }, pointwiseFilterGradient: { buffer: elsewhere, offset: 0 },
+    };
     await checkThrows(() => gradients.encode(pass, { ...given, ...both }), ValueError, 'must not overlap');
     device.destroy();
   },
@@ -110,8 +139,12 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const [a, b] = [0, 1].map(() => device.createBuffer({ size: 1024, usage: STORAGE })) as [GPUBuffer, GPUBuffer];
     const encoder = device.createCommandEncoder();
     for (const pass of [encoder, undefined, null, {}, 5]) {
-      await checkThrows(() => conv.encode(pass as GPUComputePassEncoder, { input: a, output: b }), ValueError, 'pass must be a GPUComputePassEncoder, got');
-      await checkThrows(() => gradients.encode(pass as GPUComputePassEncoder, { input: a, outputGradient: a, inputGradient: b }), ValueError,
+      await checkThrows(
+        () => conv.encode(pass as GPUComputePassEncoder, { input: a, output: b }), ValueError,
+        'pass must be a GPUComputePassEncoder, got'
+      );
+      await checkThrows(() =>
+        gradients.encode(pass as GPUComputePassEncoder, { input: a, outputGradient: a, inputGradient: b }), ValueError,
         'pass must be a GPUComputePassEncoder, got');
     }
     encoder.beginComputePass().end();
@@ -129,21 +162,43 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const gradients = await manager.prepareGradients(one);
     const buffer = device.createBuffer({ size: 1024, usage: STORAGE });
     const calls: [() => unknown, string][] = [
-      [() => manager.prepare({ ...one, inputSize: 4 } as ConvolutionDescriptor), 'options must be among inputShape, depthwiseFilter, pointwiseFilter, strides'],
+      [
+        () => manager.prepare({ ...one, inputSize: 4 } as ConvolutionDescriptor),
+        'options must be among inputShape, depthwiseFilter, pointwiseFilter, strides',
+      ],
       [() => manager.prepare({ ...one, manager } as ConvolutionDescriptor), "got 'manager'"],
       [() => manager.prepareGradients({ ...one, stride: 2 } as ConvolutionDescriptor), "got 'stride'"],
       [() => manager.warmUp([{ ...one, rates: 2 } as WarmUpDescriptor]), "got 'rates'"],
-      [() => manager.warmUp([one], { onprogress: () => {} } as object), "warmUp: options must be among onProgress, got 'onprogress'"],
-      [() => separableConv2d(x, d, p, { ...options, inputShape } as SeparableConv2dOptions), "dtype, manager, got 'inputShape'"],
-      [() => PipelineManager.create({ devise: device } as object), "must be among device, tuning, adapterKind, maxBindingBytes, got 'devise'"],
-      [() => conv.encode(anyPass(device), { input: buffer, ouput: buffer } as never), "targets must be among input, output, intermediate, got 'ouput'"],
-      [() => gradients.encode(anyPass(device), { input: buffer, outputGradient: buffer, filterGradient: buffer } as never), "got 'filterGradient'"],
+      [
+        () => manager.warmUp([one], { onprogress: () => {} } as object),
+        "warmUp: options must be among onProgress, got 'onprogress'",
+      ],
+      [
+        () => separableConv2d(x, d, p, { ...options, inputShape } as SeparableConv2dOptions),
+        "dtype, manager, got 'inputShape'",
+      ],
+      [
+        () => PipelineManager.create({ devise: device } as object),
+        "must be among device, tuning, adapterKind, maxBindingBytes, got 'devise'",
+      ],
+      [
+        () => conv.encode(anyPass(device), { input: buffer, ouput: buffer } as never),
+        "targets must be among input, output, intermediate, got 'ouput'",
+      ],
+      [() => gradients.encode(
+        anyPass(device), { input: buffer, outputGradient: buffer, filterGradient: buffer } as never
+      ), "got 'filterGradient'"],
     ];
     for (const [call, message] of calls) await checkThrows(call, ValueError, message);
-    await checkThrows(() => manager.prepare({ ...one, inputShape: [1n, 4, 4, 4] as unknown as number[] }), ValueError, 'got [1n, 4, 4, 4]');
+    await checkThrows(
+      () => manager.prepare({ ...one, inputShape: [1n, 4, 4, 4] as unknown as number[] }), ValueError,
+      'got [1n, 4, 4, 4]'
+    );
     await checkThrows(() => manager.prepare({ ...one, padding: 'x'.repeat(1e4) }), ValueError, `${'x'.repeat(80)}…'`);
     const long = Array.from({ length: 1e4 }, () => 0.5);
-    for (const [name, message] of [['bias', 'bias must be a Float32Array'], ['strides', 'strides must be'], ['padding', 'padding must be']] as const) {
+    for (const [name, message] of [
+      ['bias', 'bias must be a Float32Array'], ['strides', 'strides must be'], ['padding', 'padding must be'],
+    ] as const) {
       await checkThrows(() => manager.prepare({ ...one, [name]: long }), ValueError, message);
       const told = await manager.prepare({ ...one, [name]: long }).then(() => '', String);
       check(told.length < 400, `a message of ${told.length} characters`);
@@ -151,20 +206,25 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     device.destroy();
   },
 
-  async 'data in memory that is shared, or may grow, is copied once; data that shrinks while it is needed is told'() {
+  async 'data in memory that is shared or may grow is copied once; what shrinks while needed is told'() {
     const manager = await PipelineManager.create();
     const plain = layer([1, 6, 6, 4], 1, 8);
     const x = tensor(1, 6, 6, 4);
     const expected = expectedOf(x, plain);
     type Make = (byteLength: number) => ArrayBufferLike;
     const kinds: Record<string, Make> = {
-      resizable: (size) => new (ArrayBuffer as unknown as new (size: number, options: object) => ArrayBuffer)(size, { maxByteLength: size * 2 }),
+      resizable: (size) => new (
+        ArrayBuffer as unknown as new (size: number, options: object) => ArrayBuffer
+      )(size, { maxByteLength: size * 2 }),
       'WebAssembly memory': () => new WebAssembly.Memory({ initial: 1, maximum: 2 }).buffer,
     };
     if (typeof SharedArrayBuffer === 'function') {
       kinds['shared'] = (size) => new SharedArrayBuffer(size);
-      kinds['growable'] = (size) => new (SharedArrayBuffer as unknown as new (size: number, options: object) => SharedArrayBuffer)(size, { maxByteLength: size * 2 });
-      kinds['shared WebAssembly memory'] = () => new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }).buffer;
+      kinds['growable'] = (size) => new (
+        SharedArrayBuffer as unknown as new (size: number, options: object) => SharedArrayBuffer
+      )(size, { maxByteLength: size * 2 });
+      kinds['shared WebAssembly memory'] = () =>
+        new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }).buffer;
     }
     for (const [kind, make] of Object.entries(kinds)) {
       const moved = ({ shape, data }: Tensor4D): Tensor4D => {
@@ -173,20 +233,28 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
         return { shape, data: view };
       };
       const input = moved(x);
-      const conv = await manager.prepare({ ...plain, depthwiseFilter: moved(plain.depthwiseFilter), pointwiseFilter: moved(plain.pointwiseFilter) });
+      const conv = await manager.prepare(
+        { ...plain, depthwiseFilter: moved(plain.depthwiseFilter), pointwiseFilter: moved(plain.pointwiseFilter) }
+      );
       checkClose(await conv.run(input), expected, 20, kind);
       const dy = tensor(1, 6, 6, 8);
-      const gradients = await (await manager.prepareGradients({ ...plain, depthwiseFilter: moved(plain.depthwiseFilter) })).run(moved(dy), input);
+      const gradients = await (
+        await manager.prepareGradients({ ...plain, depthwiseFilter: moved(plain.depthwiseFilter) })
+      ).run(moved(dy), input);
       const reference = separableConv2dGradientsReference(dy, x, plain.depthwiseFilter, plain.pointwiseFilter, plain);
       checkClose(gradients.input, reference.input, 80, `${kind}, gradient`);
       conv.destroy();
     }
-    const shrinking = kinds['resizable']!(plain.depthwiseFilter.data.byteLength) as ArrayBuffer & { resize(size: number): void };
+    const shrinking = kinds['resizable']!(
+      plain.depthwiseFilter.data.byteLength
+    ) as ArrayBuffer & { resize(size: number): void };
     const data = new Float32Array(shrinking);
     data.set(plain.depthwiseFilter.data);
     const preparing = manager.prepare({ ...plain, activation: 'tanh', depthwiseFilter: { shape: [3, 3, 4, 1], data } });
     shrinking.resize(16);
-    await checkThrows(() => preparing, ValueError, 'depthwiseFilter must keep its data until prepare resolves, got 4 elements of 36');
+    await checkThrows(
+      () => preparing, ValueError, 'depthwiseFilter must keep its data until prepare resolves, got 4 elements of 36'
+    );
     manager.destroy();
   },
 
@@ -205,7 +273,9 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const { depthwiseFilter: d, pointwiseFilter: p } = one;
     checkClose(await separableConv2d(x, d, p, { padding: 'SAME', manager }), expectedOf(x, one), 20, 'one call');
     const gradients = wrap(await manager.prepareGradients(one));
-    checkClose((await gradients.run(x, x)).input, separableConv2dGradientsReference(x, x, d, p, one).input, 40, 'gradients');
+    checkClose(
+      (await gradients.run(x, x)).input, separableConv2dGradientsReference(x, x, d, p, one).input, 40, 'gradients'
+    );
     check(JSON.stringify(manager.exportTuning()).includes('"choices":{}'), 'exportTuning');
     gradients.destroy();
     conv.destroy();
@@ -218,17 +288,23 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const manager = await PipelineManager.create({ device, adapterKind: 'software', maxBindingBytes: 4096 });
     const one = layer([1, 6, 40, 2], 16, 8, { allowOverparameterized: true });
     const x = tensor(1, 6, 40, 2);
-    await checkThrows(() => manager.prepare({ ...one, strategy: 'two-pass' }), UnsupportedError, 'one output row reads');
+    await checkThrows(
+      () => manager.prepare({ ...one, strategy: 'two-pass' }), UnsupportedError, 'one output row reads'
+    );
     const conv = await manager.prepare(one);
     check(conv.strategy === 'fused', conv.strategy);
     checkClose(await conv.run(x), expectedOf(x, one), 60, 'auto');
-    const measuring = await PipelineManager.create({ device, adapterKind: 'software', maxBindingBytes: 4096, tuning: 'measure' });
+    const measuring = await PipelineManager.create(
+      { device, adapterKind: 'software', maxBindingBytes: 4096, tuning: 'measure' }
+    );
     checkClose(await (await measuring.prepare(one)).run(x), expectedOf(x, one), 60, 'measured');
-    await checkThrows(() => manager.prepare({ ...one, inputShape: [1, 6, 4000, 2] }), UnsupportedError, 'one output row reads');
+    await checkThrows(
+      () => manager.prepare({ ...one, inputShape: [1, 6, 4000, 2] }), UnsupportedError, 'one output row reads'
+    );
     device.destroy();
   },
 
-  async 'limits are those of the device: in compatibility mode, with 4100 channels, and gradients of 4225 pixels'() {
+  async 'limits are those of the device: compatibility mode, 4100 channels, gradients of 4225 pixels'() {
     const adapter = await navigator.gpu.requestAdapter({ featureLevel: 'compatibility' });
     check(adapter !== null, 'no adapter');
     const requiredFeatures = (['subgroups'] as const).filter((feature) => adapter.features.has(feature));
@@ -239,7 +315,10 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const wide = layer([1, 2, 2, 4100], 1, 4, { allowOverparameterized: true });
     const x = tensor(1, 2, 2, 4100);
     for (const strategy of ['fused', 'two-pass'] as const) {
-      checkClose(await (await manager.prepare({ ...wide, strategy })).run(x), expectedOf(x, wide), 8200, `4100 channels, ${strategy}`);
+      checkClose(
+        await (await manager.prepare({ ...wide, strategy })).run(x), expectedOf(x, wide), 8200,
+        `4100 channels, ${strategy}`
+      );
     }
     const many = layer([1, 65, 65, 64], 1, 128);
     const [dy, input] = [tensor(1, 65, 65, 128), tensor(1, 65, 65, 64)];
@@ -251,7 +330,7 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     device.destroy();
   },
 
-  async 'a table is of one kind of device: features, limits and the kind of adapter count, the order of names does not'() {
+  async 'a table is of one kind of device: features, limits and adapter count, the order of names does not'() {
     const one = layer([1, 12, 12, 8], 1, 8);
     const adapter = await navigator.gpu.requestAdapter();
     check(adapter !== null, 'no adapter');
@@ -273,18 +352,34 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
       manager.destroy();
       return conv.strategy;
     };
-    if (usual.kernels.every((name) => !name.includes('tiled'))) check((await strategyOn(measuringDevice, table)) === strategy, 'the table was not taken');
+    if (usual.kernels.every((name) => !name.includes('tiled'))) check(
+      (await strategyOn(measuringDevice, table)) === strategy, 'the table was not taken'
+    );
     const { device: profile, ...rest } = table;
     const turned = Object.fromEntries(Object.entries(profile as object).reverse());
-    check((await strategyOn(measuringDevice, { device: turned, ...rest })) === (await strategyOn(measuringDevice, table)), 'the order of names counts');
+    check(
+      (await strategyOn(measuringDevice, { device: turned, ...rest })) === (await strategyOn(measuringDevice, table)),
+      'the order of names counts'
+    );
     const bare = await (await navigator.gpu.requestAdapter())!.requestDevice();
-    if (features.length > 0) check((await strategyOn(bare, table)) === usual.strategy, 'a table of a device with subgroups was taken without');
-    check((await strategyOn(measuringDevice, table, { maxBindingBytes: 65536 })) === usual.strategy, 'a table of other limits was taken');
-    const gpu = await PipelineManager.create({ device: measuringDevice, tuning: table, adapterKind: measuring.adapterKind === 'gpu' ? 'software' : 'gpu' });
+    if (features.length > 0) check(
+      (await strategyOn(bare, table)) === usual.strategy, 'a table of a device with subgroups was taken without'
+    );
+    check(
+      (await strategyOn(measuringDevice, table, { maxBindingBytes: 65536 })) === usual.strategy,
+      'a table of other limits was taken'
+    );
+    const gpu = await PipelineManager.create(
+      { device: measuringDevice, tuning: table, adapterKind: measuring.adapterKind === 'gpu' ? 'software' : 'gpu' }
+    );
     await gpu.prepare(one); // Its own kernels, whatever they are.
     // What this device cannot run is ignored, even where the table says that it is of this device.
-    const wrong = { ...table, choices: { [key]: { strategy, preset: measuring.adapterKind === 'gpu' ? 'quads' : 'gpu' } } };
-    check((await strategyOn(measuringDevice, wrong)) === usual.strategy, 'a preset of another kind of adapter was taken');
+    const wrong = {
+      ...table, choices: { [key]: { strategy, preset: measuring.adapterKind === 'gpu' ? 'quads' : 'gpu' } }
+    };
+    check(
+      (await strategyOn(measuringDevice, wrong)) === usual.strategy, 'a preset of another kind of adapter was taken'
+    );
     measuringDevice.destroy();
     bare.destroy();
   },
@@ -318,13 +413,18 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     check(compiles() === all && all > 3, `measuring compiled ${compiles()} pipelines, ${all} of them before`);
     const saved = measuring.exportTuning();
     for (const choice of [{ strategy: 'fused' }, { strategy: 'two-pass' }]) {
-      const choices = Object.fromEntries(Object.entries(saved.choices).map(([key, known]) => [key, { ...(known as object), ...choice }]));
+      const choices = Object.fromEntries(
+        Object.entries(saved.choices).map(([key, known]) => [key, { ...(known as object), ...choice }])
+      );
       const tuned = await PipelineManager.create({ device, tuning: { ...saved, choices } });
       const start = compiles();
       await tuned.warmUp([one]);
       const warm = compiles() - start;
       const conv = await tuned.prepare(one);
-      check(conv.strategy === choice.strategy && compiles() === start + warm && warm > 0, `${conv.strategy}: ${compiles() - start} pipelines, ${warm} of them before`);
+      check(
+        conv.strategy === choice.strategy && compiles() === start + warm && warm > 0,
+        `${conv.strategy}: ${compiles() - start} pipelines, ${warm} of them before`
+      );
     }
     device.destroy();
   },

@@ -15,21 +15,30 @@ beforeAll(async () => {
 });
 afterAll(() => chromium.close());
 
-/** A software adapter takes seconds to compile a large workgroup with barriers, so that most cases run with a small one. */
+/**
+ * A software adapter takes seconds to compile a large workgroup with barriers, so that most cases run with a small one.
+ */
 const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
 
-/** The presets of GPUs, of which the seed draws one for each case: each kernel gets each case in a few runs. `CASES=all` takes all. */
+/**
+ * The presets of GPUs, of which the seed draws one for each case: each kernel gets each case in a few runs. `CASES=all`
+ * takes all.
+ */
 const GPU: readonly PresetName[] = ['gpu', 'gpuFewPixels', 'gpuManyPixels'];
-const gpuFor = (index: number): readonly PresetName[] => (process.env['CASES'] === 'all' ? GPU : [GPU[(seed + index) % 3]!]);
+const gpuFor = (index: number): readonly PresetName[] =>
+  (process.env['CASES'] === 'all' ? GPU : [GPU[(seed + index) % 3]!]);
 
 /** Between them these presets have every kind of kernel; their tiles are light. */
 const LIGHT: readonly PresetName[] = ['lightQuads', 'lightRegisters', ...gpuFor(0)];
 
-function run(batch: readonly Case[], names = LIGHT, limits: Record<string, number> = SMALL_WORKGROUPS): Promise<Report[]> {
+function run(
+  batch: readonly Case[], names = LIGHT, limits: Record<string, number> = SMALL_WORKGROUPS,
+): Promise<Report[]> {
   return chromium.evaluate('checkKernels', batch, names, seed, limits);
 }
 
-const failures = (reports: readonly Report[]) => reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
+const failures = (reports: readonly Report[]) =>
+  reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
 
 const small = cases.filter(({ name }) => !name.startsWith('large'));
 
@@ -67,13 +76,16 @@ describe('limits', () => {
     const limits = { ...SMALL_WORKGROUPS, maxComputeWorkgroupsPerDimension: 16 };
     expect(failures(await run(named(/gt_tile|batch_3|activation_silu/), LIGHT, limits))).toEqual([]);
   });
-  // Bands of many sizes take many variants to compile, so that the smaller limit runs with one preset. Cases that need no bands
-  // run as they do without a limit.
-  test.each([[16384, LIGHT], [2048, ['lightRegisters']]] as const)('tensors beyond a binding of %i bytes go in bands', async (maxStorageBufferBindingSize, names) => {
+  // Bands of many sizes take many variants to compile, so that the smaller limit runs with one preset. Cases that need
+  // no bands run as they do without a limit.
+  test.each(
+    [[16384, LIGHT], [2048, ['lightRegisters']]] as const
+  )('tensors beyond a binding of %i bytes go in bands', async (maxStorageBufferBindingSize, names) => {
     const limits = { ...SMALL_WORKGROUPS, maxStorageBufferBindingSize };
     const count = (how: string) => cases.filter((one) => underLimits(one, limits) === how);
     const inBands = count('in bands');
-    console.log(`bindings of ${maxStorageBufferBindingSize} bytes: ${inBands.length} cases in bands, ${count('whole').length} whole, `
+    console.log(`bindings of ${maxStorageBufferBindingSize} bytes: ${inBands.length} cases in bands, `
+      + `${count('whole').length} whole, `
       + `refused: ${count('refused').map(({ name }) => name).join(', ')}`);
     expect(inBands.length).toBeGreaterThan(0);
     expect(failures(await run(inBands, names, limits))).toEqual([]);
@@ -84,7 +96,9 @@ describe('limits', () => {
   });
   test('one invocation a workgroup, fewer than compatibility mode has (tfjs #5494, onnxruntime #25962)', async () => {
     const batch = named(/^(c_|o_|rate_)/);
-    expect(failures(await run(batch, ['lightRegisters', ...GPU], { maxComputeInvocationsPerWorkgroup: 1 }))).toEqual([]);
+    expect(
+      failures(await run(batch, ['lightRegisters', ...GPU], { maxComputeInvocationsPerWorkgroup: 1 }))
+    ).toEqual([]);
   });
 });
 
@@ -98,8 +112,12 @@ test('exhaustive small sweep (tfjs #6629, #8393)', { timeout: 600_000 }, async (
     if (shape++ % SHARE !== 0) continue;
     for (let H = 1; H <= 5; H++) for (let W = 1; W <= 5; W++) for (const padding of ['SAME', 'VALID']) {
       if (padding === 'VALID' && (KH > H || KW > W)) continue;
-      const [C, O] = [1 + ((2 * KH + KW + s) % 4), 1 + ((KH + 2 * KW + s) % 5)]; // The same for all extents, to compile less.
-      sweep.push({ name: `${H}x${W}x${C} k${KH}x${KW}x${M} s${s} ${padding}`, input: [1, H, W, C], filter: [KH, KW, M], O, padding, strides: s });
+      // The same for all extents, to compile less.
+      const [C, O] = [1 + ((2 * KH + KW + s) % 4), 1 + ((KH + 2 * KW + s) % 5)];
+      sweep.push({
+        name: `${H}x${W}x${C} k${KH}x${KW}x${M} s${s} ${padding}`, input: [1, H, W, C], filter: [KH, KW, M], O, padding,
+        strides: s,
+      });
     }
   }
   expect(sweep.length).toBeGreaterThan(3000 / SHARE);

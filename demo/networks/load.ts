@@ -16,7 +16,9 @@ export const detectors = {
   tiny: {
     label: 'Tiny face detector',
     about: '190 KB of weights: five separable convolutions with max pools between.',
-    manifest: new URL('../../node_modules/@vladmandic/face-api/model/tiny_face_detector_model-weights_manifest.json', import.meta.url),
+    manifest: new URL(
+      '../../node_modules/@vladmandic/face-api/model/tiny_face_detector_model-weights_manifest.json', import.meta.url
+    ),
     binary: new URL('../../node_modules/@vladmandic/face-api/model/tiny_face_detector_model.bin', import.meta.url),
     build: tinyFaceDetector,
   },
@@ -24,7 +26,9 @@ export const detectors = {
     label: 'SSD MobileNetV1',
     about: '5.6 MB of weights: MobileNetV1’s 13 separable blocks, then box predictors at six resolutions. '
       + 'Finds more and smaller faces.',
-    manifest: new URL('../../node_modules/@vladmandic/face-api/model/ssd_mobilenetv1_model-weights_manifest.json', import.meta.url),
+    manifest: new URL(
+      '../../node_modules/@vladmandic/face-api/model/ssd_mobilenetv1_model-weights_manifest.json', import.meta.url
+    ),
     binary: new URL('../../node_modules/@vladmandic/face-api/model/ssd_mobilenetv1_model.bin', import.meta.url),
     build: ssdMobileNetV1,
   },
