@@ -1,8 +1,8 @@
 // What the device can do at best: multiply-adds with all operands in registers, and copying storage.
 //
-// Entry point `multiplyAdd`: each invocation does STEPS * 32 * 3 vec4f multiply-adds. Three sums hide their latency, and
-// their 12 registers are what a software adapter has; it keeps variables in memory from one iteration to the next, which
-// 32 multiply-adds of each make up for. Entry point `copy`: each invocation copies 4 vec4f, a grid apart, so that
+// Entry point `multiplyAdd`: each invocation does STEPS * 32 * 3 vec4f multiply-adds. Three sums hide their latency,
+// and their 12 registers are what a software adapter has. It keeps variables in memory from one iteration to the next,
+// which 32 multiply-adds of each make up for. Entry point `copy`: each invocation copies 4 vec4f, a grid apart, so that
 // neighbours read neighbours.
 
 const STEPS = 64;
