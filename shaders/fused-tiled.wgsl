@@ -42,7 +42,7 @@ const SUMS = 8;            // spec: sums of one invocation: TILE_PIXELS * COLUMN
 const CHUNK = 32;          // spec: k of one round, a multiple of 4
 
 const_assert SPAN == (TILE_W - 1) * SW + TAPS && TILE_PIXELS * GROUP_Y % TILE_W == 0 && SUMS == TILE_PIXELS * COLUMNS;
-const_assert (SLICES & (SLICES - 1)) == 0;
+const_assert SLICES > 0 && (SLICES & (SLICES - 1)) == 0;
 const RUNS = TILE_PIXELS * GROUP_Y / TILE_W;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
 const LANES_OF_SLICE = GROUP_X * GROUP_Y;

@@ -6,14 +6,17 @@ import { scenarioNames } from './scenarios.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 
+/** Of the presets of GPUs the seed draws one. */
+const GPU = ['gpu', 'gpuFewPixels', 'gpuManyPixels'] as const;
+
 /**
  * The presets between which the cases alternate on the implementations beside Chromium, where kernels.test.ts has them
  * all. Firefox and Deno have the same compiler, naga, and the same driver, so that each case has both presets between
  * them. Node has Chromium's compiler, and its driver. Where there is float16, each case runs with it too.
  */
 const PRESETS = {
-  Firefox: ['lightRegisters', 'gpu'],
-  Deno: ['gpu', 'lightRegisters'],
+  Firefox: ['lightRegisters', GPU[seed % 3]!],
+  Deno: [GPU[seed % 3]!, 'lightRegisters'],
   Node: ['lightQuads'],
 } as const satisfies Partial<Record<keyof typeof implementations, readonly PresetName[]>>;
 
