@@ -1,4 +1,7 @@
-import type { Convolution, Padding, Shape4D, Strategy, Tensor4D } from 'sepconv-webgpu';
+import {
+  type Convolution, type ConvolutionDescriptor, type Padding, PipelineManager, type Shape4D, type Strategy,
+  type Tensor4D,
+} from 'sepconv-webgpu';
 import { checkAgainstReference, TOLERANCE } from './check.js';
 import { runTimed } from './convolve.js';
 import { currentManager, shaderSource } from './gpu.js';
@@ -12,6 +15,8 @@ const panel = element('explore', HTMLElement);
 const form = element('geometry-form', HTMLFormElement);
 const { dataset } = element('explore-report', HTMLElement);
 let result: { input: Tensor4D; output: Tensor4D } | undefined;
+/** What the geometry that is shown was prepared from. */
+let shown: ConvolutionDescriptor | undefined;
 let seed = 1;
 
 const field = (name: string): string => (form.elements.namedItem(name) as HTMLInputElement | HTMLSelectElement).value;
@@ -46,15 +51,17 @@ async function run(signal: AbortSignal): Promise<void> {
   };
   setText('explore-status', 'Compiling…');
   const manager = await currentManager();
-  const convolution = await manager.prepare({
+  const descriptor = {
     ...options, inputShape: input.shape, depthwiseFilter, pointwiseFilter, strategy: field('strategy') as Strategy,
-  });
+  };
+  const convolution = await manager.prepare(descriptor);
   try {
     signal.throwIfAborted();
     setText('explore-status', 'Running on the GPU…');
     const timed = await runTimed(manager.device, convolution, input);
     signal.throwIfAborted();
     result = { input, output: timed.output };
+    shown = descriptor;
     const channel = element('channel', HTMLInputElement);
     channel.max = String(O - 1);
     channel.value = String(Math.min(channel.valueAsNumber, O - 1));
@@ -127,6 +134,37 @@ function drawMap(id: string, { shape: [, H, W, C], data }: Tensor4D, channel: nu
   setText(`${id}-range`, `±${most.toPrecision(3)}`);
 }
 
+/** Times every kernel that can compute the geometry, as `tuning: 'measure'` does, and lists what it found. */
+async function measure(): Promise<void> {
+  const descriptor = shown;
+  if (!descriptor) return;
+  const button = element('measure', HTMLButtonElement);
+  button.disabled = true;
+  setText('measure-status', 'Measuring…');
+  try {
+    const { device } = await currentManager();
+    const manager = await PipelineManager.create({ device, tuning: 'measure' });
+    try {
+      await manager.prepare(descriptor);
+      const [entry] = manager.tuningReport();
+      const rows = entry?.tried.map(({ strategy, preset, milliseconds }) => {
+        const chosen = strategy === entry.chosen.strategy && preset === entry.chosen.preset;
+        return make('tr', {}, make('td', {}, strategy), make('td', {}, preset), make('td', {}, duration(milliseconds)),
+          make('td', {}, chosen ? 'chosen' : ''));
+      });
+      element('measured', HTMLElement).replaceChildren(...(rows ?? []));
+      setText('measure-status', entry ? `${entry.tried.length} choices, median of several samples each`
+        : 'Nothing could be measured');
+    } finally {
+      manager.destroy();
+    }
+  } catch (error) {
+    setText('measure-status', messageOf(error));
+  } finally {
+    button.disabled = false;
+  }
+}
+
 const requestRun = latest(run, (error) => showFailure(messageOf(error)));
 
 function showFailure(message: string): void {
@@ -135,6 +173,7 @@ function showFailure(message: string): void {
   setText('explore-status', '');
   showVerdict('none', 'No result');
   element('explore-kernels', HTMLElement).replaceChildren();
+  shown = undefined;
   for (const name of ['shape', 'strategy', 'time', 'clock', 'work', 'rate']) setText(`explore-${name}`, '');
   panel.dataset['state'] = 'failed';
 }
@@ -142,6 +181,8 @@ function showFailure(message: string): void {
 function request(): void {
   for (const key of Object.keys(dataset)) delete dataset[key];
   setText('explore-error', '');
+  setText('measure-status', '');
+  element('measured', HTMLElement).replaceChildren();
   showVerdict('pending', 'Working…');
   panel.dataset['state'] = 'working';
   if (form.checkValidity()) {
@@ -158,6 +199,7 @@ export function openExplorer(): () => void {
   form.addEventListener('submit', (event) => event.preventDefault());
   form.addEventListener('input', request);
   element('channel', HTMLInputElement).addEventListener('input', drawMaps);
+  element('measure', HTMLButtonElement).addEventListener('click', () => void measure());
   element('reseed', HTMLButtonElement).addEventListener('click', () => {
     seed += 1;
     request();

@@ -94,7 +94,7 @@ export class Convolution {
     if (intermediate && (this.strategy === 'fused' || isBanded(steps))) {
       throw new ValueError(`${this.#op}: intermediate must be absent ${this.strategy === 'fused'
         ? "for strategy 'fused', which never stores it"
-          : 'where tensors are computed in bands, which share it'}, got a buffer`);
+        : 'where tensors are computed in bands, which share it'}, got a buffer`);
     }
     const bindings = new Map<string, Binding>();
     for (const name of ['input', 'output', 'intermediate'] as const) {

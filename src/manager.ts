@@ -13,7 +13,7 @@ import type { Dispatch } from './plan/dispatch.js';
 import { type ForwardPlan, planForward } from './plan/forward.js';
 import { PipelineCache } from './gpu/pipelines.js';
 import { type AdapterKind, type DeviceProfile, processorsOf } from './kernels/profile.js';
-import type { SavedTuning, Tuning } from './tuning.js';
+import type { SavedTuning, Tuning, TuningEntry } from './tuning.js';
 
 /** What `PipelineManager.create` takes. */
 export interface PipelineManagerOptions {
@@ -111,7 +111,8 @@ export class PipelineManager {
     };
     this.#tuning = tuning;
     bindMethods(
-      this, 'prepare', 'prepareCall', 'prepareGradients', 'prepareGradientsCall', 'warmUp', 'exportTuning', 'destroy'
+      this, 'prepare', 'prepareCall', 'prepareGradients', 'prepareGradientsCall', 'warmUp', 'exportTuning', 'tuningReport',
+      'destroy'
     );
   }
 
@@ -154,9 +155,9 @@ export class PipelineManager {
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
   async warmUp(descriptors: readonly WarmUpDescriptor[], options: WarmUpOptions = {}): Promise<void> {
-    if (!Array.isArray(descriptors)) throw new ValueError(
-      `warmUp: descriptors must be an array, got ${show(descriptors)}`
-    );
+    if (!Array.isArray(descriptors)) {
+      throw new ValueError(`warmUp: descriptors must be an array, got ${show(descriptors)}`);
+    }
     const onProgress = readProgress(options);
     const variants = new Map<string, Dispatch>();
     for (const descriptor of descriptors as readonly WarmUpDescriptor[]) {
@@ -184,6 +185,14 @@ export class PipelineManager {
   /** What was measured so far, as plain JSON for `create({ tuning })`. */
   exportTuning(): SavedTuning {
     return this.#tuning?.export() ?? { ...measuredOn(this.device, this.#shared.profile), choices: {} };
+  }
+
+  /**
+   * What measuring came to: for each geometry what was tried, how long a run took, and what was chosen. Empty without
+   * `tuning: 'measure'`.
+   */
+  tuningReport(): readonly TuningEntry[] {
+    return this.#tuning?.report() ?? [];
   }
 
   /** Frees all that this manager made, its convolutions too; a device that was passed in stays. Twice is harmless. */
@@ -235,9 +244,9 @@ const isDevice = (device: unknown): boolean =>
   typeof device === 'object' && device !== null && 'createComputePipelineAsync' in device;
 
 function readProgress(options: WarmUpOptions): WarmUpOptions['onProgress'] {
-  if (typeof options !== 'object' || options === null) throw new ValueError(
-    `warmUp: options must be an object, got ${show(options)}`
-  );
+  if (typeof options !== 'object' || options === null) {
+    throw new ValueError(`warmUp: options must be an object, got ${show(options)}`);
+  }
   const onProgress = reading('warmUp: options', () => {
     checkNames('warmUp: options', options, ['onProgress']);
     return given(options, 'onProgress');

@@ -47,9 +47,9 @@ function readArguments(
     throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
   }
   const [x, depthwise, pointwise] = Object.entries({ input, depthwiseFilter, pointwiseFilter })
-    .map(
-      ([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor)
-    ) as [TensorArgument, TensorArgument, TensorArgument];
+    .map(([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor)) as [
+      TensorArgument, TensorArgument, TensorArgument,
+    ];
   checkTensor(`${op}: input`, x);
   const tensors = { inputShape: x.shape, depthwiseFilter: depthwise, pointwiseFilter: pointwise };
   // A record without a prototype, as others could have put things on it.

@@ -146,9 +146,9 @@ function checkedCall(...args: Parameters<typeof separableConv2d>): { readonly ra
   const given = tensorOf('x', x, [3, 4]);
   const depthwiseFilter = tensorOf('depthwiseFilter', depthwise, [4]) as Tensor4D;
   const pointwiseFilter = tensorOf('pointwiseFilter', pointwise, [4]) as Tensor4D;
-  if (dataFormat !== 'NHWC') throw new ValueError(
-    `separableConv2d: dataFormat must be 'NHWC', got '${String(dataFormat)}'`
-  );
+  if (dataFormat !== 'NHWC') {
+    throw new ValueError(`separableConv2d: dataFormat must be 'NHWC', got '${String(dataFormat)}'`);
+  }
   const padding: Padding = typeof pad === 'number' ? [[pad, pad], [pad, pad]] : pad;
   const options = { strides, padding, rate: dilation, allowOverparameterized: true };
   const inputShape = [...(given.rank === 3 ? [1] : []), ...given.shape] as Tensor4D['shape'];

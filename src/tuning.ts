@@ -3,8 +3,8 @@ import { UnsupportedError } from './arguments/errors.js';
 import type { Geometry } from './arguments/geometry.js';
 import { given, reading } from './arguments/reading.js';
 import type { Convolution } from './convolution.js';
-import { checked, measuredOn } from './gpu/device.js';
-import { BUFFER } from './gpu/flags.js';
+import { hold } from './contest.js';
+import { measuredOn } from './gpu/device.js';
 import { LruMap } from './gpu/lru-map.js';
 import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
 import type { DeviceProfile } from './kernels/profile.js';
@@ -22,11 +22,19 @@ export interface SavedTuning {
   readonly choices: Readonly<Record<string, unknown>>;
 }
 
+/** What measuring one geometry came to, for people to read and to send in. */
+export interface TuningEntry {
+  /** The geometry's extents, by name. */
+  readonly key: string;
+  readonly chosen: { readonly strategy: string; readonly preset: string };
+  /** What was tried, in the order of the plan's own preference, with the median time of a run. */
+  readonly tried: readonly {
+    readonly strategy: string; readonly preset: string; readonly kernels: readonly string[]; readonly milliseconds: number;
+  }[];
+}
+
 /** Geometries whose choices are kept. */
 const MOST_CHOICES = 4096;
-const SAMPLES = 3;
-/** Milliseconds that a sample should last, for the clock's sake, and runs that it takes at most. */
-const [SAMPLE_TIME, MOST_RUNS] = [10, 20];
 
 /** Measured choices of one device. */
 export class Tuning {
@@ -34,6 +42,7 @@ export class Tuning {
   readonly #profile: DeviceProfile;
   readonly #measures: boolean;
   readonly #choices = new LruMap<Choice>(MOST_CHOICES);
+  readonly #entries = new LruMap<TuningEntry>(MOST_CHOICES);
   /** The measurement under way: one at a time, so that none disturbs another. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -55,8 +64,7 @@ export class Tuning {
   choose(call: Call, prepare: (choice: Choice) => Promise<Convolution>): Promise<Choice | undefined> {
     const known = (): Choice | undefined => this.#known(call);
     if (!this.#measures) return Promise.resolve(known());
-    const choice = this.#last.then(async () =>
-      known() ?? this.#keep(call, await fastest(this.#device, candidates(call, this.#profile), prepare)));
+    const choice = this.#last.then(async () => known() ?? this.#measure(call, prepare));
     this.#last = choice.catch(() => undefined);
     return choice;
   }
@@ -67,9 +75,8 @@ export class Tuning {
   plansOf(call: Call): readonly ForwardPlan[] | undefined {
     const known = this.#known(call);
     if (known) return [planForward(call, this.#profile, known)];
-    return this.#measures ? candidates(call, this.#profile).map(
-      (choice) => planForward(call, this.#profile, choice)
-    ) : undefined;
+    if (!this.#measures) return undefined;
+    return candidates(call, this.#profile).map((choice) => planForward(call, this.#profile, choice));
   }
 
   export(): SavedTuning {
@@ -85,9 +92,20 @@ export class Tuning {
     return here ? choice : undefined;
   }
 
-  #keep(call: Call, choice: Choice | undefined): Choice | undefined {
-    if (choice) this.#choices.set(keyOf(call), choice);
-    return choice;
+  /** What was measured so far, the last at the end. */
+  report(): readonly TuningEntry[] {
+    return [...this.#entries.entries()].map(([, entry]) => entry);
+  }
+
+  /** Measures what can run, and keeps the choice and the times; undefined where nothing could be measured. */
+  async #measure(call: Call, prepare: (choice: Choice) => Promise<Convolution>): Promise<Choice | undefined> {
+    const key = keyOf(call);
+    const contest = await hold(this.#device, this.#profile.kind, candidates(call, this.#profile), prepare);
+    if (!contest) return undefined;
+    const { choice: chosen, tried } = contest;
+    this.#choices.set(key, chosen);
+    this.#entries.set(key, { key, chosen, tried });
+    return chosen;
   }
 }
 
@@ -104,9 +122,9 @@ const FIELDS = [
 
 /** The same text for the same work: extents by name, and what follows each pass. */
 const keyOf = ({ geometry, strategy }: Call): string => [
-  ...FIELDS.map(
-    (field) => `${field}=${geometry[field]}`
-  ), geometry.depthwiseActivation.kind, geometry.activation.kind, strategy,
+  ...FIELDS.map((field) => `${field}=${geometry[field]}`),
+  `depthwiseActivation=${geometry.depthwiseActivation.kind}`, `activation=${geometry.activation.kind}`,
+  `strategy=${strategy}`,
 ].join(' ');
 
 function readChoice(saved: unknown): Choice | undefined {
@@ -114,9 +132,8 @@ function readChoice(saved: unknown): Choice | undefined {
   const { strategy, preset } = {
     strategy: given(saved, 'strategy'), preset: given(saved, 'preset'),
   } as Partial<Choice>;
-  if ((
-    strategy !== 'fused' && strategy !== 'two-pass'
-  ) || typeof preset !== 'string' || !Object.hasOwn(presets, preset)) return undefined;
+  if (strategy !== 'fused' && strategy !== 'two-pass') return undefined;
+  if (typeof preset !== 'string' || !Object.hasOwn(presets, preset)) return undefined;
   return { strategy, preset };
 }
 
@@ -135,68 +152,5 @@ function runs(call: Call, profile: DeviceProfile, choice: Choice): boolean {
   } catch (error) {
     if (error instanceof UnsupportedError) return false;
     throw error;
-  }
-}
-
-/** The fastest of the choices for one convolution; undefined: none could be measured, or the work of one failed. */
-async function fastest(
-  device: GPUDevice, choices: readonly Choice[], prepare: (choice: Choice) => Promise<Convolution>,
-): Promise<Choice | undefined> {
-  let best: { choice: Choice; time: number } | undefined;
-  for (const choice of choices) {
-    const convolution = await prepare(choice).catch(() => undefined); // A candidate that cannot be had is none.
-    if (!convolution) continue;
-    const { inputByteLength, outputByteLength } = convolution;
-    if (Math.max(inputByteLength, outputByteLength) > device.limits.maxBufferSize) {
-      convolution.destroy(); // Only `run` can compute it, in portions.
-      return undefined;
-    }
-    // The time of work that failed says nothing, nor does that of others beside it. `prepare` or `run` will tell of it.
-    const time = await timeOf(device, convolution).catch(() => undefined);
-    if (time === undefined) return undefined;
-    if (!best || time < best.time) best = { choice, time };
-  }
-  return best?.choice;
-}
-
-/**
- * Milliseconds of one run by the wall clock, the least of some samples; destroys the convolution. Rejects if work
- * fails.
- */
-async function timeOf(device: GPUDevice, convolution: Convolution): Promise<number> {
-  const label = 'sepconv-webgpu tuning';
-  const made: GPUBuffer[] = [];
-  const buffer = (byteLength: number): GPUBuffer => {
-    const one = device.createBuffer({ label, size: Math.max(16, byteLength), usage: BUFFER.STORAGE });
-    made.push(one);
-    return one;
-  };
-  const sample = async ({ input, output }: Record<'input' | 'output', GPUBuffer>, runs: number): Promise<number> => {
-    const done = await checked(device, label, () => {
-      const encoder = device.createCommandEncoder({ label });
-      const pass = encoder.beginComputePass({ label });
-      for (let run = 0; run < runs; run++) convolution.encode(pass, { input, output });
-      pass.end();
-      const start = performance.now();
-      device.queue.submit([encoder.finish()]);
-      const ended = device.queue.onSubmittedWorkDone().then(() => performance.now() - start);
-      ended.catch(() => undefined); // Reported below, after the scopes, whose errors say more.
-      return { ended };
-    });
-    return (await done.ended) / runs;
-  };
-  try {
-    const { inputByteLength, outputByteLength } = convolution;
-    const targets = await checked(
-      device, label, () => ({ input: buffer(inputByteLength), output: buffer(outputByteLength) })
-    );
-    const first = await sample(targets, 1);
-    const runs = Math.max(1, Math.min(MOST_RUNS, Math.floor(SAMPLE_TIME / first)));
-    let least = Infinity;
-    for (let i = 0; i < SAMPLES; i++) least = Math.min(least, await sample(targets, runs));
-    return least;
-  } finally {
-    for (const one of made) one.destroy();
-    convolution.destroy();
   }
 }

@@ -136,6 +136,12 @@ test('any geometry can be explored, with the kernels that were chosen and their 
     sources.map(({ textContent }) => textContent.includes('@compute')))).toEqual([true, true]);
   await fits('geometry');
 
+  await page.click('#measure');
+  await page.waitForFunction(() => document.querySelectorAll('#measured tr').length >= 2, { timeout: 60_000 });
+  const measured = await page.$$eval('#measured tr', (rows) => rows.map(({ textContent }) => textContent));
+  expect(measured.filter((row) => /two-pass.*(ms|µs|s)chosen$/.test(row))).toHaveLength(1); // As was asked for.
+  await fits('geometry');
+
   await page.evaluate(() => {
     const form = document.querySelector<HTMLFormElement>('#geometry-form')!;
     (form.elements.namedItem('RH') as HTMLSelectElement).value = '2';

@@ -428,4 +428,31 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     }
     device.destroy();
   },
+
+  async 'measuring is quick, can be repeated, and tells what it tried'() {
+    const device = await borrowedDevice();
+    const one = layer([1, 14, 14, 64], 1, 64);
+    const chosen: string[] = [];
+    for (let round = 0; round < 4; round++) {
+      const manager = await PipelineManager.create({ device, tuning: 'measure' });
+      const submits = counted(device.queue, 'submit');
+      const conv = await manager.prepare(one);
+      check(submits() <= 100, `${submits()} submits`);
+      const [entry, ...others] = manager.tuningReport();
+      check(entry !== undefined && others.length === 0, 'the report');
+      check(entry.key.startsWith('N=1 H=14 W=14 C=64') && entry.chosen.strategy === conv.strategy, JSON.stringify(entry));
+      check(entry.tried.length >= 4 && entry.tried.every(({ milliseconds }) => milliseconds >= 0), JSON.stringify(entry));
+      const time = (choice: object) => entry.tried.find(({ strategy, preset }) =>
+        JSON.stringify({ strategy, preset }) === JSON.stringify(choice))!.milliseconds;
+      const best = Math.min(...entry.tried.map(({ milliseconds }) => milliseconds));
+      check(time(entry.chosen) <= 1.05 * best + 1e-3, `a slower one was chosen: ${JSON.stringify(entry)}`);
+      check(JSON.stringify(manager.exportTuning().choices[entry.key]) === JSON.stringify(entry.chosen), 'exportTuning');
+      // Another choice is as good where the medians of this round are as close as that.
+      const known = chosen.find((choice) => time(JSON.parse(choice) as object) <= 1.1 * best);
+      check(round === 0 || known !== undefined, `${chosen.join()} are none of ${JSON.stringify(entry)}`);
+      chosen.push(JSON.stringify(entry.chosen));
+      manager.destroy();
+    }
+    device.destroy();
+  },
 };

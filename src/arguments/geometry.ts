@@ -138,9 +138,9 @@ export function resolveGeometry(
   if (elements(shapes.depthwiseFilter) === 0) fail('depthwiseFilter', 'must not be empty', shapes.depthwiseFilter);
   if (elements(shapes.pointwiseFilter) === 0) fail('pointwiseFilter', 'must not be empty', shapes.pointwiseFilter);
   const allowed = options.allowOverparameterized;
-  if (allowed !== undefined && typeof allowed !== 'boolean') fail(
-    'allowOverparameterized', 'must be a boolean', allowed
-  );
+  if (allowed !== undefined && typeof allowed !== 'boolean') {
+    fail('allowOverparameterized', 'must be a boolean', allowed);
+  }
   if (!allowed && M * C > O) {
     throw new ValueError(`${op}: Refusing to perform an overparameterized separable convolution: channel_multiplier * `
       + `in_channels = ${M} * ${C} = ${M * C} > ${O} = out_channels (allowOverparameterized: true permits it)`);

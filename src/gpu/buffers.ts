@@ -20,9 +20,9 @@ export class BufferPool {
     const index = this.#free.findLastIndex((buffer) =>
       buffer.usage === usage && buffer.size >= byteLength && buffer.size <= 2 * Math.max(byteLength, 4096));
     const [buffer] = index < 0 ? [] : this.#free.splice(index, 1);
-    if (!buffer) return this.#device.createBuffer(
-      { label, size: Math.max(16, Math.ceil(byteLength / 16) * 16), usage }
-    );
+    if (!buffer) {
+      return this.#device.createBuffer({ label, size: Math.max(16, Math.ceil(byteLength / 16) * 16), usage });
+    }
     buffer.label = label;
     return buffer;
   }

@@ -36,9 +36,9 @@ export async function requestDevice(): Promise<GPUDevice> {
 }
 
 type Wanted = (adapter: GPUAdapter) => GPUDeviceDescriptor;
-const featuresOnly: Wanted = ({ features }) => (
-  { requiredFeatures: WANTED_FEATURES.filter((feature) => features.has(feature)) }
-);
+const featuresOnly: Wanted = ({ features }) => ({
+  requiredFeatures: WANTED_FEATURES.filter((feature) => features.has(feature)),
+});
 const everything: Wanted = (adapter) => ({
   ...featuresOnly(adapter), requiredLimits: Object.fromEntries(
     WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])

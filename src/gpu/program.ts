@@ -157,9 +157,9 @@ export class Program {
           device.queue.writeBuffer(target.buffer, 0, stored(data, this.#dtype));
           targets.set(value, target);
         }
-        for (const { value, byteLength } of results) targets.set(
-          value, hold(value, byteLength, BUFFER.STORAGE | BUFFER.COPY_SRC)
-        );
+        for (const { value, byteLength } of results) {
+          targets.set(value, hold(value, byteLength, BUFFER.STORAGE | BUFFER.COPY_SRC));
+        }
         const { buffer } = hold('readback', total, BUFFER.MAP_READ | BUFFER.COPY_DST);
         const encoder = device.createCommandEncoder({ label: this.#op });
         const pass = encoder.beginComputePass({ label: this.#op });

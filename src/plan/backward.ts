@@ -141,9 +141,9 @@ function countsOf(geometry: Geometry): Record<BufferValue, number> {
 function addZeros(draft: Draft): void {
   for (const gradient of GRADIENTS) {
     const count = draft.counts[gradient];
-    if (count > 0) add(
-      draft, sum, { TERMS: 0, ROWS: 1, CHANNELS: count, STRIDE: count, ...whole(0) }, ['zeros'], gradient
-    );
+    if (count > 0) {
+      add(draft, sum, { TERMS: 0, ROWS: 1, CHANNELS: count, STRIDE: count, ...whole(0) }, ['zeros'], gradient);
+    }
   }
 }
 

@@ -190,9 +190,9 @@ function checkIndices(op: string, geometry: Geometry): void {
   const { N, H, W, C, KH, KW, OH, OW, O, SH, SW, RH, RW, padTop, padLeft } = geometry;
   for (const [tensor, shape] of [['input', [N, H, W, C]], ['output', [N, OH, OW, O]]] as const) {
     const count = elements(shape);
-    if (count > 2 ** 31) throw new UnsupportedError(
-      `${op}: ${tensor} has ${count} elements, more than the 2^31 of an array`
-    );
+    if (count > 2 ** 31) {
+      throw new UnsupportedError(`${op}: ${tensor} has ${count} elements, more than the 2^31 of an array`);
+    }
   }
   for (const [axis, size, taps, out, stride, rate, pad] of [
     ['H', H, KH, OH, SH, RH, padTop], ['W', W, KW, OW, SW, RW, padLeft],

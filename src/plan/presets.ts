@@ -193,9 +193,8 @@ export function firstFitting<Work, K extends Kernel<Work>>(
     if (!(kernel.fits?.(work, profile) ?? true) || !(suits?.(work) ?? true)) continue;
     const within = tileWithin(tile, profile);
     if (whole && within !== tile) continue;
-    if ((
-      kernel.cut(work, within).memory ?? 0
-    ) <= profile.limits.maxComputeWorkgroupStorageSize) return { kernel, tile: within };
+    const { memory = 0 } = kernel.cut(work, within);
+    if (memory <= profile.limits.maxComputeWorkgroupStorageSize) return { kernel, tile: within };
   }
   throw new Error('no kernel of a preset fits'); // Each list ends with one that does with the least limits.
 }
