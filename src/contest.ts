@@ -4,10 +4,22 @@ import { BUFFER, MAP_READ, QUERY_RESOLVE } from './gpu/flags.js';
 import type { AdapterKind } from './kernels/profile.js';
 import type { Choice } from './plan/forward.js';
 
+/** One choice that was tried for a geometry. */
+export interface TuningTrial {
+  /** `'fused'` or `'two-pass'` */
+  readonly strategy: string;
+  /** Which set of kernels and tiles; names may change with the version. */
+  readonly preset: string;
+  /** Names of the kernel variants, in the order of their dispatches. */
+  readonly kernels: readonly string[];
+  /** Of one run: the median of the samples. */
+  readonly milliseconds: number;
+}
+
 /** What a contest came to: the winner, and the times of all, in the order of the plan's preference. */
 export interface Outcome {
   readonly choice: Choice;
-  readonly tried: readonly (Choice & { readonly kernels: readonly string[]; readonly milliseconds: number })[];
+  readonly tried: readonly (Choice & TuningTrial)[];
 }
 
 interface Candidate {
@@ -49,9 +61,9 @@ const MOST_CANDIDATES = 8;
 export const MOST_SUBMITS = MOST_CANDIDATES * (MOST_CALIBRATIONS + 1 + MOST_SAMPLES) + 2;
 
 /**
- * Times candidates against each other, sample by sample in turn. The first one that takes no longer than the best but for
- * what cannot be told apart wins. Destroys all convolutions. Undefined: there are none, the tensors need portions, or
- * work failed, whose time says nothing; whoever runs it then will be told.
+ * Times candidates against each other, sample by sample in turn. The first one that takes no longer than the best, but
+ * for what cannot be told apart, wins. Destroys all convolutions. Undefined: there are none, the tensors need portions,
+ * or work failed, whose time says nothing; whoever runs it then will be told.
  */
 export async function hold(
   device: GPUDevice, kind: AdapterKind, choices: readonly Choice[], prepare: (choice: Choice) => Promise<Convolution>,
@@ -152,7 +164,8 @@ async function clockOf(
     const [querySet, resolved, readable] = await checked(device, LABEL, () => {
       const queries = device.createQuerySet({ label: LABEL, type: 'timestamp', count: 2 });
       made.push(queries);
-      return [queries, buffer(16, QUERY_RESOLVE | BUFFER.COPY_SRC), buffer(16, BUFFER.MAP_READ | BUFFER.COPY_DST)] as const;
+      const onGpu = buffer(16, QUERY_RESOLVE | BUFFER.COPY_SRC);
+      return [queries, onGpu, buffer(16, BUFFER.MAP_READ | BUFFER.COPY_DST)] as const;
     });
     const time = async (candidate: Candidate, runs: number): Promise<number> => {
       const wall = await byWall((encoder) => {

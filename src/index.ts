@@ -13,4 +13,5 @@ export type { Gradients, GradientTargets } from './gradients.js';
 export { PipelineManager, type PipelineManagerOptions, type WarmUpOptions } from './manager.js';
 export type { AdapterKind } from './kernels/profile.js';
 export { separableConv2d, separableConv2dGradients, type SeparableConv2dOptions } from './separable.js';
+export type { TuningTrial } from './contest.js';
 export type { SavedTuning, TuningEntry } from './tuning.js';

@@ -3,7 +3,7 @@ import { UnsupportedError } from './arguments/errors.js';
 import type { Geometry } from './arguments/geometry.js';
 import { given, reading } from './arguments/reading.js';
 import type { Convolution } from './convolution.js';
-import { hold } from './contest.js';
+import { hold, type TuningTrial } from './contest.js';
 import { measuredOn } from './gpu/device.js';
 import { LruMap } from './gpu/lru-map.js';
 import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
@@ -26,11 +26,10 @@ export interface SavedTuning {
 export interface TuningEntry {
   /** The geometry's extents, by name. */
   readonly key: string;
-  readonly chosen: { readonly strategy: string; readonly preset: string };
-  /** What was tried, in the order of the plan's own preference, with the median time of a run. */
-  readonly tried: readonly {
-    readonly strategy: string; readonly preset: string; readonly kernels: readonly string[]; readonly milliseconds: number;
-  }[];
+  /** The winner. */
+  readonly chosen: Pick<TuningTrial, 'strategy' | 'preset'>;
+  /** What was tried, in the order of the plan's own preference. */
+  readonly tried: readonly TuningTrial[];
 }
 
 /** Geometries whose choices are kept. */
