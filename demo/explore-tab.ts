@@ -153,7 +153,7 @@ async function measure(): Promise<void> {
           make('td', {}, chosen ? 'chosen' : ''));
       });
       element('measured', HTMLElement).replaceChildren(...(rows ?? []));
-      setText('measure-status', entry ? `${entry.tried.length} choices, median of several samples each`
+      setText('measure-status', entry ? `${entry.tried.length} choices, the least of several samples each`
         : 'Nothing could be measured');
     } finally {
       manager.destroy();

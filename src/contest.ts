@@ -12,7 +12,7 @@ export interface TuningTrial {
   readonly preset: string;
   /** Names of the kernel variants, in the order of their dispatches. */
   readonly kernels: readonly string[];
-  /** Of one run: the median of the samples. */
+  /** Of one run: the least of the samples, for other work only ever adds to them. */
   readonly milliseconds: number;
 }
 
@@ -49,8 +49,10 @@ const LEAST_BY_WALL_CLOCK = 30;
 const [LEAST_SAMPLES, MOST_SAMPLES] = [3, 7];
 /** Runs of a sample at most, and how much more than the last sample the next may have. */
 const [MOST_RUNS, GROWTH] = [4096, 32];
-/** Medians that are closer than this are equal: the plan's preference decides, so that choices can be repeated. */
+/** Times that are closer than this are equal: the plan's preference decides, so that choices can be repeated. */
 const EQUAL = 1.05;
+/** Those that are farther apart than this after a few samples stay so. */
+const CLEAR = 1.2;
 /** Candidates that take so much longer than the best in their first samples are out. */
 const HOPELESS = 1.5;
 /** Samples that tell how many runs a sample needs. */
@@ -94,13 +96,15 @@ async function compare(clock: Clock, candidates: readonly Candidate[]): Promise<
   let left = candidates;
   for (let sample = 0; sample < MOST_SAMPLES && (sample < LEAST_SAMPLES || !isClear(left)); sample++) {
     for (const candidate of left) candidate.times.push(await clock.time(candidate, candidate.runs) / candidate.runs);
-    const best = Math.min(...left.map(({ times }) => median(times)));
-    left = left.filter(({ times }) => median(times) <= HOPELESS * best);
+    const best = Math.min(...left.map(leastOf));
+    left = left.filter((candidate) => leastOf(candidate) <= HOPELESS * best);
   }
-  const best = Math.min(...left.map(({ times }) => median(times)));
-  const winner = left.find(({ times }) => median(times) <= EQUAL * best)!;
-  const tried = candidates.map(({ choice, convolution: { kernels }, times }) =>
-    ({ ...choice, kernels, milliseconds: median(times) }));
+  const best = Math.min(...left.map(leastOf));
+  const winner = left.find((candidate) => leastOf(candidate) <= EQUAL * best)!;
+  const tried = candidates.map((candidate) => {
+    const { choice, convolution: { kernels } } = candidate;
+    return { ...choice, kernels, milliseconds: leastOf(candidate) };
+  });
   return { choice: winner.choice, tried };
 }
 
@@ -114,23 +118,14 @@ async function calibrate(clock: Clock, candidate: Candidate): Promise<void> {
   }
 }
 
-/** Whether more samples would not change who wins: the best is apart from all that would be preferred to it. */
+/** Whether all but the best are apart from it by more than samples vary. */
 function isClear(candidates: readonly Candidate[]): boolean {
-  const best = Math.min(...candidates.map(({ times }) => median(times)));
-  return candidates.every(({ times }) => {
-    const ratio = median(times) / best;
-    return ratio <= 1 || ratio > EQUAL + spread(times) || ratio < EQUAL - spread(times);
-  });
+  const best = Math.min(...candidates.map(leastOf));
+  return candidates.every((candidate) => leastOf(candidate) === best || leastOf(candidate) > CLEAR * best);
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-/** How far samples are from their median, as a share of it: the median of that. */
-const spread = (times: readonly number[]): number => median(times.map((time) => Math.abs(time / median(times) - 1)));
+/** The least of the samples: other work only ever adds to them. */
+const leastOf = ({ times }: Candidate): number => Math.min(...times);
 
 /** A GPU's own timestamps where it has them, else the wall clock without what an empty submit takes. */
 async function clockOf(

@@ -429,31 +429,24 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     device.destroy();
   },
 
-  async 'measuring is quick, can be repeated, and tells what it tried'() {
+  async 'measuring takes few submits, tells what it tried, and takes none that is slower'() {
     const device = await borrowedDevice();
-    const one = layer([1, 14, 14, 64], 1, 64);
-    const chosen: string[] = [];
-    for (let round = 0; round < 4; round++) {
-      const manager = await PipelineManager.create({ device, tuning: 'measure' });
-      const submits = counted(device.queue, 'submit');
-      const conv = await manager.prepare(one);
-      check(submits() <= 100, `${submits()} submits`);
-      const [entry, ...others] = manager.tuningReport();
-      check(entry !== undefined && others.length === 0, 'the report');
-      const told = JSON.stringify(entry);
-      check(entry.key.startsWith('N=1 H=14 W=14 C=64') && entry.chosen.strategy === conv.strategy, told);
-      check(entry.tried.length >= 4 && entry.tried.every(({ milliseconds }) => milliseconds >= 0), told);
-      const time = (choice: object) => entry.tried.find(({ strategy, preset }) =>
-        JSON.stringify({ strategy, preset }) === JSON.stringify(choice))!.milliseconds;
-      const best = Math.min(...entry.tried.map(({ milliseconds }) => milliseconds));
-      check(time(entry.chosen) <= 1.05 * best + 1e-3, `a slower one was chosen: ${JSON.stringify(entry)}`);
-      check(JSON.stringify(manager.exportTuning().choices[entry.key]) === JSON.stringify(entry.chosen), 'exportTuning');
-      // Another choice is as good where the medians of this round are as close as that.
-      const known = chosen.find((choice) => time(JSON.parse(choice) as object) <= 1.1 * best);
-      check(round === 0 || known !== undefined, `${chosen.join()} are none of ${JSON.stringify(entry)}`);
-      chosen.push(JSON.stringify(entry.chosen));
-      manager.destroy();
-    }
+    const manager = await PipelineManager.create({ device, tuning: 'measure' });
+    const submits = counted(device.queue, 'submit');
+    const conv = await manager.prepare(layer([1, 14, 14, 64], 1, 64));
+    check(submits() <= 98, `${submits()} submits`);
+    const [entry, ...others] = manager.tuningReport();
+    check(entry !== undefined && others.length === 0, 'the report');
+    const { key, chosen, tried } = entry;
+    const told = JSON.stringify(entry);
+    check(key.startsWith('N=1 H=14 W=14 C=64') && chosen.strategy === conv.strategy, told);
+    check(tried.length >= 4 && tried.every(({ kernels }) => kernels.length > 0), told);
+    const best = Math.min(...tried.map(({ milliseconds }) => milliseconds));
+    const index = tried.findIndex(({ strategy, preset }) => strategy === chosen.strategy && preset === chosen.preset);
+    // The first in the model's order that is as good as the best, so that the same times give the same choice.
+    check(tried.findIndex(({ milliseconds }) => milliseconds <= 1.05 * best) === index, told);
+    check(JSON.stringify(manager.exportTuning().choices[key]) === JSON.stringify(chosen), 'exportTuning');
+    manager.destroy();
     device.destroy();
   },
 };
