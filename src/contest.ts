@@ -49,9 +49,10 @@ const MOST_CANDIDATES = 8;
 export const MOST_SUBMITS = MOST_CANDIDATES * (MOST_CALIBRATIONS + 1 + MOST_SAMPLES) + 2;
 
 /**
- * Times candidates against each other, sample by sample in turn. The first one that takes no longer than the best but for
- * what cannot be told apart wins. Destroys all convolutions. Undefined: there are none, the tensors need portions, or
- * work failed, whose time says nothing; whoever runs it then will be told.
+ * Times candidates against each other: each gives one sample in turn, then the next round begins. The winner is the
+ * first one, in the order of the plan's preference, whose time cannot be told apart from the best time. Destroys all
+ * convolutions. Undefined where there are no candidates, where the tensors need portions, or where work failed: the
+ * time of failed work says nothing, and the caller gets the error when the convolution is run.
  */
 export async function hold(
   device: GPUDevice, kind: AdapterKind, choices: readonly Choice[], prepare: (choice: Choice) => Promise<Convolution>,
@@ -152,7 +153,9 @@ async function clockOf(
     const [querySet, resolved, readable] = await checked(device, LABEL, () => {
       const queries = device.createQuerySet({ label: LABEL, type: 'timestamp', count: 2 });
       made.push(queries);
-      return [queries, buffer(16, QUERY_RESOLVE | BUFFER.COPY_SRC), buffer(16, BUFFER.MAP_READ | BUFFER.COPY_DST)] as const;
+      return [
+        queries, buffer(16, QUERY_RESOLVE | BUFFER.COPY_SRC), buffer(16, BUFFER.MAP_READ | BUFFER.COPY_DST),
+      ] as const;
     });
     const time = async (candidate: Candidate, runs: number): Promise<number> => {
       const wall = await byWall((encoder) => {

@@ -111,7 +111,8 @@ export class PipelineManager {
     };
     this.#tuning = tuning;
     bindMethods(
-      this, 'prepare', 'prepareCall', 'prepareGradients', 'prepareGradientsCall', 'warmUp', 'exportTuning', 'tuningReport',
+      this, 'prepare', 'prepareCall', 'prepareGradients', 'prepareGradientsCall', 'warmUp',
+      'exportTuning', 'tuningReport',
       'destroy'
     );
   }

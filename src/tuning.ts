@@ -29,7 +29,8 @@ export interface TuningEntry {
   readonly chosen: { readonly strategy: string; readonly preset: string };
   /** What was tried, in the order of the plan's own preference, with the median time of a run. */
   readonly tried: readonly {
-    readonly strategy: string; readonly preset: string; readonly kernels: readonly string[]; readonly milliseconds: number;
+    readonly strategy: string; readonly preset: string;
+    readonly kernels: readonly string[]; readonly milliseconds: number;
   }[];
 }
 
