@@ -4,7 +4,7 @@ import { BUFFER, MAP_READ, QUERY_RESOLVE } from './gpu/flags.js';
 import type { AdapterKind } from './kernels/profile.js';
 import type { Choice } from './plan/forward.js';
 
-/** What a contest came to: the winner, and the times of all, in the order of the plan's preference. */
+/** The result of a contest: the winner, and the times of all candidates, in the order of the plan's preference. */
 export interface Outcome {
   readonly choice: Choice;
   readonly tried: readonly (Choice & { readonly kernels: readonly string[]; readonly milliseconds: number })[];
@@ -13,37 +13,37 @@ export interface Outcome {
 interface Candidate {
   readonly choice: Choice;
   readonly convolution: Convolution;
-  /** Runs of a sample. */
+  /** How many runs make one sample. */
   runs: number;
-  /** Milliseconds of a run, a sample each. */
+  /** Milliseconds of one run, as each sample measured it. */
   readonly times: number[];
 }
 
-/** A clock on a device: milliseconds that some runs take, and what is the least that it tells well. */
+/** A clock on a device. It measures how long runs take; times below `least` it measures badly. */
 interface Clock {
-  /** A sample should take so many milliseconds. */
+  /** Milliseconds that a sample should take at least. */
   readonly least: number;
-  /** Runs a candidate so often, in one submit. Rejects where that fails. */
+  /** Milliseconds of `runs` runs of a candidate in one submit. Rejects where they fail. */
   readonly time: (candidate: Candidate, runs: number) => Promise<number>;
   readonly destroy: () => void;
 }
 
 const LABEL = 'sepconv-webgpu tuning';
-/** Timestamps are rounded to 65 or 100 us in browsers and Dawn: that is 3 % of 3.3 ms. */
+/** Milliseconds. Browsers and Dawn round timestamps to 65 or 100 us, which is at most 3 % of 3.3 ms. */
 const LEAST_BY_TIMESTAMPS = 3.3;
-/** By the wall clock a sample lasts so long that the news of its end, which come late, count little. */
+/** Milliseconds. The news that work has ended comes late: a sample this long makes that delay count little. */
 const LEAST_BY_WALL_CLOCK = 30;
-/** Samples of a candidate, beside one that is thrown away, for an idle GPU's clock is low. */
+/** Samples of a candidate. One more goes first and is thrown away, because an idle GPU runs at a low clock. */
 const [LEAST_SAMPLES, MOST_SAMPLES] = [3, 7];
-/** Runs of a sample at most, and how much more than the last sample the next may have. */
+/** The most runs of a sample, and the largest factor from the runs of one calibration to those of the next. */
 const [MOST_RUNS, GROWTH] = [4096, 32];
-/** Medians that are closer than this are equal: the plan's preference decides, so that choices can be repeated. */
+/** Medians within this factor count as equal. The plan's preference then decides, so that choices are repeatable. */
 const EQUAL = 1.05;
-/** Candidates that take so much longer than the best in their first samples are out. */
+/** A candidate whose median is more than this factor above the best one gets no more samples. */
 const HOPELESS = 1.5;
-/** Samples that tell how many runs a sample needs. */
+/** The most samples that are spent on finding how many runs a sample needs. */
 const MOST_CALIBRATIONS = 4;
-/** Candidates that are tried: the first ones in the order of the plan's preference. */
+/** The most candidates that are tried: the first ones in the order of the plan's preference. */
 const MOST_CANDIDATES = 8;
 /** Submits that a contest takes at most: calibration, one sample thrown away, the samples, and two empty ones. */
 export const MOST_SUBMITS = MOST_CANDIDATES * (MOST_CALIBRATIONS + 1 + MOST_SAMPLES) + 2;
@@ -61,7 +61,7 @@ export async function hold(
   let clock: Clock | undefined;
   try {
     for (const choice of choices.slice(0, MOST_CANDIDATES)) {
-      const convolution = await prepare(choice).catch(() => undefined); // A candidate that cannot be had is none.
+      const convolution = await prepare(choice).catch(() => undefined); // One that cannot be prepared is left out.
       if (convolution) candidates.push({ choice, convolution, runs: 1, times: [] });
     }
     const bytes = candidates.map(({ convolution: { inputByteLength, outputByteLength } }) =>
@@ -93,7 +93,7 @@ async function compare(clock: Clock, candidates: readonly Candidate[]): Promise<
   return { choice: winner.choice, tried };
 }
 
-/** Finds how many runs make a sample that the clock can tell. */
+/** Finds how many runs make a sample long enough for the clock. */
 async function calibrate(clock: Clock, candidate: Candidate): Promise<void> {
   for (let step = 0; step < MOST_CALIBRATIONS; step++) {
     const time = await clock.time(candidate, candidate.runs);
@@ -103,7 +103,7 @@ async function calibrate(clock: Clock, candidate: Candidate): Promise<void> {
   }
 }
 
-/** Whether more samples would not change who wins: the best is apart from all that would be preferred to it. */
+/** Whether the winner is clear: no candidate's median lies so near the limit `EQUAL` that its spread could cross it. */
 function isClear(candidates: readonly Candidate[]): boolean {
   const best = Math.min(...candidates.map(({ times }) => median(times)));
   return candidates.every(({ times }) => {
@@ -118,10 +118,10 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** How far samples are from their median, as a share of it: the median of that. */
+/** The median distance of the samples from their median, as a share of that median. */
 const spread = (times: readonly number[]): number => median(times.map((time) => Math.abs(time / median(times) - 1)));
 
-/** A GPU's own timestamps where it has them, else the wall clock without what an empty submit takes. */
+/** The GPU's timestamps where it has them; else the wall clock, less the time of an empty submit. */
 async function clockOf(
   device: GPUDevice, kind: AdapterKind, { inputByteLength, outputByteLength }: Convolution,
 ): Promise<Clock> {
@@ -168,7 +168,7 @@ async function clockOf(
       const [start, end] = new BigUint64Array(readable.getMappedRange()) as unknown as [bigint, bigint];
       const milliseconds = Number(end - start) / 1e6;
       readable.unmap();
-      return milliseconds > 0 ? milliseconds : wall; // Some drivers write none.
+      return milliseconds > 0 ? milliseconds : wall; // Some drivers write no timestamps.
     };
     return { least: LEAST_BY_TIMESTAMPS, time, destroy };
   } catch (error) {

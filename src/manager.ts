@@ -39,7 +39,7 @@ export interface WarmUpOptions {
   readonly onProgress?: ((compiled: number, total: number) => void) | undefined;
 }
 
-/** Milliseconds that the news of a device's loss may lag behind its effects, on a busy machine. */
+/** Milliseconds by which, on a busy machine, `lost` may resolve later than calls begin to fail. */
 const LOSS_NEWS = 2000;
 
 /** Pipelines, pooled buffers and prepared convolutions of one device. */
@@ -54,7 +54,7 @@ export class PipelineManager {
   readonly #tuning: Tuning | undefined;
   readonly #prepared = new Set<{ destroy(): void }>();
   readonly #ownsDevice: boolean;
-  /** Why this manager can work no more: what came first. */
+  /** Why this manager can work no more: the first reason, where there are several. */
   #end: GPUDeviceLostInfo | 'destroyed' | undefined;
 
   /** @throws ValueError for an unknown option's value; UnsupportedError when no device is given and none can be had */
@@ -112,8 +112,7 @@ export class PipelineManager {
     this.#tuning = tuning;
     bindMethods(
       this, 'prepare', 'prepareCall', 'prepareGradients', 'prepareGradientsCall', 'warmUp',
-      'exportTuning', 'tuningReport',
-      'destroy'
+      'exportTuning', 'tuningReport', 'destroy'
     );
   }
 
@@ -178,7 +177,7 @@ export class PipelineManager {
     this.#checkUsable('warmUp');
   }
 
-  /** What `prepare` may come to: one plan, or those that it will measure. */
+  /** The plans that `prepare` may run: one, or all that it will measure. */
   #plansOf(call: Call): readonly ForwardPlan[] {
     return this.#tuning?.plansOf(call) ?? [planForward(call, this.#shared.profile)];
   }
@@ -189,7 +188,7 @@ export class PipelineManager {
   }
 
   /**
-   * What measuring came to: for each geometry what was tried, how long a run took, and what was chosen. Empty without
+   * What was measured: for each geometry what was tried, how long a run took, and what was chosen. Empty without
    * `tuning: 'measure'`.
    */
   tuningReport(): readonly TuningEntry[] {
@@ -221,11 +220,11 @@ export class PipelineManager {
     if (this.#end) throw this.#endError(where);
   }
 
-  /** The typed error for one of a GPU call: the end of this manager, if that may be its cause. */
+  /** Turns the error of a GPU call into a typed one. Where the device is lost, that is what it reports. */
   async #explain(where: string, error: unknown): Promise<unknown> {
     if ([ValueError, UnsupportedError, DeviceLostError].some((type) => error instanceof type)) return error;
-    // A lost device makes calls fail before its `lost` promise tells us, in Firefox by validation errors too. But none
-    // throws so.
+    // A lost device makes calls fail before its `lost` promise resolves, in Firefox with validation errors too. So it
+    // is worth waiting for, except after a TypeError or RangeError, which a lost device never causes.
     const thrown = error instanceof TypeError || error instanceof RangeError;
     if (!this.#end && !thrown) await Promise.race(
       [this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_NEWS))]

@@ -12,7 +12,7 @@ import { presets, presetsFor } from './plan/presets.js';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
 export interface SavedTuning {
-  /** Of this library. */
+  /** The version of this library that measured. */
   readonly version: string;
   /** The adapter's names. */
   readonly adapter: string;
@@ -22,7 +22,7 @@ export interface SavedTuning {
   readonly choices: Readonly<Record<string, unknown>>;
 }
 
-/** What measuring one geometry came to, for people to read and to send in. */
+/** The measurements of one geometry, for people to read and to send in. */
 export interface TuningEntry {
   /** The geometry's extents, by name. */
   readonly key: string;
@@ -47,7 +47,7 @@ export class Tuning {
   /** The measurement under way: one at a time, so that none disturbs another. */
   #last: Promise<unknown> = Promise.resolve();
 
-  /** A table of another version, adapter or kind of device, or one that is no table, is ignored. */
+  /** Ignores a table of another version, adapter or kind of device, and what is not a table at all. */
   constructor(device: GPUDevice, profile: DeviceProfile, tuning: 'measure' | SavedTuning) {
     this.#device = device;
     this.#profile = profile;
@@ -61,7 +61,7 @@ export class Tuning {
     });
   }
 
-  /** The choice for a geometry, measured now if that is wanted and new; undefined: the plan's own. */
+  /** The choice for a geometry, measured now if it is not known and measuring is on; undefined: the plan's own. */
   choose(call: Call, prepare: (choice: Choice) => Promise<Convolution>): Promise<Choice | undefined> {
     const known = (): Choice | undefined => this.#known(call);
     if (!this.#measures) return Promise.resolve(known());
@@ -110,7 +110,7 @@ export class Tuning {
   }
 }
 
-/** Whether a table says of itself what is so here, whatever else it says. */
+/** Whether a table has all that `here` has, with the same values. What else it has does not matter. */
 function agrees(saved: unknown, here: unknown): boolean {
   if (typeof here !== 'object' || here === null) return saved === here;
   if (typeof saved !== 'object' || saved === null) return false;
@@ -121,7 +121,7 @@ const FIELDS = [
   'N', 'H', 'W', 'C', 'KH', 'KW', 'M', 'OH', 'OW', 'O', 'SH', 'SW', 'RH', 'RW', 'padTop', 'padLeft', 'dtype',
 ] as const satisfies (keyof Geometry)[];
 
-/** The same text for the same work: extents by name, and what follows each pass. */
+/** A text that is the same for the same work: the extents by name, the activations and the strategy asked for. */
 const keyOf = ({ geometry, strategy }: Call): string => [
   ...FIELDS.map((field) => `${field}=${geometry[field]}`),
   `depthwiseActivation=${geometry.depthwiseActivation.kind}`, `activation=${geometry.activation.kind}`,
