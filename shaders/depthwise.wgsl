@@ -74,7 +74,7 @@ fn main(
   let packs = p.K_STRIDE / LANES;
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
-  // Never 0. Taken once, before the loops, because each arrayLength costs SwiftShader four divisions.
+  // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   let length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
   if ((index >= p.N * down * across * packs) | (length == 0u)) {
     return;

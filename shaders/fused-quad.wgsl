@@ -10,7 +10,7 @@ enable subgroups;
 // pixels of a row, and swaps it with the other lanes. When an input row is loaded, it is added at once to all rows of d
 // that need it: so LEAD + 1 rows of d are begun at any time, and no input row is kept. The pixels of a finished row are
 // multiplied one after the other by the same code, which picks their d, because code that is written out for each
-// pixel does not fit a processor's instruction cache. d is computed again for every tile of channels.
+// pixel is more than a processor keeps at hand. d is computed again for every tile of channels.
 // Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
@@ -108,7 +108,7 @@ fn main(
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
-  // Never 0. Taken once, before the loops, because each arrayLength costs SwiftShader four divisions.
+  // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   let length = min(min(arrayLength(&input), arrayLength(&depthwiseFilter)), arrayLength(&output));
   if ((index >= p.N * down * across * columnTiles) | (length == 0u)) {
     return;

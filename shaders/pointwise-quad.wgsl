@@ -87,7 +87,7 @@ fn main(
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let pixel = index / columnTiles * p.TILE_PIXELS;
-  // Never 0. Taken once, before the loops, because each arrayLength costs SwiftShader four divisions.
+  // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   let length = min(arrayLength(&input), arrayLength(&output));
   if ((pixel >= p.PIXELS) | (length == 0u)) {
     return;

@@ -14,7 +14,7 @@ import { PipelineManager } from './manager.js';
 import { LruMap } from './gpu/lru-map.js';
 import { derivativeByTfjs, type Factor, FACTORS, type Factors, factorShape } from './tfjs-ops.js';
 
-/** tfjs's padding: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
+/** tfjs's padding: `'same'`, `'valid'`, zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
 export type TfjsPadding = 'same' | 'valid' | number | [
   [number, number], [number, number], [number, number], [number, number],
 ];
@@ -235,8 +235,8 @@ function stateOf(device: GPUDevice): DeviceState {
 }
 
 /**
- * The convolution that reads exactly these filter buffers. It reads them at every run, so it stays right when tfjs gives
- * a buffer to another tensor. New weights in other buffers get another convolution.
+ * The convolution that reads exactly these filter buffers. It reads them at every run, so it stays right when tfjs
+ * gives a buffer to another tensor. New weights in other buffers get another convolution.
  */
 function entryFor({ webgpu, geometry, descriptor }: Call): Entry {
   const { manager, entries } = stateOf(webgpu.device);

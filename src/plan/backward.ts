@@ -248,7 +248,8 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
     add(draft, depthwiseInputGradient, geometry, [gradient, 'depthwiseFilter'], 'inputGradient');
     return;
   }
-  // With stride 1 the way back is a depthwise pass too: the filter is flipped, and padded by its reach less the padding.
+  // With stride 1 the way back is a depthwise pass too: its filter is the flipped one, its padding the filter's reach
+  // less the padding.
   const { H, W, RH, RW, padTop, padLeft } = geometry;
   const back: Geometry = {
     ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W, padTop: (KH - 1) * RH - padTop,
