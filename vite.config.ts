@@ -6,7 +6,7 @@ import { defineConfig } from 'vitest/config';
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
 /**
- * Shaders without their comments, but for the marks that `specialize` reads; lines stay where they are, for error
+ * Removes the comments of shaders, except for the marks that `specialize` reads. Lines keep their numbers, for error
  * messages.
  */
 const bareShaders: Plugin = {
@@ -22,7 +22,7 @@ const bareShaders: Plugin = {
   },
 };
 
-/** What a mark needs of its line: conditional lines may be comments themselves. */
+/** A line without its comment, but with its mark. A conditional line may be a comment itself, and then stays one. */
 function bareLine(line: string): string {
   const conditional = /^(.*?) *(\/\/ if \w+ (?:==|>) \w+)/.exec(line);
   if (conditional) return `${conditional[1]} ${conditional[2]}`;
@@ -37,7 +37,7 @@ export default defineConfig({
       { find: /^sepconv-webgpu$/, replacement: path('src/index.ts') },
       { find: /^sepconv-webgpu\/(\w+)$/, replacement: path('src/$1.ts') },
     ],
-    dedupe: ['@tensorflow/tfjs-core'], // The examples have packages of their own, but tfjs is one engine.
+    dedupe: ['@tensorflow/tfjs-core'], // The examples have their own packages, but there must be only one tfjs.
   },
   optimizeDeps: {
     entries: [

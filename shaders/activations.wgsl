@@ -1,8 +1,8 @@
-// The activations, one expression each; the twins of `activations` in src/activation.ts.
+// The activations, one expression each; the twins of `activations` in src/arguments/activation.ts.
 //
 // The specialiser copies an expression into a kernel's activation function, with T as that kernel's own type: f32 or
-// vec4f. Arguments of exp and tanh are clamped where a driver's overflow would turn a finite result into NaN, and
-// products are ordered so that what is finite stays so.
+// vec4f. Arguments of exp and tanh are clamped, because overflow in a driver would turn a finite result into NaN.
+// Products are ordered so that finite results stay finite.
 
 alias T = f32;
 

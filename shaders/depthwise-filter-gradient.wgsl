@@ -65,7 +65,7 @@ fn main(
   let end = min((split + 1) * p.PER_SPLIT, p.N * down * across);
 
   var sum: array<array<Lanes, TAPS_W>, TAPS_H>;
-  // A loop that tests at its end takes half the time of `for` on SwiftShader. No split is empty.
+  // The loop tests at its end, because that takes half the time of `for` on SwiftShader. No split is empty.
   var tile = split * p.PER_SPLIT;
   loop {
     let tileX = tile % across;

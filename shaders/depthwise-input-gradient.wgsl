@@ -1,12 +1,12 @@
-// Gradient of the input: the depthwise pass transposed. Every input pixel gathers from the outputs that it took part
-// in.
+// Gradient of the input: the transposed depthwise pass. Every input pixel sums over the outputs that it took part in.
 //
 //   output[n, y, x, c] = sum over (di, dj, m) of gradient[n, oy, ox, k] * weights[di, dj, k],   k = c*M + m,
 //     for oy*SH = y + padTop - di*RH and ox*SW = x + padLeft - dj*RW that are outputs;   0 where there are none
 //
-// With q = (y + padTop) / SH and phase y + padTop - q*SH, the taps are di = j*SH + phase, and oy = q - j*RH (a rate
-// above 1 has strides of 1). One invocation computes one pack of channels for TILE_H x TILE_W q, RH and RW apart, in
-// PHASES_H x PHASES_W phases, which share their gradients. A workgroup is WORKGROUP neighbours, channels fastest.
+// Along H, with the integer q = (y + padTop) / SH and the phase y + padTop - q*SH, the taps are di = j*SH + phase, and
+// oy = q - j*RH (rates above 1 need strides of 1); along W likewise. One invocation computes one pack of channels for
+// TILE_H x TILE_W values of q, RH and RW apart, in PHASES_H x PHASES_W phases, which share the gradients they read. A
+// workgroup is WORKGROUP neighbours, channels fastest.
 // Grid: N * tiles of a column * tiles of a row * (SH / PHASES_H) * (SW / PHASES_W) * packs of C. No workgroup memory.
 // Equals `depthwiseInputGradient` in src/reference.ts.
 
@@ -76,7 +76,7 @@ fn main(
   let steps = p.M * OUTPUT_LANES / LANES;
 
   var sum: array<array<array<array<Output, PHASES_W>, PHASES_H>, TILE_W>, TILE_H>;
-  // Loops that test at their end: on SwiftShader 5x5 takes a third as long as with `for`.
+  // The loops test at their end: on SwiftShader a 5x5 filter then takes a third of the time that `for` takes.
   var m = 0;
   loop {
     let k = pack * steps + m;

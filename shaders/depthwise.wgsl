@@ -46,7 +46,7 @@ struct Params {
   padTop: i32, padLeft: i32,
   K_STRIDE: i32,           // channels from one output pixel to the next: K rounded up to a multiple of 4
   inputStart: i32,         // the input's first element in its binding
-  TILE_ROWS: i32,               // rows of outputs of one invocation
+  TILE_ROWS: i32,          // rows of outputs of one invocation
   FIRST_TAP: i32,          // the filter's first tap: 0, or the last for a filter that is flipped
   TAP_STEP: i32,           // from one tap to the next: 1 or -1
   depthwiseAlpha: f32,
@@ -74,7 +74,7 @@ fn main(
   let packs = p.K_STRIDE / LANES;
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
-  // Never 0: asked for here so that loops need not, where each length costs SwiftShader four divisions.
+  // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   let length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
   if ((index >= p.N * down * across * packs) | (length == 0u)) {
     return;

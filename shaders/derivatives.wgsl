@@ -1,8 +1,8 @@
-// The derivatives of the activations, one expression each; the twins of `derivatives` in src/activation.ts.
+// The derivatives of the activations, one expression each; the twins of `derivatives` in src/arguments/activation.ts.
 //
-// x is the activation's result, but for hardSwish, silu and a leakyRelu of negative slope its argument: where two
-// arguments of different slope give one result. Copied into activation-gradient.wgsl as activations.wgsl's are into
-// the passes.
+// x is the activation's result, except for hardSwish, silu and a leakyRelu of negative slope: there two arguments of
+// different slope can give the same result, and x is the argument. The specialiser copies an expression into
+// activation-gradient.wgsl, as it copies those of activations.wgsl into the passes.
 
 alias T = f32;
 

@@ -6,11 +6,11 @@ enable subgroups;
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
 // One workgroup is one quad and goes down TILE_ROWS rows of TILE_W pixels, RH and RW apart, by 4 * COLUMNS packs of 4
-// output channels, in blocks of 4 * STEPS k as in pointwise-quad.wgsl: of 4 k each lane computes d of one for the
-// pixels of a row and swaps it with the others. What an input row adds to the outputs that share it is added when it
-// is loaded, so that LEAD + 1 rows of d are begun at any time and no input row is kept. The pixels of a finished row
-// are multiplied one after the other by the same code, which picks their d, for code that is written out for each is
-// more than a processor keeps at hand. d is computed again for every tile of channels.
+// output channels, in blocks of 4 * STEPS k as in pointwise-quad.wgsl. Of each 4 k a lane computes d of one, for the
+// pixels of a row, and swaps it with the other lanes. When an input row is loaded, it is added at once to all rows of d
+// that need it: so LEAD + 1 rows of d are begun at any time, and no input row is kept. The pixels of a finished row are
+// multiplied one after the other by the same code, which picks their d, because code that is written out for each
+// pixel is more than a processor keeps at hand. d is computed again for every tile of channels.
 // Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 
@@ -44,7 +44,7 @@ struct Params {
   padTop: i32, padLeft: i32,
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
   O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
-  TILE_ROWS: i32,                           // rows of outputs of a quad
+  TILE_ROWS: i32,                      // rows of outputs of a quad
   depthwiseAlpha: f32, alpha: f32,
 }
 
@@ -63,7 +63,7 @@ fn biasOf(pack: i32, last: i32) -> vec4f {
   // return vec4f(bias[min(o, last)], bias[min(o + 1, last)], // if LANES == 1
   //   bias[min(o + 2, last)], bias[min(o + 3, last)]); // if LANES == 1
 }
-// What the output holds of a pack.
+// The sums so far of a pack, from the output.
 fn soFar(at: i32, pack: i32, last: i32) -> vec4f {
   return output[at + min(pack, last)];  // if LANES == 4
   // let o = pack * 4;       // if LANES == 1
@@ -108,7 +108,7 @@ fn main(
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
-  // Never 0: asked for here so that loops need not, where each length costs SwiftShader four divisions.
+  // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   let length = min(min(arrayLength(&input), arrayLength(&depthwiseFilter)), arrayLength(&output));
   if ((index >= p.N * down * across * columnTiles) | (length == 0u)) {
     return;
@@ -127,7 +127,7 @@ fn main(
   let rows = min(p.TILE_ROWS, (p.OH - oy + p.RH - 1) / p.RH);
   let texel = 1.0 / f32(p.K);
 
-  var u: array<f32, COLUMNS>; // Texels are taken at their centres; what lies beyond the edge repeats it.
+  var u: array<f32, COLUMNS>; // Texels are sampled at their centres; beyond the edge its texels repeat.
   var start: array<vec4f, COLUMNS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
     u[j] = (f32(pack + j * QUAD) + 0.5) / f32(packs);
@@ -143,7 +143,7 @@ fn main(
         }
       }
     }
-    var tap: array<f32, TAPS>; // A loop that is not unrolled, so that each tap need not be compiled.
+    var tap: array<f32, TAPS>; // Filled by a loop that is not unrolled, so that less code is compiled.
     for (var i = 0; i < TAPS; i++) {
       tap[i] = depthwiseFilter[i / STEPS * p.K + min(block + i % STEPS * QUAD + lane, p.K - 1)];
     }

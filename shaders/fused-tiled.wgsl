@@ -1,4 +1,4 @@
-// Fused kernel for GPUs: depthwise values go through workgroup memory into the pointwise product, and nowhere else.
+// Fused kernel for GPUs: depthwise results stay in workgroup memory, from where the pointwise product takes them.
 //
 //   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
@@ -33,7 +33,7 @@ const SW = 1;              // spec: stride along W
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
 const TILE_W = 4;          // spec: pixels of one run
 const SPAN = 6;            // spec: input columns they read: (TILE_W - 1) * SW + TAPS
-const TILE_PIXELS = 8;            // spec: pixels of one invocation, a multiple of TILE_W
+const TILE_PIXELS = 8;     // spec: pixels of one invocation, a multiple of TILE_W
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
 const GROUP_X = 16;        // spec: invocations of a slice along the output channels
 const GROUP_Y = 8;         // spec: invocations of a slice along the pixels

@@ -6,10 +6,10 @@ enable subgroups;
 //     pixel = (n*OH + oy)*OW + ox
 //
 // One workgroup is one quad and computes TILE_PIXELS pixels, one after the other, by 4 * COLUMNS packs of 4 output
-// channels; each lane has COLUMNS of the packs, and holds their weights for a block of 4 * STEPS k, which come from a
-// texture. Between blocks the output holds the sums so far. Of 4 k each lane loads one and swaps it with the others:
-// what a lane takes as its i-th is k + (lane ^ i), so that it holds its weights in that order, and no lane is ever
-// selected by a variable.
+// channels. Each lane has COLUMNS of the packs, and holds their weights for a block of 4 * STEPS k, which come from a
+// texture. Between blocks the output holds the sums so far. Of each 4 k a lane loads one and swaps it with the other
+// lanes. The i-th value that a lane takes is that of k + (lane ^ i), and it holds its weights in that order, so that no
+// lane is ever selected by a variable.
 // Grid: ceil(PIXELS / TILE_PIXELS) * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` in src/reference.ts.
 
@@ -26,7 +26,7 @@ const QUAD = 4;            // invocations of a workgroup, k of a step, and chann
 
 struct Params {
   PIXELS: i32,             // N * OH * OW
-  TILE_PIXELS: i32,               // pixels of a quad
+  TILE_PIXELS: i32,        // pixels of a quad
   K: i32, O: i32,
   PIXEL_STRIDE: i32,       // from one input pixel to the next: 1 in a transposed input
   K_STEP: i32,             // from one k to the next
@@ -48,7 +48,7 @@ fn biasOf(pack: i32, last: i32) -> vec4f {
   // return vec4f(bias[min(o, last)], bias[min(o + 1, last)], // if LANES == 1
   //   bias[min(o + 2, last)], bias[min(o + 3, last)]); // if LANES == 1
 }
-// What the output holds of a pack.
+// The sums so far of a pack, from the output.
 fn soFar(at: i32, pack: i32, last: i32) -> vec4f {
   return output[at + min(pack, last)];  // if LANES == 4
   // let o = pack * 4;       // if LANES == 1
@@ -87,7 +87,7 @@ fn main(
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
   let pixel = index / columnTiles * p.TILE_PIXELS;
-  // Never 0: asked for here so that loops need not, where each length costs SwiftShader four divisions.
+  // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   let length = min(arrayLength(&input), arrayLength(&output));
   if ((pixel >= p.PIXELS) | (length == 0u)) {
     return;
@@ -102,7 +102,7 @@ fn main(
   let alpha = p.alpha;
   let texel = 1.0 / f32(p.K);
 
-  var u: array<f32, COLUMNS>; // Texels are taken at their centres; what lies beyond the edge repeats it.
+  var u: array<f32, COLUMNS>; // Texels are sampled at their centres; beyond the edge its texels repeat.
   var start: array<vec4f, COLUMNS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
     u[j] = (f32(pack + j * QUAD) + 0.5) / f32(packs);

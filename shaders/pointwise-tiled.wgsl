@@ -15,7 +15,7 @@ alias Lanes = vec4f;       // if LANES == 4
 alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
 // alias Stored = Elem;    // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
-const TILE_PIXELS = 8;            // spec: pixels of one invocation
+const TILE_PIXELS = 8;     // spec: pixels of one invocation
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
 const GROUP_X = 16;        // spec: invocations along the output channels
 const GROUP_Y = 8;         // spec: invocations along the pixels

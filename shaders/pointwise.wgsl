@@ -15,7 +15,7 @@ alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
 alias Weights = mat4x4f;   // if LANES == 4: 4 k of one pack
 // alias Weights = vec4f;  // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
-const TILE_PIXELS = 4;            // spec: pixels of one invocation
+const TILE_PIXELS = 4;     // spec: pixels of one invocation
 const COLUMNS = 2;         // spec: packs of output channels of one invocation
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 const STEP = 4;            // k of one load of the input

@@ -1,6 +1,6 @@
 /**
- * Binds methods to their object, so that they work on a Proxy of it too: reactive state of Vue or MobX wraps what it
- * holds, and private fields are not to be had through a Proxy.
+ * Binds methods to their object, so that they also work when called on a Proxy of it. The reactive state of Vue and
+ * MobX wraps objects in Proxies, and private fields cannot be read through a Proxy.
  */
 export function bindMethods<T extends object>(object: T, ...names: readonly (keyof T)[]): void {
   for (const name of names) {

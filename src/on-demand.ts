@@ -1,6 +1,6 @@
 /**
- * What most apps never need, a third of the library: loaded when it is asked for. In one file, because bundlers that
- * meet two keep both, and all that they share, even in apps that use neither.
+ * A third of the library, which most apps never need: it is loaded when it is asked for. It is one file, because
+ * bundlers that find two such files keep both, and all that they share, even in apps that use neither.
  */
 export { prepareGradients } from './gradients.js';
 export { Tuning } from './tuning.js';

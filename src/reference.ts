@@ -143,7 +143,7 @@ export function pointwise(
 }
 
 /**
- * A gradient before an activation from that after it, and from the values that its derivative takes. Twin of
+ * Takes a gradient back through an activation: multiplies it by the derivative of the activation at `values`. Twin of
  * activation-gradient.wgsl.
  * @internal
  */

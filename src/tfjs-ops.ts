@@ -7,12 +7,13 @@ import { type Geometry, outputShape, type Shape4D } from './arguments/geometry.j
 type ExplicitPadding = backend_util.ExplicitPadding;
 
 /**
- * The four that the sum of `dy * y` is linear in, where y is the result. Its derivative by `dy` is y itself, those by
- * the others are the gradients. So each derivative is linear in the three other factors, and its own are these again.
+ * The sum of `dy * y`, where y is the result, is linear in each of these four. Its derivative by `dy` is y itself; its
+ * derivatives by the others are the gradients. Each derivative is linear in the three other factors again, and so its
+ * own derivatives are of the same form.
  */
 export const FACTORS = ['x', 'depthwiseFilter', 'pointwiseFilter', 'dy'] as const;
 export type Factor = (typeof FACTORS)[number];
-/** All but those that nothing is computed from. */
+/** The factors that something is computed from. */
 export type Factors = Readonly<Partial<Record<Factor, Tensor4D>>>;
 
 export function factorShape(geometry: Geometry, factor: Factor): Shape4D {
@@ -22,8 +23,8 @@ export function factorShape(geometry: Geometry, factor: Factor): Shape4D {
 }
 
 /**
- * The derivative by one factor, by tfjs's own kernels, which have no gradients of every order: for `customGrad` only.
- * Arguments come from the geometry, as tfjs knows fewer ways to write them.
+ * The derivative by one factor, computed by tfjs's own kernels. They lack gradients of higher orders, so this is for
+ * `customGrad` only. Arguments come from the geometry, because tfjs knows fewer ways to write them.
  */
 export function derivativeByTfjs(geometry: Geometry, factors: Factors, wanted: Factor): Tensor4D {
   const { N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW, padTop, padLeft } = geometry;

@@ -14,7 +14,7 @@ import { PipelineManager } from './manager.js';
 import { LruMap } from './gpu/lru-map.js';
 import { derivativeByTfjs, type Factor, FACTORS, type Factors, factorShape } from './tfjs-ops.js';
 
-/** tfjs's: `'same'`, `'valid'`, so many zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
+/** tfjs's padding: `'same'`, `'valid'`, zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
 export type TfjsPadding = 'same' | 'valid' | number | [
   [number, number], [number, number], [number, number], [number, number],
 ];
@@ -58,8 +58,8 @@ interface DeviceState {
 }
 
 /**
- * Convolutions that a device keeps: each has a few small buffers, all share the intermediate. Enough for several
- * models.
+ * How many convolutions a device keeps: enough for several models. Each has a few small buffers; all share the
+ * intermediate.
  */
 const MOST_ENTRIES = 256;
 const states = new WeakMap<GPUDevice, DeviceState>();
@@ -123,7 +123,7 @@ async function preparedBy(
   entryOf: (call: Call) => Entry | TrainingEntry, args: Parameters<typeof separableConv2d>,
 ): Promise<void> {
   let entry: Entry | TrainingEntry | undefined;
-  tidy(() => { // Of arrays nothing stays.
+  tidy(() => { // Frees the tensors that arrays become.
     const { call } = checkedCall(...args);
     if (!isEmpty(call)) entry = entryOf(call);
   });
@@ -199,7 +199,7 @@ function isArray(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || util.isTypedArray(value as object);
 }
 
-/** tfjs trusts the first array at each depth: a ragged one would be a tensor with more or fewer values than it says. */
+/** tfjs trusts the first array at each depth, so that a ragged one would give a tensor whose shape does not fit. */
 function tensorOfArrays(rule: string, values: ArrayLike<unknown>, mostRank: number): Tensor {
   const shape: number[] = [];
   for (let part: unknown = values; isArray(part) && shape.length <= mostRank; part = part[0]) shape.push(part.length);
@@ -235,8 +235,8 @@ function stateOf(device: GPUDevice): DeviceState {
 }
 
 /**
- * The convolution that reads these very filter buffers, at every run: so it stays right when tfjs gives a buffer to
- * another tensor, and new weights in other buffers get another.
+ * The convolution that reads exactly these filter buffers. It reads them at every run, so it stays right when tfjs
+ * gives a buffer to another tensor. New weights in other buffers get another convolution.
  */
 function entryFor({ webgpu, geometry, descriptor }: Call): Entry {
   const { manager, entries } = stateOf(webgpu.device);
@@ -311,7 +311,7 @@ function compute(
 ): Tensor4D[] {
   const { convolution, gradients, depthwiseFilter, pointwiseFilter } = training;
   const results = wanted.map((factor) => resultOf(webgpu, factorShape(geometry, factor)));
-  // tfjs records uploads, too: so all buffers are asked for before it submits.
+  // tfjs records uploads too, so all buffers are requested before it submits.
   const buffers = (tensors: Factors): Partial<Record<Factor, GPUBuffer>> =>
     Object.fromEntries(Object.entries(tensors).map(([factor, one]) => [factor, bufferOf(webgpu, one)]));
   const from = buffers(factors);
@@ -333,7 +333,7 @@ function compute(
   return results;
 }
 
-/** What an empty call has: no elements, or sums of nothing. */
+/** The result of an empty call: no elements, or sums of nothing. */
 function zerosFor(geometry: Geometry, factor: Factor): Tensor4D {
   return zeros([...factorShape(geometry, factor)]);
 }
@@ -356,8 +356,8 @@ function run({ webgpu, tensors, geometry }: Call, convolution: Convolution): Ten
 }
 
 /**
- * A tensor in a buffer from tfjs's pool, where it goes back to with the tensor; one of our own, as `tf.tensor` takes it
- * with `zeroCopy`, tfjs would never free.
+ * A tensor in a buffer from tfjs's pool, to which the buffer returns when the tensor is disposed. A buffer of our own,
+ * given to `tf.tensor` with `zeroCopy`, would never be freed by tfjs.
  */
 function resultOf(webgpu: WebGPUBackend, shape: Shape4D): Tensor4D {
   return engine().makeTensorFromTensorInfo(webgpu.makeTensorInfo([...shape], 'float32'), webgpu) as Tensor4D;

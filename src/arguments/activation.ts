@@ -1,6 +1,6 @@
 import { show, ValueError } from './errors.js';
 
-/** What follows a pass, applied to each value: `y = activation(x + bias)`. */
+/** The function that follows a pass, applied to each value: `y = activation(x + bias)`. */
 export type Activation =
   | 'linear' | 'relu' | 'relu6' | 'sigmoid' | 'tanh' | 'hardSwish' | 'silu' | 'elu'
   | {
@@ -48,7 +48,7 @@ export const derivatives = {
 } satisfies Record<ActivationKind, (x: number, alpha: number) => number>;
 
 /**
- * Whether an activation's result tells its derivative: it does unless two arguments of different slope share a result.
+ * Whether the derivative follows from the result: it does unless two arguments of different slope share a result.
  */
 export const derivesFromResult = ({ kind, alpha }: ResolvedActivation): boolean =>
   kind !== 'hardSwish' && kind !== 'silu' && !(kind === 'leakyRelu' && alpha < 0);

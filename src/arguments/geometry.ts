@@ -53,13 +53,13 @@ export type Padding =
 export type Dtype = 'f32' | 'f16';
 
 /**
- * What defines the operation, beside its tensors. The same on the GPU and in the reference. Any string and any array of
- * numbers will do for the compiler, so that options may be kept in variables; calls check them.
+ * What defines the operation, beside its tensors; the same on the GPU and in the reference. The types allow any string
+ * and any array of numbers, so that options may be kept in variables; each call checks them.
  */
 export interface ConvolutionOptions {
   /** Step of the depthwise pass: `number | [sh, sw] | [1, sh, sw, 1]`; default 1. */
   readonly strides?: number | Pair | Shape4D | readonly number[] | undefined;
-  /** What the depthwise pass sees around the input: zeros, as many as this says. */
+  /** How many zeros the depthwise pass sees around the input. */
   readonly padding: Padding;
   /** Dilation of the depthwise taps: `number | [rh, rw]`; default 1. More than 1 needs strides of 1. */
   readonly rate?: number | Pair | readonly number[] | undefined;

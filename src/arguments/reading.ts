@@ -1,7 +1,7 @@
 import { show, ValueError } from './errors.js';
 import { operation, type TensorArgument } from './geometry.js';
 
-/** Arrays longer than any rule allows are cut there: what is left still breaks the rule, and fits a message. */
+/** Longer arrays are cut to this length: what is left still breaks every rule, and fits a message. */
 const LONGEST = 8;
 
 const asIs = (value: unknown): unknown => value;
@@ -48,8 +48,8 @@ export const REFERENCE: readonly OptionName[] = [...DESCRIPTOR, 'manager'];
 const emptyRecord = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;
 
 /**
- * A property of a caller's object, own or of its class. What other scripts put on `Object.prototype` is nobody's
- * argument.
+ * A property of a caller's object, its own or of its class. What other scripts put on `Object.prototype` does not
+ * count.
  */
 export function given(object: object, name: string): unknown {
   if (!(name in Object.prototype)) return Reflect.get(object, name);
@@ -61,8 +61,8 @@ export function given(object: object, name: string): unknown {
 }
 
 /**
- * A plain record of the caller's options, each of which is read once: what is checked is what is used, whatever getters
- * and proxies answer the next time.
+ * A plain record of the caller's options. Each option is read only once, because getters and proxies may answer
+ * differently the next time: so what is used is what was checked.
  * @throws ValueError unless options are an object whose properties are all among `names`
  */
 export function readOptions<T extends object>(options: T, names: readonly OptionName[]): T {
@@ -90,11 +90,11 @@ export function checkNames(where: string, object: object, names: readonly string
   if (unknown !== undefined) throw new ValueError(`${where} must be among ${names.join(', ')}, got ${show(unknown)}`);
 }
 
-/** The same of a tensor. @throws ValueError */
+/** The same for a tensor. @throws ValueError */
 export const readTensor = (where: string, tensor: TensorArgument): TensorArgument =>
   reading(where, () => copyRecord(tensor) as TensorArgument);
 
-/** What `read` gives of a caller's object. @throws ValueError where the object throws */
+/** What `read` returns. @throws ValueError where the caller's object, which it reads, throws */
 export function reading<T>(where: string, read: () => T): T {
   try {
     return read();

@@ -9,7 +9,7 @@ export type Binding = Required<GPUBufferBinding>;
 /** Where a caller has a tensor: a whole buffer, or a range of one. */
 export type Target = GPUBuffer | GPUBufferBinding;
 
-/** Checks that a caller's targets have no names but those that are read. @throws ValueError */
+/** Checks that a caller's targets have no names that nothing reads. @throws ValueError */
 export function checkTargets(op: string, targets: unknown, names: readonly string[]): void {
   if (typeof targets !== 'object' || targets === null) {
     throw new ValueError(`${op}: targets must be an object of ${names.join(', ')}, got ${show(targets)}`);
@@ -42,11 +42,11 @@ export function resolveBinding(
 }
 
 /**
- * Checks that no step destroys what is still read. `theirs` are the caller's ranges, of this run's targets and of
- * filters and biases, which `last` through all runs.
+ * Checks that no step overwrites what is still read. `theirs` are the caller's ranges: this run's targets, and the
+ * filters and biases. The latter are `lasting`: later runs read them too.
  *
  * - WebGPU lets no dispatch read and write one buffer, whatever the ranges.
- * - A written range must not overlap one that a later step reads, one that lasts, or another written one.
+ * - A written range must not overlap a range that a later step reads, a lasting range, or another written range.
  *
  * @throws ValueError that names both arguments
  */
@@ -84,7 +84,7 @@ const bytes = ({ offset, size }: Binding): string => `${offset} to ${offset + si
 const numbers = new WeakMap<GPUBuffer, number>();
 let lastNumber = 0;
 
-/** The same text for the same ranges under the same names. */
+/** A text that is the same for the same ranges under the same names. */
 export const keyOf = (bindings: ReadonlyMap<string, Binding>): string =>
   [...bindings].map(([value, { buffer, offset }]) => {
     const number = numbers.get(buffer) ?? ++lastNumber;

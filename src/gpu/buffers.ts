@@ -1,6 +1,6 @@
 import { BUFFER } from './flags.js';
 
-/** Bytes and buffers that a pool keeps for reuse; beyond either, what lay unused longest is destroyed. */
+/** Most bytes and buffers that a pool keeps for reuse; beyond either, what lay unused longest is destroyed. */
 const [MOST_POOLED_BYTES, MOST_POOLED] = [256 * 2 ** 20, 256];
 
 /**
@@ -46,8 +46,8 @@ export class BufferPool {
 }
 
 /**
- * Memory between passes. What one manager makes shares a buffer for each purpose, because the dispatches of a queue run
- * in order; one that needs more gets a larger buffer, which those after it share.
+ * Memory between passes. All programs of one manager share one buffer for each purpose, because the dispatches of a
+ * queue run in order. A program that needs more gets a larger buffer, which later programs share.
  */
 export class Scratch {
   readonly #device: GPUDevice;
@@ -70,7 +70,7 @@ export class Scratch {
     return buffer;
   }
 
-  /** Destroys the buffer with its last user. A broken one, of memory that was not there, gets no new users. */
+  /** Destroys the buffer with its last user. A `broken` one, whose memory could not be had, gets no new users. */
   release(buffer: GPUBuffer, broken = false): void {
     if (broken) this.#broken.add(buffer);
     const users = (this.#users.get(buffer) ?? 0) - 1;

@@ -9,8 +9,8 @@ const WANTED_LIMITS = [
 ] as const;
 
 /**
- * A device of the library's own, with what the adapter offers; with less, where the adapter refuses what it says it
- * has.
+ * A device of the library's own, with the features and limits that the adapter offers. Some adapters refuse what they
+ * offer: then a device with less.
  * @throws UnsupportedError without WebGPU
  */
 export async function requestDevice(): Promise<GPUDevice> {
@@ -23,7 +23,7 @@ export async function requestDevice(): Promise<GPUDevice> {
   let refusal: unknown;
   for (const wanted of [everything, featuresOnly, nothing]) {
     try {
-      // A fresh one each time: an adapter gives one device, and some count a refused one.
+      // A fresh adapter each time: one adapter gives one device, and some count a refused request as that one.
       const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }) ?? await gpu.requestAdapter();
       if (!adapter) break;
       return await adapter.requestDevice({ label: 'sepconv-webgpu', ...wanted(adapter) });
@@ -46,7 +46,7 @@ const everything: Wanted = (adapter) => ({
 });
 const nothing: Wanted = () => ({});
 
-/** Software adapters say so themselves, as lavapipe does in Firefox, which tells no names, or are known by name. */
+/** Software adapters say so themselves (lavapipe in Firefox, which tells no names), or are known by their names. */
 export function adapterKindOf(device: Pick<GPUDevice, 'adapterInfo'>): AdapterKind {
   const software = /swiftshader|llvmpipe|lavapipe|basic render/i.test(adapterName(device));
   return software || infoOf(device).isFallbackAdapter ? 'software' : 'gpu';
@@ -63,9 +63,9 @@ const infoOf = ({ adapterInfo }: Pick<GPUDevice, 'adapterInfo'>): Partial<GPUAda
   (adapterInfo as GPUAdapterInfo | undefined) ?? {};
 
 /**
- * Runs GPU calls inside error scopes, and rejects with what WebGPU found wrong, where it would otherwise go to the
- * device owner's `uncapturederror`. `work` must be synchronous: a scope held across an `await` would catch other code's
- * errors.
+ * Runs GPU calls inside error scopes, and rejects with the error that WebGPU reports. Without scopes it would go to
+ * the `uncapturederror` of the device's owner. `work` must be synchronous: a scope held across an `await` would catch
+ * the errors of other code.
  */
 export async function checked<T>(device: GPUDevice, where: string, work: () => T): Promise<T> {
   const filters = ['validation', 'out-of-memory', 'internal'] as const;
@@ -90,6 +90,6 @@ export async function checked<T>(device: GPUDevice, where: string, work: () => T
 /** The library's version. */
 export const VERSION = '0.1.0';
 
-/** What measurements are true of: those of another version, adapter or kind of device are not trusted. */
+/** What measurements hold for. Those of another version, adapter or kind of device are not trusted. */
 export const measuredOn = (device: GPUDevice, profile: DeviceProfile) =>
   ({ version: VERSION, adapter: adapterName(device), device: profile });

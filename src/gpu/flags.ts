@@ -1,6 +1,6 @@
 /**
- * WebGPU's flags as the numbers that its specification gives them. Node has no globals with their names unless somebody
- * puts them there, and TypeScript knows those only where its DOM library has them.
+ * WebGPU's flags as the numbers that its specification gives them. The globals with their names are missing in Node
+ * unless somebody puts them there, and TypeScript knows them only where its DOM library has them.
  * @see https://gpuweb.github.io/gpuweb/#namespacedef-gpubufferusage
  */
 export const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;

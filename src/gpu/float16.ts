@@ -39,7 +39,7 @@ function halfBits(x: number): number {
   if (magnitude > 0x7f800000) return sign | 0x7e00; // NaN
   if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65,520 and above rounds to infinity.
   if (magnitude < 0x38800000) {
-    // Subnormal, a multiple of 2^-24: so it stands, rounded, in the last bits of a float32.
+    // Subnormal: a multiple of 2^-24, the last bit of a float32 of 0.5 to 1. Adding 0.5 rounds x to that.
     single[0] = Math.abs(x) + 0.5;
     return sign | (singleBits[0]! - 0x3f000000);
   }

@@ -1,13 +1,13 @@
 /**
- * A map that keeps the entries used last: getting one or setting it makes it the newest, and beyond `most` the oldest
- * goes.
+ * A map that keeps the `most` entries used last. Getting or setting an entry makes it the newest; beyond `most` the
+ * oldest is dropped.
  */
 export class LruMap<Value> {
   readonly #most: number;
   readonly #dropped: ((value: Value) => void) | undefined;
   readonly #values = new Map<string, Value>();
 
-  /** `dropped` is told of each entry that goes for being the oldest. */
+  /** `dropped` is called with each entry that is dropped because it is the oldest. */
   constructor(most: number, dropped?: (value: Value) => void) {
     this.#most = most;
     this.#dropped = dropped;

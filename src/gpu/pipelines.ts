@@ -4,7 +4,7 @@ import { SepconvError } from '../arguments/errors.js';
 import { type BindingKind, codeOf, FILTER_FORMAT, type Variant } from '../kernels/kernel.js';
 import { LruMap } from './lru-map.js';
 
-/** Pipelines that a cache keeps. One that goes keeps working for the convolutions that have it. */
+/** Most pipelines that a cache keeps. A dropped one still works for the convolutions that have it. */
 const MOST_PIPELINES = 256;
 
 /** How kernels bind what they read and write. */
@@ -17,7 +17,7 @@ export const ENTRIES: Readonly<Record<BindingKind, Omit<GPUBindGroupLayoutEntry,
   'sampler': { sampler: { type: 'non-filtering' } },
 };
 
-/** Own members, lest one of `Object.prototype` count. */
+/** Own members only, so that none of `Object.prototype` counts. */
 const ABSENT: object = { buffer: undefined, sampler: undefined, texture: undefined, storageTexture: undefined };
 
 /**
@@ -47,7 +47,7 @@ export class PipelineCache {
     return layout;
   }
 
-  /** Takes single texels of textures. */
+  /** The sampler, which reads single texels of textures. */
   get nearest(): GPUSampler {
     return this.#nearest ??= this.#device.createSampler({ label: 'sepconv-webgpu nearest' });
   }

@@ -21,7 +21,7 @@ export interface Shared {
   readonly scratch: Scratch;
   /** @throws DeviceLostError or SepconvError when the manager can work no more */
   readonly checkUsable: (where: string) => void;
-  /** The error to throw for one that the loss of the device may have caused. */
+  /** The error to throw instead of one that the loss of the device may have caused. */
   readonly explain: (where: string, error: unknown) => Promise<unknown>;
   /** Called once when a convolution, or what computes its gradients, is destroyed. */
   readonly forget: (prepared: { destroy(): void }) => void;
@@ -36,7 +36,7 @@ interface Bound {
   readonly grid: Step['dispatch']['grid'];
 }
 
-/** Sets of caller's buffers whose bind groups are kept, for callers that alternate between a few. */
+/** For how many sets of the caller's buffers bind groups are kept: callers may alternate between a few. */
 const MOST_BOUND = 4;
 
 /**
@@ -98,8 +98,8 @@ export class Program {
   }
 
   /**
-   * Records steps of a plan into the caller's compute pass. Never submits, allocates buffers or waits. Targets that are
-   * `lasting` must not be overwritten, even after their last use.
+   * Records steps of a plan into the caller's compute pass. Never submits, allocates buffers or waits. No step may
+   * overwrite a `lasting` target, even after its last use.
    * @throws ValueError for a pass that is none, and for targets that steps cannot write without destroying what is read
    */
   encode(
@@ -191,14 +191,14 @@ export class Program {
     }
   }
 
-  /** Frees what `create` made. Scratch memory that was not there gets no new users. */
+  /** Frees what `create` made. Scratch memory that could not be had gets no new users. */
   destroy(broken?: 'broken'): void {
     this.#bound.clear();
     for (const resource of this.#owned.splice(0)) resource.destroy();
     for (const buffer of this.#scratch.splice(0)) this.#shared.scratch.release(buffer, broken === 'broken');
   }
 
-  /** Puts all in memory that the steps use, but what comes with each run. */
+  /** Puts all that the steps use into memory, except what comes with each run. */
   #fill(weights: ReadonlyMap<Weight, WeightSource>, uniforms: ReadonlyMap<Step, ArrayBuffer>): void {
     const steps = this.#plans.flatMap((plan) => plan.steps);
     for (const [value, place] of usedPlaces(this.#plans)) {
@@ -300,7 +300,7 @@ const within = (
   whole: Binding, { offset, size }: Range,
 ): Binding => ({ buffer: whole.buffer, offset: whole.offset + offset, size });
 
-/** The values that steps use, of scratch memory the largest. */
+/** The values that steps use; of each value in scratch memory, its largest size. */
 function usedPlaces(plans: readonly Plan[]): ReadonlyMap<string, Place> {
   const used = new Map<string, Place>();
   for (const { steps, places } of plans) {
@@ -329,8 +329,8 @@ function borrowedWeights(
 }
 
 /**
- * The numbers of a weight that is on the CPU; none for a bias that is absent. @throws ValueError for data that has gone
- * meanwhile
+ * The numbers of a weight that is on the CPU; none for an absent bias.
+ * @throws ValueError for data that was detached or resized meanwhile
  */
 function weightData(
   op: string, { weight, columns }: Place & { readonly kind: 'weight' }, source: WeightSource | undefined,

@@ -28,17 +28,15 @@ export const outputLanes = ({ O, O_STRIDE }: Geometry): number => (O % 4 === 0 &
 /** 4 where all of the channels are a multiple of it, else 1. */
 export const lanesOf = (...channels: readonly number[]): number => (channels.every((count) => count % 4 === 0) ? 4 : 1);
 
-/** Tiles of few pixels are powers of two, so that there are few variants. */
+/** A tile of fewer than `most` pixels is a power of two, so that there are few variants. */
 export const fewPixels = (pixels: number, most: number): number =>
   (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
 
-/**
- * On SwiftShader, nanoseconds of a thread for a scalar load by four lanes, for a vector's, and for a vector's store.
- */
+/** Nanoseconds of a thread of SwiftShader for a scalar load by four lanes, a vector's load, and a vector's store. */
 const [LOAD, LOAD_4, STORE_4] = [11, 25, 35];
 /**
- * The same for 4 k of a pixel of a depthwise result: loads of the input, sums or inputs that are carried on,
- * multiply-adds, and the rest.
+ * Nanoseconds in the same measure for 4 k of one pixel of the depthwise result. The terms are the loads of the input,
+ * the sums or inputs that are carried on, the multiply-adds, and the rest.
  */
 const depthwiseCost = ({ KH, KW }: Geometry, loads: number, carried: number): number =>
   loads * LOAD + carried * 3 + KH * KW * 0.3 + 6;
@@ -49,16 +47,16 @@ const MOST_TAPS = 256;
 /** Steps of 4 k of a block: SwiftShader takes no array of more than 100 apart. */
 const MOST_STEPS = 64;
 /**
- * Steps of a block from which it shares the kernel of several, 2 % slower: one less to compile for networks like
- * MobileNet.
+ * From this many steps on, a single block uses the kernel for several blocks. That is 2 % slower, but networks like
+ * MobileNet have one kernel less to compile.
  */
 const SHARED_STEPS = 32;
 
 /**
- * The weights that a quad holds, of so many columns as make loads and stores the fewest: few columns need a step's k
- * more often, short blocks load and store sums more often. `step` says what a step of 4 k takes for a pixel, in
- * nanoseconds, and how many a block may have. The cost returned is that of a pixel, without its multiply-adds by
- * weights.
+ * The weights that a quad holds, with the number of columns that makes loads and stores the fewest: with few columns a
+ * step's k are needed more often, with short blocks sums are loaded and stored more often. `step` says how many
+ * nanoseconds a step of 4 k takes for a pixel, and how many steps a block may have. The cost returned is that of a
+ * pixel, without its multiply-adds by weights.
  */
 function heldTile(g: Geometry, weights: number, step: { readonly cost: number; readonly most: number }) {
   const LANES = outputLanes(g);
@@ -107,7 +105,7 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   const loads = FRESH * SPAN_W;
   const { tiles, cost, constants } = heldTile(g, weights, {
     cost: depthwiseCost(g, loads / TILE_W, LEAD),
-    // Else loads, of 85 instructions each, and taps would compile for longer than weights.
+    // With more, loads (85 instructions each) and taps would take longer to compile than weights.
     most: 9 * weights / (8 * loads + KH * KW * TILE_W),
   });
   const { rows, down } = rowsDown(g, height, across * tiles);
@@ -118,8 +116,8 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
 }
 
 /**
- * Whether a device takes a geometry's pointwise pass by quads, and the fused one: their weights come from a texture, as
- * f32.
+ * Whether a device can compute a geometry's pointwise pass by quads, and the fused one: their weights come from a
+ * texture, as f32.
  */
 export function quadsTake({ dtype, K, O }: Geometry, { subgroups, limits }: DeviceProfile): boolean {
   const { maxComputeInvocationsPerWorkgroup: invocations, maxTextureDimension2D: texels } = limits;
@@ -136,7 +134,7 @@ export const MAX_HELD_TAPS = 49;
 const MAX_WINDOW = 96;
 /** Vectors that an invocation which goes down rows loads for each. */
 const MAX_FRESH = 32;
-/** Rows that are worth loading those before them that they share. */
+/** The fewest rows of a tile. For fewer it does not pay to load first the input rows that they share. */
 const LEAST_ROWS = 7;
 
 /** Input rows that a row of outputs shares with the next, and those that it loads. */
@@ -154,7 +152,7 @@ function rowOfTiles(g: Geometry, most: number, TAPS_W = g.KW) {
   };
 }
 
-/** The rows that a tile goes down: at most `height`, and few enough that no batch of workgroups stays empty. */
+/** How many rows a tile goes down: at most `height`, and few enough that no batch of workgroups stays empty. */
 function rowsDown({ N, OH, RH }: Geometry, height: number, workgroupsAcross: number) {
   const count = Math.ceil(OH / RH);
   const most = Math.max(LEAST_ROWS, Math.ceil(count * N * RH * workgroupsAcross / BATCHES));
@@ -193,7 +191,7 @@ export function divisor(count: number, most: number): number {
   return candidate;
 }
 
-/** Outputs along W: at most `width` in even tiles, or exactly so many, where others count on it. */
+/** Outputs of a tile along W: at most `width` in even tiles, or exactly `width`, where other extents depend on it. */
 export function rowTile({ KW, SW, OW, RW }: Geometry, width: number, exactly?: 'exactly') {
   const TAPS = Math.min(KW, MAX_TAPS);
   const TILE_W = exactly ? width : evenTile(Math.ceil(OW / RW), width);

@@ -19,7 +19,7 @@ export function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { heig
   };
 }
 
-/** Phases of a stride that an invocation takes at once, along one axis. */
+/** How many phases of a stride an invocation takes at once, along one axis. */
 const MAX_PHASES = 3;
 
 /** The tile of the transposed depthwise pass, its part of a name, and how many there are; bounded as `areaTile` is. */

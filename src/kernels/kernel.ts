@@ -4,7 +4,7 @@ import type { Dtype, Geometry } from '../arguments/geometry.js';
 import type { DeviceProfile } from './profile.js';
 import { packParams, specialize } from './shader.js';
 
-/** How work is cut up. A kernel reads what it has use for, and takes less where the geometry is smaller. */
+/** How work is cut up. A kernel reads the fields that it uses, and takes less where the geometry is smaller. */
 export interface Tile {
   /** Invocations of a workgroup along output channels and along pixels; one-dimensional kernels take their product. */
   readonly group: readonly [x: number, y: number];
@@ -32,7 +32,7 @@ export interface Kernel<Work = Geometry> {
   readonly name: string;
   /** The file in `shaders`. */
   readonly load: Load;
-  /** Where the bodies of its activation functions are. */
+  /** The file that has the bodies of its activation functions. */
   readonly loadLibrary?: Load;
   /** What it binds after its uniforms, by the names that steps have for it; the last one is written. */
   readonly operands: readonly string[];
@@ -48,7 +48,7 @@ type Load = () => Promise<{ readonly default: string }>;
 export interface Cut {
   /** The shader's constants, which say which variant it is. */
   readonly constants: Readonly<Record<string, number>>;
-  /** Whose bodies its activation functions get. */
+  /** For each of its activation functions, the activation whose body it gets. */
   readonly bodies?: Readonly<Record<string, ActivationKind>>;
   /** What is stored as `dtype` says; absent: the shader has float32 only. */
   readonly elem?: Dtype;
@@ -64,7 +64,7 @@ export interface Cut {
   readonly cost?: number;
 }
 
-/** What a bind group's entry is. */
+/** What kind of resource a bind group's entry is. */
 export type BindingKind = 'uniform' | 'read' | 'write' | 'texture' | 'write-texture' | 'sampler';
 
 /** How a pointwise filter is stored as a texture. */

@@ -1,4 +1,4 @@
-/** Software adapters (SwiftShader, lavapipe) and GPUs want opposite tiles. */
+/** Software adapters (SwiftShader, lavapipe) and GPUs need opposite tiles. */
 export type AdapterKind = 'software' | 'gpu';
 
 /** What plans need to know of a device. Plain JSON. */

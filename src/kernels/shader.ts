@@ -4,7 +4,7 @@
  * that is not understood is an error, never skipped.
  */
 
-/** What a variant of a shader has other than its file. */
+/** What distinguishes a variant from its file. */
 export interface Specialization {
   /** Values of constants, by name. */
   readonly constants: Readonly<Record<string, number>>;
@@ -12,7 +12,7 @@ export interface Specialization {
   readonly elem?: 'f32' | 'f16' | undefined;
   /** For each function that is marked `// body of`, the one whose body it gets. */
   readonly bodies?: Readonly<Record<string, string>> | undefined;
-  /** The file with these bodies. */
+  /** The text of the file that has these bodies. */
   readonly library?: string | undefined;
 }
 
@@ -66,7 +66,7 @@ function conditional(line: string, index: number, constants: ReadonlyMap<string,
   return (match[4] === '>' ? left > right : left === right) ? `${match[1]}${match[2]}` : '';
 }
 
-/** What a function of a library returns, with its T as another type. */
+/** The expression that a function of a library returns, with `type` in place of T. */
 function bodyOf(library: string, name: string, type: string): string {
   const expression = new RegExp(`^fn ${name}_?\\(.*\\{\\s*return ([^;]*);\\s*\\}`, 'm').exec(library)?.[1];
   if (!expression) throw new Error(`no function ${name} to take the body of`);
@@ -74,8 +74,8 @@ function bodyOf(library: string, name: string, type: string): string {
 }
 
 /**
- * Writes loops out that are marked so, because drivers that do not unroll pay a gather for every array element that a
- * loop variable selects (9x on SwiftShader for a tile of 14x16). Line numbers stay those of the file.
+ * Unrolls the loops that are marked so. A driver that does not unroll pays a gather for every array element that a loop
+ * variable selects: 9 times the time on SwiftShader for a tile of 14x16. Line numbers stay those of the file.
  */
 function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>): string[] {
   const out: string[] = [];

@@ -23,17 +23,17 @@ export const GRADIENTS: readonly GradientName[] = [
   'inputGradient', 'depthwiseFilterGradient', 'pointwiseFilterGradient', 'depthwiseBiasGradient', 'biasGradient',
 ];
 
-/** What `encode` is given: the last two may be recomputed instead. */
+/** What `encode` is given. The last two may be absent: they are then computed again. */
 export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output'] as const;
 export type GivenName = (typeof GIVEN)[number];
 
-/** What only the steps themselves use; `…Sum` is what goes into an activation, and `…Parts` are sums to be summed. */
+/** What only the steps use. `…Sum` is what goes into an activation; `…Parts` are parts of sums, still to be summed. */
 export const TEMPORARIES = [
   'depthwiseSum', 'outputSum', 'scaledGradient', 'transposedFilter', 'product', 'intermediateGradient', 'biasParts',
   'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts',
 ] as const;
 
-/** The pointwise filter, its transpose, and the output's gradient as textures, where the kernels take them so. */
+/** The pointwise filter, its transpose, and the output's gradient as textures, for kernels that read textures. */
 export type TextureName = 'filterTexture' | 'transposedTexture' | 'gradientTexture';
 
 /** Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements. */
@@ -43,12 +43,12 @@ export type Value = BufferValue | TextureName | 'nearest';
 /** All that could be needed. */
 export type GradientPlan = Plan<Value>;
 
-/** Invocations that keep a device busy: sums of fewer are cut into parts. */
+/** How many invocations keep a device busy. Sums that fewer compute are cut into parts. */
 const BUSY: Readonly<Record<AdapterKind, number>> = { software: 128, gpu: 16384 };
-/** Pixels and tiles that are worth a part of their own. */
+/** The fewest pixels and tiles that are worth a part of their own. */
 const [LEAST_PIXELS, LEAST_TILES] = [64, 4];
 
-/** Elements of a pointwise filter from which quads take its gradient for a pass. */
+/** From this many elements of a pointwise filter on, quads compute its gradient as a pointwise pass. */
 const LEAST_PRODUCT = 8192;
 
 /** A plan in the making. */
@@ -133,7 +133,7 @@ function countsOf(geometry: Geometry): Record<BufferValue, number> {
     intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
     scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O, product: pixels * K,
     intermediateGradient: pixels * K,
-    biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // As far as sums are cut up.
+    biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // Set where sums are cut up.
   };
 }
 
@@ -197,9 +197,9 @@ function addPointwise(draft: Draft, after: Value): Value {
 }
 
 /**
- * The intermediate, transposed, times the gradient. Quads take that for a pointwise pass whose filter is the gradient,
- * where a texture holds it and there are enough of its rows: half the time on SwiftShader. Else sums are cut into
- * parts.
+ * The transposed intermediate times the gradient. Quads can compute that as a pointwise pass whose filter is the
+ * gradient, if a texture can hold it and the result is large enough: half the time on SwiftShader. Otherwise sums are
+ * cut into parts.
  */
 function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
   const { geometry, profile, pointwise, preset } = draft;
@@ -223,9 +223,9 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
 }
 
 /**
- * Back through the depthwise pass. Not fused with the pointwise product before it: a tile of 4x7 input pixels under a
- * 3x3 filter needs the product of 6x9 outputs, twice the larger part of the work, and the filter's gradient needs the
- * product in memory.
+ * Back through the depthwise pass. It is not fused with the pointwise product before it, for two reasons. A tile of 4x7
+ * input pixels under a 3x3 filter needs the product at 6x9 outputs, so that the larger part of the work would be done
+ * twice. And the filter's gradient needs the product in memory.
  */
 function addDepthwise(draft: Draft, product: Value, between: Value): void {
   const { geometry, profile, tile } = draft;
@@ -248,7 +248,8 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
     add(draft, depthwiseInputGradient, geometry, [gradient, 'depthwiseFilter'], 'inputGradient');
     return;
   }
-  // Back through a pass of stride 1 is a pass with the filter turned, and the padding that is left of its reach.
+  // With stride 1 the way back is a depthwise pass too: its filter is the flipped one, its padding the filter's reach
+  // less the padding.
   const { H, W, RH, RW, padTop, padLeft } = geometry;
   const back: Geometry = {
     ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W, padTop: (KH - 1) * RH - padTop,
@@ -317,7 +318,7 @@ function addWith<Work>(
   others?: Readonly<Record<string, number>>,
 ): void {
   const { steps, counts, profile, op, borrowed, textures } = draft;
-  // A texture lasts, other than scratch memory, so that what was uploaded is copied once.
+  // Unlike scratch memory, a texture keeps its contents: what was uploaded is copied only once.
   const once = (textures as ReadonlyMap<Value, unknown>).has(writes)
     && reads.every((value) => (WEIGHTS as readonly Value[]).includes(value) && !borrowed.has(value as Weight));
   steps.push({
@@ -329,7 +330,7 @@ function addWith<Work>(
 
 const whole = (terms: number): Split => ({ SPLITS: 1, PER_SPLIT: terms });
 
-/** How a sum is cut: into as many parts as keep the device busy, if they are not too small. */
+/** How a sum is cut: into enough parts to keep the device busy, none of them too small. */
 function splitOf(terms: number, invocations: number, least: number, kind: AdapterKind): Split {
   const wanted = Math.min(Math.floor(terms / least), Math.ceil(BUSY[kind] / invocations));
   const PER_SPLIT = Math.ceil(terms / Math.max(1, wanted) / 4) * 4;

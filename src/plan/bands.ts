@@ -3,8 +3,8 @@ import { channelStride } from '../kernels/cuts.js';
 
 /**
  * A part of a convolution that is a convolution itself: some images, or some output rows of one image with the input
- * rows that they read, for all output channels or some. The starts are its first elements in the whole's input and
- * output.
+ * rows that they read, for all output channels or some of them. `inputStart` and `outputStart` are its first elements
+ * in the input and the output of the whole.
  */
 export interface Band {
   readonly geometry: Geometry;
@@ -19,16 +19,17 @@ export const outputSpan = ({ N, OH, OW, O, O_STRIDE }: Geometry): number =>
   Math.max(0, (N * OH * OW - 1) * O_STRIDE + O);
 
 /**
- * Cuts a convolution into as few bands as let no tensor of a band, and no pointwise filter, exceed `most` bytes;
- * undefined when one output row with the input rows that it reads, or a filter of few channels, is too much. The
- * intermediate counts where it is stored. Bands of the same pixels stand side by side, channels ascending.
+ * Cuts a convolution into as few bands as possible, so that no tensor and no pointwise filter of a band exceeds `most`
+ * bytes. Undefined when even one output row with the input rows that it reads, or the filter of the fewest channels, is
+ * too large. The intermediate counts where it is stored. Bands of the same pixels follow each other, channels
+ * ascending.
  */
 export function bands(geometry: Geometry, most: number, strategy: 'fused' | 'two-pass'): readonly Band[] | undefined {
   const spatial = spatialBands(geometry, most, strategy);
   const { K, O, dtype } = geometry;
   const channels = Math.floor(most / (K * elementBytes(dtype)));
   if (channels >= O) return spatial;
-  const slice = O % 4 === 0 ? channels - (channels % 4) : channels; // Whole vectors where the whole has them.
+  const slice = O % 4 === 0 ? channels - (channels % 4) : channels; // Whole vectors, if O has them.
   if (slice < 1) return undefined;
   return spatial?.flatMap((band) => ranges(O, slice, slice).map(([from, to]) => ({
     ...band, geometry: { ...band.geometry, O: to - from }, outputStart: band.outputStart + from, firstChannel: from,

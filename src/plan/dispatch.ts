@@ -8,7 +8,7 @@ export interface Dispatch extends Variant {
   readonly grid: readonly [x: number, y: number];
 }
 
-/** Bytes that a binding can have. Kernels count elements in 31 bits. */
+/** The most bytes of a binding: kernels count elements in 31 bits. */
 export const bindingLimit = ({ limits }: DeviceProfile): number =>
   Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 31);
 
@@ -21,7 +21,7 @@ export function dispatchOf<Work>(
   return { ...variantOf(kernel, cut, others), grid: gridOf(op, cut, profile) };
 }
 
-/** Spreads workgroups over two dimensions where one does not hold them; kernels flatten the index again. */
+/** Spreads workgroups over two dimensions if there are too many for one; kernels flatten the index again. */
 function gridOf(op: string, { workgroups, group }: Cut, { limits }: DeviceProfile): readonly [number, number] {
   const most = limits.maxComputeWorkgroupsPerDimension;
   const y = Math.ceil(workgroups / most);

@@ -11,13 +11,13 @@ import { bindingLimit, type Dispatch, dispatchOf } from './dispatch.js';
 import { chooseStrategy, firstFitting, type PresetName, presets, presetsFor, tileWithin } from './presets.js';
 import type { Place, Plan, Range, Step, Use } from './steps.js';
 
-/** A decision that can be made by measuring instead. */
+/** The decision of a plan that measuring can make instead. */
 export interface Choice {
   readonly strategy: 'fused' | 'two-pass';
   readonly preset: PresetName;
 }
 
-/** What is computed between one upload and one readback: all of it, unless a tensor is larger than a buffer can be. */
+/** What is computed between one upload and one readback: everything, unless a tensor is too large for a buffer. */
 export interface Portion extends Plan {
   /** First element and count, in the whole input and output. */
   readonly input: Range;
@@ -32,7 +32,7 @@ export interface ForwardPlan extends Choice {
 /** What plans need to know of a call. */
 export type Wanted = Pick<Call, 'op' | 'geometry' | 'strategy' | 'borrowed'>;
 
-/** Offsets into storage buffers must be multiples of this on every device, and need be of no more on any. */
+/** An offset into a storage buffer that is a multiple of this is right on every device: no device may demand more. */
 const OFFSET_ALIGNMENT = 256;
 
 /** Invocations of a workgroup that copies a filter. */
@@ -54,7 +54,7 @@ export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Par
   const empty = elements(outputShape(geometry)) === 0;
   if (!empty) checkIndices(op, geometry);
   const most = Math.floor(profile.limits.maxBufferSize / 16) * 16;
-  // Where even portions are too large, planning bands says what is.
+  // If even portions are too large, planning bands throws the error that says which tensor is.
   const parts = spatialBands(geometry, most, 'fused') ?? [{ geometry, inputStart: 0, outputStart: 0 }];
   const preset = choice?.preset ?? presetsFor(parts[0]!.geometry, profile)[0];
   const strategies = strategiesFor(parts[0]!.geometry, profile, preset, choice?.strategy ?? wanted.strategy);
@@ -100,7 +100,7 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, preset 
   const parts = found as readonly Band[];
   const places = new Map(placesOf(geometry));
   const add = (value: string, place: Place): void => void (places.has(value) || places.set(value, place));
-  const inTextures = new Set<number>(); // The slices of the filter, by their first channel.
+  const inTextures = new Set<number>(); // Slices of the filter that are copied already, by their first channel.
   const steps = parts.flatMap(({ geometry: band, inputStart, outputStart, firstChannel }) => {
     const { N, H, W, C, K, O } = band;
     const [input, inputFrom] = range(inputStart, elements([N, H, W, C]), band);
@@ -163,7 +163,7 @@ function bandsWithin(
   const { H, W, C, KH, K, RH, OW, O } = geometry;
   const limit = bindingLimit(profile);
   const bytes = elementBytes(geometry.dtype);
-  const column = K * (O % 4 === 0 ? 4 : 1) * bytes; // The least of the filter that a band takes.
+  const column = K * (O % 4 === 0 ? 4 : 1) * bytes; // Bytes of the smallest part of the filter that a band can have.
   const filter = storedBytes(KH * geometry.KW * K, geometry);
   for (const [weight, size] of [['depthwiseFilter', filter], ['pointwiseFilter [K, 4]', column]] as const) {
     if (size <= limit) continue;
@@ -173,7 +173,7 @@ function bandsWithin(
   }
   const one = bands(geometry, limit, strategy);
   if (one?.length === 1) return one;
-  const parts = bands(geometry, limit - OFFSET_ALIGNMENT, strategy); // A band may begin after its binding does.
+  const parts = bands(geometry, limit - OFFSET_ALIGNMENT, strategy); // Bindings may start before their bands do.
   if (parts) return parts;
   const rows = Math.min(H, (KH - 1) * RH + 1);
   const between = strategy === 'fused' ? '' : ` after ${OW * channelStride(geometry) * 4} between the passes`;

@@ -54,7 +54,7 @@ const thin: Preset = {
   backward: { group: line, height: 1, width: 4 },
   product: gpuProduct,
 };
-/** One output an invocation: at batch 1 everything is latency. */
+/** One output an invocation: at batch 1 only latency counts. */
 const outputs1: Choice = { kernel: depthwise, tile: { group: [128, 1], height: 1, width: 1 } };
 const wideRounds: Choice = { kernel: fusedTiled, tile: { group: [16, 4], pixels: 4, columns: 8, chunk: 64, width: 4 } };
 
@@ -63,17 +63,17 @@ const tilesOf = (pixels: number, tilePixels: number, O: number, tileChannels: nu
   Math.ceil(pixels / tilePixels) * Math.ceil(O / tileChannels);
 
 /**
- * On SwiftShader a load of a buffer costs as much as 30 multiply-adds, what a loop carries from turn to turn a dozen
- * instructions, and a barrier microseconds. So quads hold as many weights as they can compile, and go over pixels.
+ * On SwiftShader a load from a buffer costs as much as 30 multiply-adds, each value that a loop carries from turn to
+ * turn a dozen instructions, and a barrier microseconds. So quads hold as many weights as compile in reasonable time,
+ * and go over the pixels with them.
  *
  * - `quads`: 512 vectors of weights a lane, compiled in 0.9 s; a product of 3136x128x128 takes 4.8 ms. The fused kernel
- *   holds 256, for the rest of it compiles too: 64x64 weights in 1.2 to 1.9 s.
+ *   holds 256, because the rest of it has to be compiled too: 64x64 weights in 1.2 to 1.9 s.
  * - `lightQuads`, for small convolutions: 64 vectors, compiled in 0.1 s.
  * - `registers` and `lightRegisters`, without subgroups: large register tiles win, although they spill.
- * - `gpuFewPixels`, `gpu`, `gpuManyPixels`: the tiles that came within 10 % of the best of 1,500 prototypes on an H100
- *   (test/bench/README.md), which are few. With few pixels K is split among the slices of a workgroup, because a GPU
- * has
- *   more processors than there are tiles; with many, a tile is 64x64 with 8x8 sums an invocation.
+ * - `gpuFewPixels`, `gpu`, `gpuManyPixels`: the few tiles that came within 10 % of the best of 1,500 prototypes on an
+ *   H100 (test/bench/README.md). With few pixels K is split among the slices of a workgroup, because a GPU has more
+ *   processors than there are tiles; with many, a tile is 64x64 with 8x8 sums an invocation.
  */
 export const presets = {
   quads: {
@@ -152,15 +152,16 @@ export const presets = {
 export type PresetName = keyof typeof presets;
 
 /**
- * Multiply-adds below which a convolution takes about 2 ms on SwiftShader, so that compiling for a second never pays.
+ * A convolution of fewer multiply-adds takes at most about 2 ms on SwiftShader: compiling for a second never pays.
  */
 const LIGHT = 8e6;
 const isLight = (geometry: Geometry): boolean => elements(outputShape(geometry)) * geometry.K < LIGHT;
 
 /**
- * Workgroups for each processor of a GPU, below which tiles of 32 pixels by 64 channels leave it idle, and from which
- * tiles of 64 by 64 keep it busy. On the H100, 56 tiles of 32x64 take 1.27 and 1.49 times as long as split sums, 100
- * take 0.8 of their time; 196 tiles of 64x64 take 1.5 times as long as those of 32x64, 400 are as fast.
+ * Workgroups for each processor of a GPU. With fewer than `BUSY_SMALL`, tiles of 32 pixels by 64 channels leave it
+ * idle; from `BUSY_LARGE` on, tiles of 64 by 64 keep it busy. On the H100, 56 tiles of 32x64 take 1.27 and 1.49
+ * times as long as split sums, 100 take 0.8 of their time; 196 tiles of 64x64 take 1.5 times as long as those of 32x64,
+ * 400 are as fast.
  */
 const [BUSY_SMALL, BUSY_LARGE] = [0.6, 2.3];
 /**
@@ -196,7 +197,7 @@ export function firstFitting<Work, K extends Kernel<Work>>(
     const { memory = 0 } = kernel.cut(work, within);
     if (memory <= profile.limits.maxComputeWorkgroupStorageSize) return { kernel, tile: within };
   }
-  throw new Error('no kernel of a preset fits'); // Each list ends with one that does with the least limits.
+  throw new Error('no kernel of a preset fits'); // Each list ends with a kernel that the least limits allow.
 }
 
 /** Makes a workgroup smaller until the device allows it: its longer side first, its slices last. */
@@ -211,14 +212,14 @@ export function tileWithin(tile: Tile, profile: DeviceProfile): Tile {
  * Whether one kernel or two take less time. The fused one computes the depthwise pass again for every tile of output
  * channels, but never stores its result or loads it.
  *
- * Where all three kernels have costs, as on software adapters with subgroups, those decide: what counts there is loads
- * and stores. Small convolutions, filters aside that the depthwise kernel cannot hold, and software adapters without
- * subgroups take two passes, which compile faster.
+ * On software adapters with subgroups all three kernels have costs, which count loads and stores; the costs decide.
+ * Software adapters without subgroups take two passes, which compile faster. So do small convolutions, unless their
+ * filter is too large for the depthwise kernel to hold.
  *
- * On a GPU one dispatch less is worth 2 us, and a depthwise result that is never stored its traffic; both are lost
- * where the depthwise pass is computed for several tiles of channels, or where K is so long that its rounds wait at
- * barriers. On the H100 one kernel is the faster one up to K = 256 at batch 1, but for strides of few channels, and at
- * batch 32 where one tile has all output channels and the filter is small.
+ * On a GPU one kernel saves 2 us for a dispatch, and the traffic of the depthwise result. It loses more than that where
+ * it computes the depthwise pass for several tiles of channels, or where K is so long that its rounds wait at barriers.
+ * On the H100 one kernel is faster at batch 1 up to K = 256, except with strides and few channels, and at batch 32
+ * where one tile has all output channels and the filter is small.
  */
 export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, preset: Preset): 'fused' | 'two-pass' {
   const { N, KH, KW, K, O, OH, OW, SH, SW } = geometry;

@@ -18,11 +18,11 @@ export interface Step<Value extends string = string> {
   readonly dispatch: Dispatch;
   readonly reads: readonly Use<Value>[];
   readonly writes: Use<Value>;
-  /** It runs when the program is made, and never again: all that it reads was uploaded. */
+  /** Runs only once, when the program is made, because all that it reads was uploaded then. */
   readonly once: boolean;
 }
 
-/** Some of the columns of a matrix that has `total`. */
+/** Some columns of a matrix that has `total` columns. */
 export interface Columns extends Range {
   readonly total: number;
 }
@@ -41,16 +41,16 @@ export type Place =
   | { readonly kind: 'zeros'; readonly byteLength: number }
   /** A matrix of so many rows, as a texture of 4 columns a texel. */
   | { readonly kind: 'texture'; readonly rows: number; readonly columns: number }
-  /** What takes single texels of textures. */
+  /** The sampler, which reads single texels of textures. */
   | { readonly kind: 'sampler' };
 
-/** Steps in an order in which they can run, and where each value is that they use. */
+/** Steps in an order in which they can run, and the place of each value that they use. */
 export interface Plan<Value extends string = string> {
   readonly steps: readonly Step<Value>[];
   readonly places: ReadonlyMap<Value, Place>;
 }
 
-/** Bytes of a value that is in a buffer; 0 of another, or of none. */
+/** Bytes of a value that is in a buffer; 0 for one that is elsewhere, or for no value. */
 export const byteLengthOf = (place: Place | undefined): number =>
   (place === undefined || place.kind === 'texture' || place.kind === 'sampler' ? 0 : place.byteLength);
 
