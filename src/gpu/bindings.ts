@@ -64,8 +64,7 @@ export function checkApart(
     for (const { value } of reads) {
       if (theirs.get(value)?.buffer !== to.buffer) continue;
       throw new ValueError(`${op}: ${target} must be another buffer than ${value}, because WebGPU lets no dispatch `
-        + `read and `
-        + `write one buffer, got the same${hint(value)}`);
+        + `read and write one buffer, got the same${hint(value)}`);
     }
     for (const [other, from] of theirs) {
       const apart = from.buffer !== to.buffer || from.offset >= to.offset + to.size
@@ -73,8 +72,7 @@ export function checkApart(
       if (apart || other === target) continue;
       if (!lasting(other) && !written.has(other) && (lastRead.get(other) ?? -1) <= index) continue;
       throw new ValueError(`${op}: ${target} must not overlap ${other}, got bytes ${bytes(to)} and ${bytes(from)} `
-        + `of one `
-        + `buffer${hint(other)}`);
+        + `of one buffer${hint(other)}`);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { SepconvError, show, UnsupportedError } from '../arguments/errors.js';
 import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
 
-/** Optional features that kernels or callers profit from, and limits that let larger tensors through. */
+/** Optional features that kernels or callers profit from, and limits that allow larger tensors. */
 const WANTED_FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const satisfies GPUFeatureName[];
 const WANTED_LIMITS = [
   'maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX',
@@ -17,8 +17,7 @@ export async function requestDevice(): Promise<GPUDevice> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
   if (!gpu) {
     throw new UnsupportedError('This environment has no WebGPU (navigator.gpu): use a current browser on a page '
-      + 'from https or '
-      + 'localhost, or pass a GPUDevice');
+      + 'from https or localhost, or pass a GPUDevice');
   }
   let refusal: unknown;
   for (const wanted of [everything, featuresOnly, nothing]) {
@@ -40,9 +39,8 @@ const featuresOnly: Wanted = ({ features }) => ({
   requiredFeatures: WANTED_FEATURES.filter((feature) => features.has(feature)),
 });
 const everything: Wanted = (adapter) => ({
-  ...featuresOnly(adapter), requiredLimits: Object.fromEntries(
-    WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])
-  ),
+  ...featuresOnly(adapter),
+  requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
 });
 const nothing: Wanted = () => ({});
 

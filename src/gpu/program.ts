@@ -69,9 +69,8 @@ export class Program {
       const steps = plans.flatMap((plan) => plan.steps);
       const pipelines = new Map(await Promise.all(steps.map(async ({ dispatch }) =>
         [dispatch.name, await shared.pipelines.pipeline(dispatch)] as const)));
-      const uniforms = new Map(
-        await Promise.all(steps.map(async (step) => [step, await uniformsOf(step.dispatch)] as const))
-      );
+      const uniforms = new Map(await Promise.all(steps.map(async (step) =>
+        [step, await uniformsOf(step.dispatch)] as const)));
       shared.checkUsable(op);
       program = new Program(shared, call, label, plans, pipelines, borrowed);
       const made = program;
@@ -100,7 +99,8 @@ export class Program {
   /**
    * Records steps of a plan into the caller's compute pass. Never submits, allocates buffers or waits. No step may
    * overwrite a `lasting` target, even after its last use.
-   * @throws ValueError for a pass that is none, and for targets that steps cannot write without destroying what is read
+   * @throws ValueError for what is no compute pass, and for targets that steps cannot write without destroying what is
+   * still read
    */
   encode(
     pass: GPUComputePassEncoder, targets: ReadonlyMap<string, Binding>, index: number, choose: () => readonly Step[],
@@ -113,10 +113,8 @@ export class Program {
     let bound = this.#bound.get(key);
     if (!bound) {
       const steps = choose();
-      checkApart(
-        this.#op, steps, new Map([...this.#borrowed, ...targets]),
-        (value) => this.#borrowed.has(value) || lasting.includes(value)
-      );
+      const isLasting = (value: string): boolean => this.#borrowed.has(value) || lasting.includes(value);
+      checkApart(this.#op, steps, new Map([...this.#borrowed, ...targets]), isLasting);
       bound = steps.map((step) => this.#bind(step, targets));
       this.#bound.set(key, bound);
     }
@@ -131,8 +129,8 @@ export class Program {
    * @throws DeviceLostError
    */
   async run<Output extends string>(
-    inputs: ReadonlyMap<string, Float32Array>, outputs: ReadonlyMap<Output, number>, index: number, choose: () =>
-      readonly Step[],
+    inputs: ReadonlyMap<string, Float32Array>, outputs: ReadonlyMap<Output, number>, index: number,
+    choose: () => readonly Step[],
   ): Promise<ReadonlyMap<Output, ResultArray>> {
     const { device, buffers } = this.#shared;
     const { places } = this.#plans[index]!;
@@ -142,9 +140,8 @@ export class Program {
       held.push(buffer);
       return { buffer, offset: 0, size: byteLength };
     };
-    const results = [...outputs].map(
-      ([value, count]) => ({ value, count, byteLength: byteLengthOf(places.get(value)!) })
-    );
+    const results = [...outputs].map(([value, count]) =>
+      ({ value, count, byteLength: byteLengthOf(places.get(value)!) }));
     const total = results.reduce((sum, { byteLength }) => sum + byteLength, 0);
     try {
       let mapped: Promise<undefined> | undefined;
@@ -221,9 +218,9 @@ export class Program {
     record(pass, steps.map((step) => this.#bind(step, new Map())));
     pass.end();
     device.queue.submit([encoder.finish({ label: this.#op })]);
-    const read = new Set(this.#plans.flatMap(
-      (plan) => plan.steps.flatMap(({ once, reads }) => (once ? [] : reads.map(({ value }) => value)))
-    ));
+    const laterReads = this.#plans.flatMap((plan) => plan.steps).filter(({ once }) => !once)
+      .flatMap(({ reads }) => reads.map(({ value }) => value));
+    const read = new Set(laterReads);
     for (const value of new Set(steps.flatMap(({ reads }) => reads.map((use) => use.value)))) {
       if (!read.has(value)) (this.#own.get(value) as Binding).buffer.destroy();
     }
@@ -234,9 +231,10 @@ export class Program {
     switch (place.kind) {
       case 'caller': return undefined;
       case 'sampler': return pipelines.nearest;
-      case 'zeros': return {
-        buffer: this.#upload(value, place.byteLength, BUFFER.STORAGE), offset: 0, size: place.byteLength,
-      };
+      case 'zeros': {
+        const buffer = this.#upload(value, place.byteLength, BUFFER.STORAGE);
+        return { buffer, offset: 0, size: place.byteLength };
+      }
       case 'weight': {
         const data = weightData(this.#op, place, weights.get(place.weight));
         const buffer = this.#upload(value, data ? stored(data, this.#dtype) : place.byteLength, BUFFER.STORAGE);
@@ -296,9 +294,8 @@ function record(pass: GPUComputePassEncoder, bound: readonly Bound[]): void {
   }
 }
 
-const within = (
-  whole: Binding, { offset, size }: Range,
-): Binding => ({ buffer: whole.buffer, offset: whole.offset + offset, size });
+const within = ({ buffer, offset }: Binding, range: Range): Binding =>
+  ({ buffer, offset: offset + range.offset, size: range.size });
 
 /** The values that steps use; of each value in scratch memory, its largest size. */
 function usedPlaces(plans: readonly Plan[]): ReadonlyMap<string, Place> {
@@ -320,10 +317,9 @@ function borrowedWeights(
   for (const [weight, source] of weights) {
     const place = plans[0]!.places.get(weight);
     if (source.kind === 'data' || !place) continue;
-    borrowed.set(weight, resolveBinding(
-      device, `${op}: ${weight}`, { buffer: source.tensor.buffer, offset: source.tensor.offset ?? 0 },
-      byteLengthOf(place)
-    ));
+    const { buffer, offset } = source.tensor;
+    const target = { buffer, offset: offset ?? 0 };
+    borrowed.set(weight, resolveBinding(device, `${op}: ${weight}`, target, byteLengthOf(place)));
   }
   return borrowed;
 }
@@ -361,8 +357,7 @@ function columnsOf(matrix: Float32Array, { offset, size, total }: Columns): Floa
 function stored(data: Float32Array, dtype: Dtype): ArrayBufferView<ArrayBuffer> {
   if (dtype === 'f16') return toFloat16(data);
   const { buffer } = data;
-  const plain = Object.prototype.toString.call(buffer) === '[object ArrayBuffer]' && !(
-    buffer as { resizable?: boolean }
-  ).resizable;
+  const plain = Object.prototype.toString.call(buffer) === '[object ArrayBuffer]'
+    && !(buffer as { resizable?: boolean }).resizable;
   return plain ? data as Float32Array<ArrayBuffer> : new Float32Array(data);
 }

@@ -42,9 +42,9 @@ const depthwiseCost = ({ KH, KW }: Geometry, loads: number, carried: number): nu
   loads * LOAD + carried * 3 + KH * KW * 0.3 + 6;
 /** Workgroups that SwiftShader runs at the same time, however many threads it has. */
 const BATCHES = 16;
-/** Taps of a filter that the fused kernel takes, and its loads for a row. */
+/** The most taps of a filter that the fused kernel takes, and the most loads for a row of its outputs. */
 const MOST_TAPS = 256;
-/** Steps of 4 k of a block: SwiftShader takes no array of more than 100 apart. */
+/** The most steps of 4 k of a block: SwiftShader does not take arrays of more than 100 elements apart. */
 const MOST_STEPS = 64;
 /**
  * From this many steps on, a single block uses the kernel for several blocks. That is 2 % slower, but networks like
@@ -53,17 +53,17 @@ const MOST_STEPS = 64;
 const SHARED_STEPS = 32;
 
 /**
- * The weights that a quad holds, with the number of columns that makes loads and stores the fewest: with few columns a
- * step's k are needed more often, with short blocks sums are loaded and stored more often. `step` says how many
- * nanoseconds a step of 4 k takes for a pixel, and how many steps a block may have. The cost returned is that of a
- * pixel, without its multiply-adds by weights.
+ * The weights that a quad holds: so many columns and steps that loads and stores cost the least. With few columns there
+ * are more tiles, and each of them needs every k. With many columns the blocks are short, and each of them loads and
+ * stores the sums.
+ *
+ * `step` says how many nanoseconds a step of 4 k takes for a pixel, and how many steps a block may have. The cost
+ * returned is that of a pixel, without its multiply-adds by weights.
  */
 function heldTile(g: Geometry, weights: number, step: { readonly cost: number; readonly most: number }) {
   const LANES = outputLanes(g);
   const [packs, steps] = [Math.ceil(g.O / 4 / QUAD), channelStride(g) / 4];
-  const {
-    COLUMNS, STEPS, blocks, tiles, cost,
-  } = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map((columns) => {
+  const candidates = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map((columns) => {
     const COLUMNS = evenTile(packs, columns);
     const tiles = Math.ceil(packs / COLUMNS);
     const most = Math.max(1, Math.floor(Math.min(weights / 4 / COLUMNS, step.most, MOST_STEPS)));
@@ -71,7 +71,9 @@ function heldTile(g: Geometry, weights: number, step: { readonly cost: number; r
     const STEPS = Math.ceil(steps / blocks);
     const cost = tiles * blocks * (STEPS * step.cost + COLUMNS * (STORE_4 + (blocks > 1 ? LOAD_4 : 0)));
     return { COLUMNS, STEPS, blocks, tiles, cost };
-  }).reduce((best, next) => (next.cost < best.cost ? next : best));
+  });
+  const cheapest = candidates.reduce((best, next) => (next.cost < best.cost ? next : best));
+  const { COLUMNS, STEPS, blocks, tiles, cost } = cheapest;
   const [full, exact] = [g.O % (COLUMNS * 4 * QUAD) === 0, g.K === blocks * STEPS * 4];
   const alone = blocks === 1 && STEPS < SHARED_STEPS;
   return {
@@ -83,10 +85,7 @@ function heldTile(g: Geometry, weights: number, step: { readonly cost: number; r
   };
 }
 
-/**
- * The tile of the pointwise kernel that holds weights, its part of a name, its pixels, how many there are, and its
- * cost.
- */
+/** The tile of the pointwise kernel that holds weights, how many tiles there are, and what a pixel costs. */
 export function pointwiseQuadTile(g: Geometry, { pixels: most = 1, weights = 4 }: Tile) {
   const pixels = g.N * g.OH * g.OW;
   const { tiles, cost, constants } = heldTile(g, weights, { cost: LOAD, most: Infinity });
@@ -94,18 +93,17 @@ export function pointwiseQuadTile(g: Geometry, { pixels: most = 1, weights = 4 }
   return { constants, params: { TILE_PIXELS }, tiles: Math.ceil(pixels / TILE_PIXELS) * tiles, cost };
 }
 
-/** The tile of the fused kernel that holds weights, its parts of a name, its rows, how many there are, and its cost. */
+/** The tile of the fused kernel that holds weights, how many tiles there are, and what a pixel costs. */
 export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 }: Tile) {
   const { KH, KW, SH, SW } = g;
   const [, FRESH] = carriedRows(g);
-  const {
-    TILE_W, SPAN_W, across, fullW,
-  } = rowOfTiles(g, Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH)));
+  const widest = Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH));
+  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, widest);
   const LEAD = Math.ceil(KH / FRESH) - 1;
   const loads = FRESH * SPAN_W;
   const { tiles, cost, constants } = heldTile(g, weights, {
     cost: depthwiseCost(g, loads / TILE_W, LEAD),
-    // With more, loads (85 instructions each) and taps would take longer to compile than weights.
+    // With more steps, the loads (85 instructions each) and taps would take longer to compile than the weights.
     most: 9 * weights / (8 * loads + KH * KW * TILE_W),
   });
   const { rows, down } = rowsDown(g, height, across * tiles);
@@ -115,26 +113,21 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   };
 }
 
-/**
- * Whether a device can compute a geometry's pointwise pass by quads, and the fused one: their weights come from a
- * texture, as f32.
- */
+/** Whether quads can compute a geometry's pointwise pass on a device: their weights come from a texture, as f32. */
 export function quadsTake({ dtype, K, O }: Geometry, { subgroups, limits }: DeviceProfile): boolean {
   const { maxComputeInvocationsPerWorkgroup: invocations, maxTextureDimension2D: texels } = limits;
   return subgroups && invocations >= QUAD && dtype === 'f32' && K <= texels && Math.ceil(O / 4) <= texels;
 }
+/** The same for both passes in one. */
 export const fusedQuadsTake = (g: Geometry, profile: DeviceProfile): boolean =>
   quadsTake(g, profile) && g.KH * g.KW <= MOST_TAPS;
 
-/**
- * Taps that an invocation of the depthwise kernel holds at once, and vectors of its window: a 7x7 filter over 7
- * outputs.
- */
+/** The most taps that a depthwise invocation holds, and vectors of its window: enough for 7x7 taps over 7 outputs. */
 export const MAX_HELD_TAPS = 49;
 const MAX_WINDOW = 96;
-/** Vectors that an invocation which goes down rows loads for each. */
+/** The most vectors that an invocation which goes down rows loads for each row. */
 const MAX_FRESH = 32;
-/** The fewest rows of a tile. For fewer it does not pay to load first the input rows that they share. */
+/** The fewest rows of a tile: for fewer, loading the input rows that they share beforehand does not pay. */
 const LEAST_ROWS = 7;
 
 /** Input rows that a row of outputs shares with the next, and those that it loads. */
@@ -148,7 +141,8 @@ const widthOf = ({ KW, SW }: Geometry, columns: number): number => Math.floor((c
 function rowOfTiles(g: Geometry, most: number, TAPS_W = g.KW) {
   const TILE_W = evenTile(Math.ceil(g.OW / g.RW), most);
   return {
-    TILE_W, SPAN_W: (TILE_W - 1) * g.SW + TAPS_W, across: rowTiles(g, TILE_W), fullW: g.OW % (TILE_W * g.RW) === 0,
+    TILE_W, SPAN_W: (TILE_W - 1) * g.SW + TAPS_W,
+    across: rowTiles(g, TILE_W), fullW: g.OW % (TILE_W * g.RW) === 0,
   };
 }
 
@@ -160,7 +154,7 @@ function rowsDown({ N, OH, RH }: Geometry, height: number, workgroupsAcross: num
   return { rows, down: N * RH * Math.ceil(OH / (rows * RH)) };
 }
 
-/** The tile of the depthwise kernel, its parts of a name, its rows, how many there are, and its cost. */
+/** The tile of the depthwise kernel, how many tiles there are, and what a pixel costs. */
 export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Tile) {
   const { KH, KW, SH, SW } = g;
   const [, loaded] = carriedRows(g);

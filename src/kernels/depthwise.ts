@@ -14,10 +14,8 @@ export const depthwise: Kernel = {
     const { group } = tile;
     const WORKGROUP = group[0] * group[1];
     return {
-      constants: {
-        ...lanes, ...constants, WORKGROUP
-      }, bodies: { activation: g.depthwiseActivation.kind }, elem: g.dtype,
-      params: { ...withOffsets(g), ...params, FIRST_TAP: 0, TAP_STEP: 1 },
+      constants: { ...lanes, ...constants, WORKGROUP }, bodies: { activation: g.depthwiseActivation.kind },
+      elem: g.dtype, params: { ...withOffsets(g), ...params, FIRST_TAP: 0, TAP_STEP: 1 },
       workgroups: Math.ceil(tiles * (channelStride(g) / lanes.LANES) / WORKGROUP), group, cost,
     };
   },

@@ -64,7 +64,7 @@ export const fusedTiled: Kernel = {
     const handed = SLICES > 1 ? SLICES / 2 * GROUP_X * GROUP_Y * SUMS : 1;
     return {
       constants: {
-        ...channelLanes(g), OUTPUT_LANES, ...row, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES, SUMS
+        ...channelLanes(g), OUTPUT_LANES, ...row, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES, SUMS,
       },
       bodies: bodiesOf(g), elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES], outputTiles,
       memory: 4 * CHUNK * TILE_PIXELS * GROUP_Y + 4 * OUTPUT_LANES * handed,

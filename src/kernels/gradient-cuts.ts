@@ -3,8 +3,8 @@ import { divisor, evenTile, MAX_TILE_TAPS, rowTiles } from './cuts.js';
 import type { Tile } from './kernel.js';
 
 /**
- * A tile along H and W, its part of a name, and how many there are. Tiles of strides and large filters are smaller, to
- * bound the code (4x7 outputs at 5x5 would compile for 2 s on SwiftShader).
+ * A tile along H and W, and how many there are. Strides and large filters make tiles smaller, to bound the code: 4x7
+ * outputs at 5x5 would compile for 2 s on SwiftShader.
  */
 export function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile) {
   const TAPS_W = divisor(KW, MAX_TILE_TAPS);
@@ -14,7 +14,8 @@ export function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { heig
   return {
     tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * rowTiles({ OW, RW }, TILE_W),
     constants: {
-      SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
+      SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W,
+      SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
     },
   };
 }
@@ -22,7 +23,7 @@ export function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { heig
 /** How many phases of a stride an invocation takes at once, along one axis. */
 const MAX_PHASES = 3;
 
-/** The tile of the transposed depthwise pass, its part of a name, and how many there are; bounded as `areaTile` is. */
+/** The tile of the transposed depthwise pass, and how many there are; bounded as `areaTile` is. */
 export function transposedTile(
   { N, H, W, KH, KW, SH, SW, RH, RW, padTop, padLeft }: Geometry, { height = 1, width = 1 }: Tile,
 ) {
@@ -39,8 +40,8 @@ export function transposedTile(
     tiles: N * RH * Math.ceil(down / (TILE_H * RH)) * RW * Math.ceil(across / (TILE_W * RW))
       * (SH / PHASES_H) * (SW / PHASES_W),
     constants: {
-      SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W, SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W
-        + TAPS_W - 1,
+      SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W,
+      SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W + TAPS_W - 1,
     },
   };
 }

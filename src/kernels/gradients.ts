@@ -61,9 +61,8 @@ export const sum: Kernel<Terms & Split> = {
   operands: ['terms', 'output'],
   cut(work, tile) {
     const LANES = lanesOf(work.CHANNELS, work.STRIDE);
-    return invocationsOf(
-      work.SPLITS * work.ROWS * work.CHANNELS / LANES, tile, { constants: { LANES }, params: { ...work } }
-    );
+    const invocations = work.SPLITS * work.ROWS * work.CHANNELS / LANES;
+    return invocationsOf(invocations, tile, { constants: { LANES }, params: { ...work } });
   },
 };
 
@@ -77,7 +76,10 @@ export interface SplitKernel extends Kernel<SplitWork> {
 /** Channels from one pixel to the next of a gradient that pointwise kernels read. */
 export const outputStride = ({ O }: Geometry): number => Math.ceil(O / 4) * 4;
 
-/** Packs of k by packs of output channels of one invocation, or of the lanes of a quad. */
+/**
+ * The packs of k by packs of output channels of one invocation, or of each of the `lanes` of a quad, and how many
+ * invocations take them all.
+ */
 function productTile(g: Geometry, { pixels: down = 4, columns = 4 }: Tile, lanes: number) {
   const packs = (stride: number) => Math.ceil(stride / 4 / lanes);
   const [packsK, packsO] = [packs(channelStride(g)), packs(outputStride(g))];
@@ -108,9 +110,8 @@ export const pointwiseFilterGradientQuad: SplitKernel = {
   cut(work, tile) {
     const { constants, parallel } = productTile(work.geometry, tile, QUAD);
     return {
-      constants, params: productParams(work), group: [QUAD, 1], workgroups: Math.ceil(
-        parallel * work.split.SPLITS / QUAD
-      ),
+      constants, params: productParams(work), group: [QUAD, 1],
+      workgroups: Math.ceil(parallel * work.split.SPLITS / QUAD),
     };
   },
 };

@@ -25,9 +25,7 @@ export interface Tile {
   readonly weights?: number;
 }
 
-/**
- * All that there is to know of a kernel. `Work` is what it computes: a convolution's geometry, or the extents of a sum.
- */
+/** What there is to know of a kernel. `Work` is what it computes: a convolution's geometry, or the extents of a sum. */
 export interface Kernel<Work = Geometry> {
   readonly name: string;
   /** The file in `shaders`. */
@@ -112,11 +110,10 @@ const TAGS: Readonly<Record<string, string>> = {
   SH: 'sh', SW: 's', TAPS: 't', TAPS_H: 'th', TAPS_W: 't', ROUNDS_H: 'rh', ROUNDS_W: 'r', PHASES_H: 'ph', PHASES_W: 'p',
   TILE_H: 'h', TILE_W: 'w', SPAN: FOLLOWS, SPAN_H: FOLLOWS, SPAN_W: FOLLOWS,
   KEPT: 'kept', LOADED: FOLLOWS, CARRIED: 'carried', FRESH: 'fresh', LEAD: 'lead',
-  TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', CHUNK: 'chunk', ALONE: 'alone', EXACT_K: 'exact', FULL_O: 'fullo',
-  FULL_W: 'fullw',
-  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl', SUMS: FOLLOWS, AHEAD: 'ahead',
-  LOADS_A: FOLLOWS,
-  LOADS_B: FOLLOWS,
+  TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', CHUNK: 'chunk',
+  ALONE: 'alone', EXACT_K: 'exact', FULL_O: 'fullo', FULL_W: 'fullw',
+  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl', SUMS: FOLLOWS,
+  AHEAD: 'ahead', LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
 };
 
 /** The bindings of a kernel: its Params, what it reads, and last what it writes. */
@@ -150,8 +147,7 @@ const loaded = async (kernel: string, load: Load): Promise<string> => {
     return (await load()).default;
   } catch (cause) {
     throw new SepconvError(`The shader ${kernel}.wgsl could not be loaded: all files of the package must be served `
-      + `beside `
-      + `each other (${show(cause)})`, { cause });
+      + `beside each other (${show(cause)})`, { cause });
   }
 };
 

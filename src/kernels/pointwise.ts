@@ -57,8 +57,8 @@ export const pointwiseTiled: Kernel = {
     const [vectorsA, vectorsB] = [TILE_PIXELS * GROUP_Y * CHUNK / 4, CHUNK * COLUMNS * GROUP_X];
     return {
       constants: {
-        LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, AHEAD: Number(ahead), LOADS_A: loadsOf(vectorsA),
-        LOADS_B: loadsOf(vectorsB),
+        LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK,
+        AHEAD: Number(ahead), LOADS_A: loadsOf(vectorsA), LOADS_B: loadsOf(vectorsB),
       },
       bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g), group,
       memory: 16 * vectorsA + 4 * LANES * vectorsB,
@@ -80,10 +80,9 @@ export const pointwiseSplit: Kernel = {
     const [GROUP_X, GROUP_Y] = group;
     const SUMS = TILE_PIXELS * COLUMNS;
     return {
-      constants: {
-        LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SUMS,
-      }, bodies: { activation: g.activation.kind },
-      elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
+      constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SUMS },
+      bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g),
+      group: [GROUP_X, GROUP_Y * SLICES],
       memory: 2 * SLICES * GROUP_X * GROUP_Y * SUMS * LANES,
       workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
     };

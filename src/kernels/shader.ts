@@ -30,9 +30,8 @@ export function specialize(source: string, { constants, elem, bodies = {}, libra
       return value === undefined ? line : `${before}${value}${after}`;
     }
     if (/\/\/ body of\b/.test(line)) {
-      const [
-        , before, name, type, after,
-      ] = /^(fn (\w+)\(.*\) -> (\w+) \{ return ).*(; \} *\/\/ body of \w+\.wgsl)$/.exec(line) ?? fail();
+      const form = /^(fn (\w+)\(.*\) -> (\w+) \{ return ).*(; \} *\/\/ body of \w+\.wgsl)$/;
+      const [, before, name, type, after] = form.exec(line) ?? fail();
       left.delete(name!);
       return bodies[name!] === undefined ? line : `${before}${bodyOf(library, bodies[name!]!, type!)}${after}`;
     }

@@ -6,8 +6,7 @@ import { channelStride } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import {
   activationGradient, depthwiseFilterGradient, depthwiseInputGradient, outputStride, pixelTiles,
-  pointwiseFilterGradient,
-  pointwiseFilterGradientQuad, type Split, type SplitKernel, sum, type Terms, transpose,
+  pointwiseFilterGradient, pointwiseFilterGradientQuad, type Split, type SplitKernel, sum, type Terms, transpose,
 } from '../kernels/gradients.js';
 import { type Kernel, takesTexture, type Tile } from '../kernels/kernel.js';
 import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
@@ -27,7 +26,7 @@ export const GRADIENTS: readonly GradientName[] = [
 export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output'] as const;
 export type GivenName = (typeof GIVEN)[number];
 
-/** What only the steps use. `…Sum` is what goes into an activation; `…Parts` are parts of sums, still to be summed. */
+/** What only the steps use. A `…Sum` goes into an activation; `…Parts` are parts of sums, still to be summed. */
 export const TEMPORARIES = [
   'depthwiseSum', 'outputSum', 'scaledGradient', 'transposedFilter', 'product', 'intermediateGradient', 'biasParts',
   'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts',
@@ -40,7 +39,7 @@ export type TextureName = 'filterTexture' | 'transposedTexture' | 'gradientTextu
 type BufferValue = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | 'zeros';
 export type Value = BufferValue | TextureName | 'nearest';
 
-/** All that could be needed. */
+/** The steps for all gradients, of which a run takes those that it needs. */
 export type GradientPlan = Plan<Value>;
 
 /** How many invocations keep a device busy. Sums that fewer compute are cut into parts. */
@@ -79,11 +78,11 @@ export function planBackward(
 ): GradientPlan {
   const preset: Preset = presets[name];
   const draft: Draft = {
-    geometry, profile, op, borrowed, preset, steps: [], counts: countsOf(geometry), textures: new Map(),
-    depthwise: firstFitting(
-      preset.depthwise, geometry, profile
-    ), pointwise: firstFitting(preset.pointwise, geometry, profile),
+    geometry, profile, op, borrowed, preset,
+    depthwise: firstFitting(preset.depthwise, geometry, profile),
+    pointwise: firstFitting(preset.pointwise, geometry, profile),
     tile: tileWithin(preset.backward, profile),
+    steps: [], counts: countsOf(geometry), textures: new Map(),
   };
   if (draft.counts.output === 0) {
     addZeros(draft);
@@ -96,8 +95,7 @@ export function planBackward(
   for (const [value, count] of Object.entries(draft.counts)) {
     if (count * 4 <= limit) continue;
     throw new UnsupportedError(`${op}: ${value} has ${count * 4} bytes, more than the ${limit} that this device can `
-      + `bind as `
-      + 'one buffer');
+      + 'bind as one buffer');
   }
   return { steps: draft.steps, places: placesOf(draft) };
 }
@@ -128,11 +126,10 @@ function countsOf(geometry: Geometry): Record<BufferValue, number> {
   return {
     input: N * H * W * C, depthwiseFilter: KH * KW * K, depthwiseBias: K, pointwiseFilter: K * O, bias: O,
     inputGradient: N * H * W * C, depthwiseFilterGradient: KH * KW * K, depthwiseBiasGradient: K,
-    pointwiseFilterGradient: K * O,
-    biasGradient: O, zeros: Math.ceil(Math.max(K, O) / 4) * 4,
+    pointwiseFilterGradient: K * O, biasGradient: O, zeros: Math.ceil(Math.max(K, O) / 4) * 4,
     intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
-    scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O, product: pixels * K,
-    intermediateGradient: pixels * K,
+    scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O,
+    product: pixels * K, intermediateGradient: pixels * K,
     biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // Set where sums are cut up.
   };
 }
@@ -209,9 +206,8 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
   const textured = takesTexture(pointwise.kernel);
   if (textured && pointwise.kernel.fits!(product, profile) && K * O >= LEAST_PRODUCT) {
     addTexture(draft, product, 'gradientTexture', scaled, { ROW_STRIDE: STRIDE });
-    addWith(draft, pointwise, product, [
-      'intermediate', 'gradientTexture', 'nearest', 'zeros',
-    ], 'pointwiseFilterGradient',
+    const reads = ['intermediate', 'gradientTexture', 'nearest', 'zeros'] as const;
+    addWith(draft, pointwise, product, reads, 'pointwiseFilterGradient',
       { PIXEL_STRIDE: 1, K_STEP: channelStride(geometry) });
     return;
   }
@@ -252,8 +248,8 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
   // less the padding.
   const { H, W, RH, RW, padTop, padLeft } = geometry;
   const back: Geometry = {
-    ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W, padTop: (KH - 1) * RH - padTop,
-    padLeft: (KW - 1) * RW - padLeft,
+    ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W,
+    padTop: (KH - 1) * RH - padTop, padLeft: (KW - 1) * RW - padLeft,
   };
   addWith(draft, draft.depthwise, back, [gradient, 'depthwiseFilter', 'zeros'], 'inputGradient',
     { FIRST_TAP: KH * KW - 1, TAP_STEP: -1 });
@@ -279,7 +275,7 @@ function addSplit(
     addWith(draft, { kernel, tile }, { geometry: draft.geometry, split }, reads, value));
 }
 
-/** The parts of a sum, then their sum; a dense single part is the sum. */
+/** The parts of a sum, then their sum. A single part without gaps between its rows is the sum already. */
 function addParts(
   draft: Draft, { SPLITS }: Split, part: Omit<Terms, 'TERMS'>, parts: BufferValue, writes: Value,
   addTo: (value: Value) => void,

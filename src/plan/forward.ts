@@ -1,4 +1,4 @@
-import type { Call } from '../arguments/call.js';
+import type { Call, Weight } from '../arguments/call.js';
 import type { Strategy } from '../arguments/descriptor.js';
 import { UnsupportedError } from '../arguments/errors.js';
 import { elementBytes, elements, type Geometry, outputShape } from '../arguments/geometry.js';
@@ -61,10 +61,10 @@ export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Par
   const strategy = empty ? strategies[0]! : feasible(op, parts[0]!.geometry, profile, strategies);
   const [first, ...others] = parts.map(({ geometry: part, inputStart, outputStart }): Portion => {
     const { N, H, W, C } = part;
+    const plan = empty ? { steps: [], places: placesOf(part) }
+      : planPortion({ ...wanted, geometry: part }, profile, { strategy, preset });
     return {
-      ...(empty ? {
-        steps: [], places: placesOf(part),
-      } : planPortion({ ...wanted, geometry: part }, profile, { strategy, preset })),
+      ...plan,
       input: { offset: inputStart, size: elements([N, H, W, C]) },
       output: { offset: outputStart, size: elements(outputShape(part)) },
     };
@@ -140,8 +140,8 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, preset 
   });
   if (parts.some((part) => part.geometry.O < geometry.O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
     throw new UnsupportedError(`${op}: pointwiseFilter has ${storedBytes(geometry.K * geometry.O, geometry)} bytes, `
-      + `more than `
-      + 'this device can bind as one buffer, so that it and bias must be given as data, which is uploaded in parts');
+      + 'more than this device can bind as one buffer, so that it and bias must be given as data, which is uploaded '
+      + 'in parts');
   }
   const byteLength = Math.max(...parts.map(({ geometry: band }) => intermediateBytes(band)));
   if (strategy === 'two-pass') places.set('intermediate', { kind: 'scratch', byteLength });
@@ -168,8 +168,7 @@ function bandsWithin(
   for (const [weight, size] of [['depthwiseFilter', filter], ['pointwiseFilter [K, 4]', column]] as const) {
     if (size <= limit) continue;
     return new UnsupportedError(`${op}: ${weight} has ${size} bytes, more than the ${limit} that this device can `
-      + `bind as `
-      + 'one buffer');
+      + 'bind as one buffer');
   }
   const one = bands(geometry, limit, strategy);
   if (one?.length === 1) return one;
@@ -183,8 +182,9 @@ function bandsWithin(
 }
 
 /**
- * Refuses what no array and no kernel can index: both count elements in 31 bits, kernels a few tiles beyond the output
- * and the padding too. @throws UnsupportedError
+ * Refuses what no array and no kernel can index. Both count elements in 31 bits, and kernels also count a few tiles
+ * beyond the output and the padding.
+ * @throws UnsupportedError
  */
 function checkIndices(op: string, geometry: Geometry): void {
   const { N, H, W, C, KH, KW, OH, OW, O, SH, SW, RH, RW, padTop, padLeft } = geometry;
@@ -200,30 +200,22 @@ function checkIndices(op: string, geometry: Geometry): void {
     const farthest = Math.max(size, out * stride + taps * rate, out + 16 * rate) + pad;
     if (farthest < 2 ** 31) continue;
     throw new UnsupportedError(`${op}: size, strides, rate and padding along ${axis} reach index ${farthest}, `
-      + `beyond the `
-      + '2^31 of a kernel');
+      + 'beyond the 2^31 of a kernel');
   }
 }
 
 /** Where the whole tensors are. */
 function placesOf(geometry: Geometry): ReadonlyMap<string, Place> {
   const { N, H, W, C, KH, KW, K, OH, OW, O } = geometry;
+  const weight = (name: Weight, count: number): readonly [string, Place] =>
+    [name, { kind: 'weight', weight: name, byteLength: storedBytes(count, geometry), columns: undefined }];
   return new Map<string, Place>([
     ['input', { kind: 'caller', byteLength: storedBytes(N * H * W * C, geometry) }],
     ['output', { kind: 'caller', byteLength: storedBytes(N * OH * OW * O, geometry) }],
-    [
-      'depthwiseFilter',
-      { kind: 'weight', weight: 'depthwiseFilter', columns: undefined, byteLength: storedBytes(KH * KW * K, geometry) },
-    ],
-    [
-      'depthwiseBias',
-      { kind: 'weight', weight: 'depthwiseBias', columns: undefined, byteLength: storedBytes(K, geometry) },
-    ],
-    [
-      'pointwiseFilter',
-      { kind: 'weight', weight: 'pointwiseFilter', columns: undefined, byteLength: storedBytes(K * O, geometry) },
-    ],
-    ['bias', { kind: 'weight', weight: 'bias', columns: undefined, byteLength: storedBytes(O, geometry) }],
+    weight('depthwiseFilter', KH * KW * K),
+    weight('depthwiseBias', K),
+    weight('pointwiseFilter', K * O),
+    weight('bias', O),
     ['zeros', { kind: 'zeros', byteLength: 16 }],
     ['nearest', { kind: 'sampler' }],
   ]);

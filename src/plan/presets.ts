@@ -178,9 +178,8 @@ export function presetsFor(
     const pixels = N * OH * OW;
     if (K <= THIN && O <= THIN) return ['gpuThin', 'gpu'];
     if (tilesOf(pixels, 32, O, 64) < BUSY_SMALL * processors) return ['gpuFewPixels', 'gpu'];
-    return tilesOf(pixels, 64, O, 64) < BUSY_LARGE * processors ? [
-      'gpu', 'gpuFewPixels', 'gpuManyPixels',
-    ] : ['gpuManyPixels', 'gpu'];
+    const few = tilesOf(pixels, 64, O, 64) < BUSY_LARGE * processors;
+    return few ? ['gpu', 'gpuFewPixels', 'gpuManyPixels'] : ['gpuManyPixels', 'gpu'];
   }
   if (subgroups) return isLight(geometry) ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
   return isLight(geometry) ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
