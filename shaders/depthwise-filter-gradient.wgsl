@@ -3,9 +3,9 @@
 //   output[s, di, dj, k] = sum over the outputs (n, oy, ox) of the tiles of split s of
 //     input[n, oy*SH + di*RH - padTop, ox*SW + dj*RW - padLeft, k / M] * gradient[n, oy, ox, k]
 //
-// One invocation computes one pack of LANES channels for TAPS_H x TAPS_W taps, from tiles of TILE_H x TILE_W outputs
-// that stand RH and RW apart, as in depthwise.wgsl. A workgroup is WORKGROUP neighbours, channels fastest, splits
-// slowest.
+// One invocation computes one pack of LANES channels for TAPS_H x TAPS_W taps. It goes over tiles of TILE_H x TILE_W
+// outputs that stand RH and RW apart, as in depthwise.wgsl.
+// A workgroup is WORKGROUP neighbours, channels fastest, splits slowest.
 // Grid: K / LANES * (KH / TAPS_H) * (KW / TAPS_W) * SPLITS invocations. No workgroup memory.
 // The sum over s is `depthwiseFilterGradient` in src/reference.ts.
 

@@ -3,10 +3,10 @@
 //   output[n, y, x, c] = sum over (di, dj, m) of gradient[n, oy, ox, k] * weights[di, dj, k],   k = c*M + m,
 //     for oy*SH = y + padTop - di*RH and ox*SW = x + padLeft - dj*RW that are outputs;   0 where there are none
 //
-// Along H, with the integer q = (y + padTop) / SH and the phase y + padTop - q*SH, the taps are di = j*SH + phase, and
-// oy = q - j*RH (rates above 1 need strides of 1); along W likewise. One invocation computes one pack of channels for
-// TILE_H x TILE_W values of q, RH and RW apart, in PHASES_H x PHASES_W phases, which share the gradients they read. A
-// workgroup is WORKGROUP neighbours, channels fastest.
+// Along H let the integer q be (y + padTop) / SH, and the phase y + padTop - q*SH. Then the taps are di = j*SH + phase,
+// and oy = q - j*RH (rates above 1 need strides of 1). Along W likewise. One invocation computes one pack of channels
+// for TILE_H x TILE_W values of q, RH and RW apart, in PHASES_H x PHASES_W phases, which share the gradients they read.
+// A workgroup is WORKGROUP neighbours, channels fastest.
 // Grid: N * tiles of a column * tiles of a row * (SH / PHASES_H) * (SW / PHASES_W) * packs of C. No workgroup memory.
 // Equals `depthwiseInputGradient` in src/reference.ts.
 

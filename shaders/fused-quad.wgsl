@@ -7,10 +7,11 @@ enable subgroups;
 //
 // One workgroup is one quad and goes down TILE_ROWS rows of TILE_W pixels, RH and RW apart, by 4 * COLUMNS packs of 4
 // output channels, in blocks of 4 * STEPS k as in pointwise-quad.wgsl. Of each 4 k a lane computes d of one, for the
-// pixels of a row, and swaps it with the other lanes. When an input row is loaded, it is added at once to all rows of d
-// that need it: so LEAD + 1 rows of d are begun at any time, and no input row is kept. The pixels of a finished row are
-// multiplied one after the other by the same code, which picks their d, because code that is written out for each
-// pixel is more than a processor keeps at hand. d is computed again for every tile of channels.
+// pixels of a row, and swaps it with the other lanes. d is computed again for every tile of channels.
+//
+// An input row is added to all rows of d that need it as soon as it is loaded. So LEAD + 1 rows of d are begun at any
+// time, and no input row is kept. The pixels of a finished row are multiplied one after the other, in a loop that picks
+// their d: code written out for each pixel would be more than a processor keeps at hand.
 // Grid: N * tiles of a column * tiles of a row * ceil(O / (4 * COLUMNS * 4)) workgroups. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 

@@ -3,11 +3,11 @@
 //   d[pixel, k] = depthwiseActivation(depthwiseBias[k] + sum over (di, dj) of input[...] * depthwiseFilter[di, dj, k])
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
-// A workgroup is SLICES slices of GROUP_X x GROUP_Y invocations, and computes RUNS runs of TILE_W pixels, RW apart in
-// a row as in depthwise.wgsl, by TILE_COLUMNS packs of OUTPUT_LANES output channels. In rounds of CHUNK k it computes
-// d for its pixels into workgroup memory, from where each invocation multiplies TILE_PIXELS pixels by COLUMNS packs,
+// A workgroup is SLICES slices of GROUP_X x GROUP_Y invocations. It computes RUNS runs of TILE_W pixels, RW apart in a
+// row as in depthwise.wgsl, by TILE_COLUMNS packs of OUTPUT_LANES output channels. In rounds of CHUNK k it computes d
+// of its pixels into workgroup memory. From there each invocation multiplies TILE_PIXELS pixels by COLUMNS packs,
 // GROUP_X apart, into registers; each slice takes its share of a round's k. Weights come straight from memory: a
-// workgroup reads each once, and barriers go with rounds. At the end slices hand their sums on as in
+// workgroup reads each once, and two barriers a round are enough. At the end slices hand their sums on as in
 // pointwise-split.wgsl. d is computed again for every tile of output channels.
 // Grid: ceil(N * OH * tiles of a row / RUNS) * ceil(O / (TILE_COLUMNS * OUTPUT_LANES)) workgroups.
 // Memory: 4 * CHUNK * RUNS * TILE_W bytes, and 2 * SLICES * GROUP_X * GROUP_Y * TILE_PIXELS * COLUMNS * OUTPUT_LANES

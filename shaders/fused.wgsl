@@ -4,9 +4,9 @@
 //   output[pixel, o] = activation(bias[o] + sum over k of d[pixel, k] * pointwiseFilter[k, o])
 //
 // One invocation computes TILE_W pixels of a row, RW apart as in depthwise.wgsl, by COLUMNS packs of OUTPUT_LANES
-// output channels: for each pack of K it computes d for its pixels in registers and multiplies it into the sums at
-// once. A workgroup is WORKGROUP neighbours, output channels fastest; d is computed again for every tile of output
-// channels.
+// output channels. For each pack of k it computes d of its pixels in registers, and multiplies it into the sums at
+// once. d is computed again for every tile of output channels.
+// A workgroup is WORKGROUP neighbours, output channels fastest.
 // Grid: N * OH * tiles of a row * ceil(O / (COLUMNS * OUTPUT_LANES)) invocations. No workgroup memory.
 // Equals `pointwise` of `depthwise` in src/reference.ts.
 

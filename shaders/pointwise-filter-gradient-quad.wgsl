@@ -6,10 +6,10 @@ enable subgroups;
 //     of input[pixel, k] * gradient[pixel, o]
 //
 // One workgroup is one quad and computes 4 * ROWS packs of 4 k by 4 * COLUMNS packs of 4 output channels, 4 pixels at
-// a time; each lane has COLUMNS of the latter. It loads ROWS packs of k and swaps them with the others, as in
-// pointwise-quad.wgsl.
-// Grid: ceil(K_STRIDE / 16 / ROWS) * ceil(O_STRIDE / 16 / COLUMNS) * SPLITS workgroups, splits slowest. No workgroup
-// memory. The sum over s is `pointwiseFilterGradient` in src/reference.ts.
+// a time. Each lane has COLUMNS of the packs of output channels. It loads ROWS of the packs of k and swaps them with
+// the other lanes, as in pointwise-quad.wgsl.
+// Grid: ceil(K_STRIDE / 16 / ROWS) * ceil(O_STRIDE / 16 / COLUMNS) * SPLITS workgroups, splits slowest.
+// No workgroup memory. The sum over s is `pointwiseFilterGradient` in src/reference.ts.
 
 const ROWS = 1;            // spec: packs of 4 k that a lane loads
 const COLUMNS = 4;         // spec: packs of 4 output channels of a lane

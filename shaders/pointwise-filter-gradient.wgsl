@@ -1,5 +1,4 @@
-// Gradient of the pointwise filter: the product of the transposed depthwise result with the gradient behind it, in
-// parts.
+// Gradient of the pointwise filter, in parts: the transposed depthwise result times the gradient behind it.
 //
 //   output[s, k, o] = sum over pixels from s * PER_SPLIT, at most PER_SPLIT of them,
 //     of input[pixel, k] * gradient[pixel, o]

@@ -39,8 +39,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<f32>;             // [PIXELS, K], or transposed
 @group(0) @binding(2) var weights: texture_2d<f32>;                     // [K, ceil(O / 4)] of filter-texture.wgsl
 @group(0) @binding(3) var nearest: sampler;
-@group(0) @binding(4) var<storage, read> bias: array<Lanes>;           // [O]
-@group(0) @binding(5) var<storage, read_write> output: array<Lanes>;   // [N, OH, OW, O]
+@group(0) @binding(4) var<storage, read> bias: array<Lanes>;            // [O]
+@group(0) @binding(5) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
 
 fn biasOf(pack: i32, last: i32) -> vec4f {
   return bias[min(pack, last)]; // if LANES == 4

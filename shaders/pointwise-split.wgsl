@@ -4,10 +4,10 @@
 //   output[pixel, o] = activation(bias[o] + sum over k of input[pixel, k] * weights[k, o]),
 //     pixel = (n*OH + oy)*OW + ox
 //
-// A workgroup is SLICES slices of GROUP_X x GROUP_Y invocations, and computes GROUP_Y * TILE_PIXELS pixels by GROUP_X
-// * COLUMNS packs of LANES output channels. Each invocation has TILE_PIXELS pixels by COLUMNS packs in registers, for
-// every SLICES-th step of 4 k; both operands come straight from memory, so that many loads are in flight and no
-// barrier waits for them. Then one half of the slices hands its sums to the other, until one slice has all.
+// A workgroup is SLICES slices of GROUP_X x GROUP_Y invocations. It computes GROUP_Y * TILE_PIXELS pixels by
+// GROUP_X * COLUMNS packs of LANES output channels. Each invocation has TILE_PIXELS pixels by COLUMNS packs in
+// registers, for every SLICES-th step of 4 k. Both operands come straight from memory, so that many loads are in flight
+// and no barrier waits for them. Then one half of the slices hands its sums to the other, until one slice has all.
 // Grid: ceil(PIXELS / (GROUP_Y * TILE_PIXELS)) * ceil(O / (GROUP_X * COLUMNS * LANES)) workgroups.
 // Memory: 2 * SLICES * GROUP_X * GROUP_Y * TILE_PIXELS * COLUMNS * LANES bytes. Equals `pointwise` in src/reference.ts.
 

@@ -45,12 +45,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
-var<workgroup> a: array<vec4f, GROUP_PIXELS * STEPS>;            // [GROUP_PIXELS, CHUNK]
-var<workgroup> b: array<Lanes, CHUNK * TILE_COLUMNS>;         // [CHUNK, TILE_COLUMNS]
+var<workgroup> a: array<vec4f, GROUP_PIXELS * STEPS>;                   // [GROUP_PIXELS, CHUNK]
+var<workgroup> b: array<Lanes, CHUNK * TILE_COLUMNS>;                   // [CHUNK, TILE_COLUMNS]
 
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
-// An invocation's part of the input of a round, 0 beyond K; and of its weights.
+// The part of a round's input that an invocation loads, 0 beyond K.
 fn loadA(k: i32, firstPixel: i32, local: i32) -> array<vec4f, LOADS_A> {
   let steps = p.K_STRIDE / STEP;
   var loaded: array<vec4f, LOADS_A>;
@@ -62,6 +62,7 @@ fn loadA(k: i32, firstPixel: i32, local: i32) -> array<vec4f, LOADS_A> {
   }
   return loaded;
 }
+// The part of a round's weights that it loads.
 fn loadB(k: i32, firstPack: i32, local: i32) -> array<Lanes, LOADS_B> {
   let packs = p.O / LANES;
   var loaded: array<Lanes, LOADS_B>;

@@ -4,8 +4,9 @@
 //     pixel = (n*OH + oy)*OW + ox
 //
 // One invocation computes TILE_PIXELS pixels by COLUMNS packs of LANES output channels in registers, 4 k at a time. A
-// workgroup is WORKGROUP neighbours, output channels fastest. Grid: ceil(PIXELS / TILE_PIXELS) * ceil(O / (COLUMNS *
-// LANES)) invocations. No workgroup memory. Equals `pointwise` in src/reference.ts.
+// workgroup is WORKGROUP neighbours, output channels fastest.
+// Grid: ceil(PIXELS / TILE_PIXELS) * ceil(O / (COLUMNS * LANES)) invocations. No workgroup memory.
+// Equals `pointwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
 alias Lanes = vec4f;       // if LANES == 4

@@ -1,5 +1,5 @@
-// One step of gradient descent by Adam (Kingma and Ba, 2015): each weight by its own running means of gradient and
-// square.
+// One step of gradient descent by Adam (Kingma and Ba, 2015). The step of each weight depends on its own running means
+// of the gradient and of the gradient's square.
 
 @group(0) @binding(0) var<uniform> rate: f32;                           // with the corrections for the first steps
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;

@@ -4,9 +4,9 @@
 //   output[oy, ox, o] = activation(bias[o] + sum over (di, dj, c) of
 //     input[oy + di - padTop, ox + dj - padLeft, c] * weights[di, dj, c, o])
 //
-// One invocation computes eight neighbouring outputs of a row by 16 channels from ten input columns. Workgroup 64,
-// channels fastest; the grid has two dimensions where one does not hold it. O must be a multiple of 16. Equals
-// `fullConvolution` in demo/networks/reference.ts.
+// One invocation computes eight neighbouring outputs of a row by 16 channels from ten input columns. O must be a
+// multiple of 16. Workgroup 64, channels fastest; the grid has two dimensions where one does not hold it.
+// Equals `fullConvolution` in demo/networks/reference.ts.
 
 struct Params {
   H: i32, W: i32, C: i32, K: i32,                     // K is 3 and STRIDE 1

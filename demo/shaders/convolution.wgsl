@@ -6,9 +6,9 @@
 //     ReLU6 with 6 and 0, leaky ReLU with the largest float and its slope
 //
 // One invocation computes eight neighbouring outputs of a row by 16 channels, a 4×4 matrix for each, because a load
-// costs as much as dozens of multiply-adds on software adapters. Workgroup 64, channels fastest; the grid has two
-// dimensions where one does not hold it. O must be a multiple of 16. Equals `fullConvolution` in
-// demo/networks/reference.ts.
+// costs as much as dozens of multiply-adds on software adapters. O must be a multiple of 16.
+// Workgroup 64, channels fastest; the grid has two dimensions where one does not hold it.
+// Equals `fullConvolution` in demo/networks/reference.ts.
 
 struct Params {
   H: i32, W: i32, C: i32, K: i32,                     // K: rows and columns of the filter
