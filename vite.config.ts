@@ -16,9 +16,8 @@ const bareShaders: Plugin = {
   load(id) {
     if (!id.endsWith('.wgsl?raw')) return null;
     const source = readFileSync(id.slice(0, -'?raw'.length), 'utf8');
-    return {
-      code: `export default ${JSON.stringify(source.split('\n').map(bareLine).join('\n'))}`, map: { mappings: '' },
-    };
+    const bare = source.split('\n').map(bareLine).join('\n');
+    return { code: `export default ${JSON.stringify(bare)}`, map: { mappings: '' } };
   },
 };
 
@@ -51,11 +50,15 @@ export default defineConfig({
     target: 'es2022',
     sourcemap: true,
     lib: {
-      entry: ['index', 'reference', 'tfjs'].map((entry) => path(`src/${entry}.ts`)), formats: ['es'],
-    }, // As in package.json's exports.
-    rolldownOptions: { external: /^@tensorflow\//, output: {
-      chunkFileNames: ({ facadeModuleId }) => (facadeModuleId?.includes('.wgsl') ? 'shaders/[name].js' : '[name].js'),
-    } },
+      entry: ['index', 'reference', 'tfjs'].map((entry) => path(`src/${entry}.ts`)), // As in package.json's exports.
+      formats: ['es'],
+    },
+    rolldownOptions: {
+      external: /^@tensorflow\//,
+      output: {
+        chunkFileNames: ({ facadeModuleId: id }) => (id?.includes('.wgsl') ? 'shaders/[name].js' : '[name].js'),
+      },
+    },
   },
   test: {
     include: ['test/*.test.ts'],

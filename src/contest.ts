@@ -31,11 +31,11 @@ interface Candidate {
   readonly times: number[];
 }
 
-/** A clock on a device: milliseconds that some runs take, and what is the least that it tells well. */
+/** Measures on a device how long runs take. */
 interface Clock {
-  /** A sample should take so many milliseconds. */
+  /** A sample should take at least so many milliseconds: shorter times are not told well. */
   readonly least: number;
-  /** Runs a candidate so often, in one submit. Rejects where that fails. */
+  /** Milliseconds of so many runs of a candidate, in one submit. Rejects where that fails. */
   readonly time: (candidate: Candidate, runs: number) => Promise<number>;
   readonly destroy: () => void;
 }
@@ -43,29 +43,31 @@ interface Clock {
 const LABEL = 'sepconv-webgpu tuning';
 /** Timestamps are rounded to 65 or 100 us in browsers and Dawn: that is 3 % of 3.3 ms. */
 const LEAST_BY_TIMESTAMPS = 3.3;
-/** By the wall clock a sample lasts so long that the news of its end, which come late, count little. */
+/** The wall clock learns late that a sample has ended. In samples of so many milliseconds that counts little. */
 const LEAST_BY_WALL_CLOCK = 30;
-/** Samples of a candidate, beside one that is thrown away, for an idle GPU's clock is low. */
+/** Samples of a candidate. One more comes first and is thrown away, because the clock of an idle GPU is low. */
 const [LEAST_SAMPLES, MOST_SAMPLES] = [3, 7];
-/** Runs of a sample at most, and how much more than the last sample the next may have. */
+/** The most runs of a sample, and the factor by which they may grow from one sample to the next. */
 const [MOST_RUNS, GROWTH] = [4096, 32];
 /** Times that are closer than this are equal: the plan's preference decides, so that choices can be repeated. */
 const EQUAL = 1.05;
 /** Those that are farther apart than this after a few samples stay so. */
 const CLEAR = 1.2;
-/** Candidates that take so much longer than the best in their first samples are out. */
+/** Candidates that take so many times as long as the best so far get no more samples. */
 const HOPELESS = 1.5;
-/** Samples that tell how many runs a sample needs. */
+/** The most samples that go into finding out how many runs a sample needs. */
 const MOST_CALIBRATIONS = 4;
-/** Candidates that are tried: the first ones in the order of the plan's preference. */
+/** The most candidates that are tried: the first ones in the order of the plan's preference. */
 const MOST_CANDIDATES = 8;
 /** Submits that a contest takes at most: calibration, one sample thrown away, the samples, and two empty ones. */
 export const MOST_SUBMITS = MOST_CANDIDATES * (MOST_CALIBRATIONS + 1 + MOST_SAMPLES) + 2;
 
 /**
- * Times candidates against each other, sample by sample in turn. The first one that takes no longer than the best, but
- * for what cannot be told apart, wins. Destroys all convolutions. Undefined: there are none, the tensors need portions,
- * or work failed, whose time says nothing; whoever runs it then will be told.
+ * Times candidates against each other, one sample of each in turn. Of those whose times cannot be told from the best,
+ * the first in the order of preference wins. Destroys all convolutions.
+ *
+ * The outcome is undefined where there are no candidates, where tensors need portions, and where work fails: its time
+ * says nothing then, and whoever runs it later gets the error.
  */
 export async function hold(
   device: GPUDevice, kind: AdapterKind, choices: readonly Choice[], prepare: (choice: Choice) => Promise<Convolution>,

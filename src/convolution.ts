@@ -92,9 +92,9 @@ export class Convolution {
     if (steps.length === 0) return;
     const { intermediate } = targets;
     if (intermediate && (this.strategy === 'fused' || isBanded(steps))) {
-      throw new ValueError(`${this.#op}: intermediate must be absent ${this.strategy === 'fused'
-        ? "for strategy 'fused', which never stores it"
-        : 'where tensors are computed in bands, which share it'}, got a buffer`);
+      const where = this.strategy === 'fused' ? "for strategy 'fused', which never stores it"
+        : 'where tensors are computed in bands, which share it';
+      throw new ValueError(`${this.#op}: intermediate must be absent ${where}, got a buffer`);
     }
     const bindings = new Map<string, Binding>();
     for (const name of ['input', 'output', 'intermediate'] as const) {
@@ -122,9 +122,8 @@ export class Convolution {
     for (const [index, portion] of portions.entries()) {
       const { offset, size } = portion.input;
       if (x.data.length !== length) {
-        throw new ValueError(
-          `${this.#op}: input must keep its data until run resolves, got ${x.data.length} elements of ${length}`
-        );
+        throw new ValueError(`${this.#op}: input must keep its data until run resolves, got ${x.data.length} elements `
+          + `of ${length}`);
       }
       data.set(await this.#runPortion(x.data.subarray(offset, offset + size), index), portion.output.offset);
       this.#checkUsable();

@@ -41,8 +41,8 @@ export interface GradientTargets {
 }
 
 /**
- * Plans the gradients of a convolution and puts them on the device. @throws ValueError, UnsupportedError,
- * DeviceLostError
+ * Plans the gradients of a convolution and puts them on the device.
+ * @throws ValueError, UnsupportedError, DeviceLostError
  */
 export async function prepareGradients(shared: Shared, call: Call): Promise<Gradients> {
   const { op, label, geometry } = call;
@@ -65,7 +65,7 @@ export class Gradients {
   readonly #op: string;
   readonly #shared: Shared;
   readonly #geometry: Geometry;
-  /** Whether the convolution has them: gradients of others are not read back. */
+  /** Whether the convolution has the biases. The gradient of one that it lacks is not read back. */
   readonly #hasBias: Readonly<Partial<Record<GradientName, boolean>>>;
   readonly #plan: GradientPlan;
   readonly #program: Program;
@@ -77,9 +77,8 @@ export class Gradients {
     this.label = label;
     this.inputShape = [N, H, W, C];
     this.outputShape = outputShape(geometry);
-    this.byteLengths = Object.fromEntries(
-      GRADIENTS.map((name) => [name, byteLengthOf(plan.places.get(name))])
-    ) as Record<GradientName, number>;
+    const byteLengths = GRADIENTS.map((name) => [name, byteLengthOf(plan.places.get(name))] as const);
+    this.byteLengths = Object.fromEntries(byteLengths) as Record<GradientName, number>;
     this.#op = op;
     this.#shared = shared;
     this.#geometry = geometry;
@@ -122,17 +121,15 @@ export class Gradients {
    */
   async run(outputGradient: TensorArgument, input: TensorArgument): Promise<SeparableConv2dGradients> {
     this.#checkUsable();
-    const [dy, x] = [
-      readTensor(`${this.#op}: outputGradient`, outputGradient), readTensor(`${this.#op}: input`, input),
-    ];
+    const dy = readTensor(`${this.#op}: outputGradient`, outputGradient);
+    const x = readTensor(`${this.#op}: input`, input);
     checkTensorOf(`${this.#op}: outputGradient`, this.outputShape, dy);
     checkTensorOf(`${this.#op}: input`, this.inputShape, x);
     const wanted = GRADIENTS.filter((name) => this.#hasBias[name] !== false && this.byteLengths[name] > 0);
     const inputs = new Map([['outputGradient', dy.data], ['input', x.data]]);
     const outputs = new Map(wanted.map((name) => [name, this.byteLengths[name] / 4]));
-    const results = await this.#program.run(
-      inputs, outputs, 0, () => this.#stepsFor(new Map<string, unknown>([...inputs, ...outputs]))
-    );
+    const targets = new Set<string>([...inputs.keys(), ...outputs.keys()]);
+    const results = await this.#program.run(inputs, outputs, 0, () => this.#stepsFor(targets));
     const data = (name: GradientName): ResultArray => results.get(name) ?? new Float32Array(0);
     const { KH, KW, C, M, K, O } = this.#geometry;
     return {

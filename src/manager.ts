@@ -86,9 +86,8 @@ export class PipelineManager {
     const loaded = tuning === undefined ? undefined : await loadOnDemand();
     const used = device ?? (await requestDevice());
     const profile = profileOf(used, adapterKind ?? adapterKindOf(used), maxBindingBytes);
-    return new PipelineManager(
-      used, device === undefined, profile, loaded && new loaded.Tuning(used, profile, tuning!)
-    );
+    const measured = loaded && new loaded.Tuning(used, profile, tuning!);
+    return new PipelineManager(used, device === undefined, profile, measured);
   }
 
   private constructor(device: GPUDevice, ownsDevice: boolean, profile: DeviceProfile, tuning?: Tuning) {
@@ -220,15 +219,15 @@ export class PipelineManager {
     if (this.#end) throw this.#endError(where);
   }
 
-  /** The typed error for one of a GPU call: the end of this manager, if that may be its cause. */
+  /** The typed error for an error of a GPU call: the end of this manager, if that may be the cause. */
   async #explain(where: string, error: unknown): Promise<unknown> {
     if ([ValueError, UnsupportedError, DeviceLostError].some((type) => error instanceof type)) return error;
-    // A lost device makes calls fail before its `lost` promise tells us, in Firefox by validation errors too. But none
-    // throws so.
+    // A lost device makes calls fail before its `lost` promise resolves, in Firefox with validation errors too. So the
+    // promise gets some time, except after a TypeError or RangeError, which a loss never causes.
     const thrown = error instanceof TypeError || error instanceof RangeError;
-    if (!this.#end && !thrown) await Promise.race(
-      [this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_NEWS))]
-    );
+    if (!this.#end && !thrown) {
+      await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_NEWS))]);
+    }
     if (this.#end) return this.#endError(where, error);
     return error instanceof SepconvError ? error : new SepconvError(`${where}: ${show(error)}`, { cause: error });
   }
@@ -258,8 +257,7 @@ function readProgress(options: WarmUpOptions): WarmUpOptions['onProgress'] {
 /** What most apps never need, in a file of its own. @throws SepconvError where it is not to be had */
 const loadOnDemand = () => import('./on-demand.js').catch((cause: unknown) => {
   throw new SepconvError('on-demand.js, with gradients and tuning, must be served beside index.js, and could not be '
-    + 'loaded: '
-    + show(cause), { cause });
+    + `loaded: ${show(cause)}`, { cause });
 });
 
 /** What plans need to know of a device. @internal */

@@ -49,9 +49,8 @@ export function separableConv2dGradientsReference(
   const forward = (pass: Geometry) => depthwise(pass, x.data, d.data, depthwiseBias);
   const intermediate = forward(geometry);
   const between = derivesFromResult(depthwiseActivation) ? intermediate : forward(withoutActivations(geometry));
-  const output = pointwise(
-    derivesFromResult(activation) ? geometry : withoutActivations(geometry), intermediate, p.data, bias
-  );
+  const last = derivesFromResult(activation) ? geometry : withoutActivations(geometry);
+  const output = pointwise(last, intermediate, p.data, bias);
 
   const scaled = activationGradient(activation, dy.data, output);
   const product = pointwiseInputGradient(geometry, scaled, p.data);

@@ -46,13 +46,12 @@ function readArguments(
   if (manager !== undefined && !reading(`${op}: manager`, isManager)) {
     throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
   }
-  const [x, depthwise, pointwise] = Object.entries({ input, depthwiseFilter, pointwiseFilter })
-    .map(([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor)) as [
-      TensorArgument, TensorArgument, TensorArgument,
-    ];
+  const [x, depthwise, pointwise] = Object.entries({ input, depthwiseFilter, pointwiseFilter }).map(
+    ([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor),
+  ) as [TensorArgument, TensorArgument, TensorArgument];
   checkTensor(`${op}: input`, x);
   const tensors = { inputShape: x.shape, depthwiseFilter: depthwise, pointwiseFilter: pointwise };
-  // A record without a prototype, as others could have put things on it.
+  // `own` has no prototype, and so nothing that other scripts could have put on one.
   const call = resolveCall(Object.assign(own, tensors));
   return { call, x, manager };
 }

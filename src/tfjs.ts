@@ -15,9 +15,8 @@ import { LruMap } from './gpu/lru-map.js';
 import { derivativeByTfjs, type Factor, FACTORS, type Factors, factorShape } from './tfjs-ops.js';
 
 /** tfjs's padding: `'same'`, `'valid'`, zeros on each side, or `[[0, 0], [top, bottom], [left, right], [0, 0]]`. */
-export type TfjsPadding = 'same' | 'valid' | number | [
-  [number, number], [number, number], [number, number], [number, number],
-];
+export type TfjsPadding =
+  'same' | 'valid' | number | [[number, number], [number, number], [number, number], [number, number]];
 
 /** A call whose arguments were checked, with its tensors of rank 4, and where its filters are. */
 interface Call {
@@ -57,10 +56,7 @@ interface DeviceState {
   readonly entries: LruMap<Entry>;
 }
 
-/**
- * How many convolutions a device keeps: enough for several models. Each has a few small buffers; all share the
- * intermediate.
- */
+/** Convolutions that a device keeps, enough for several models. Each has small buffers; all share the intermediate. */
 const MOST_ENTRIES = 256;
 const states = new WeakMap<GPUDevice, DeviceState>();
 const bufferNumbers = new WeakMap<GPUBuffer, number>();
@@ -102,8 +98,8 @@ export function separableConv2d<T extends Tensor3D | Tensor4D>(
 }
 
 /**
- * Compiles what `separableConv2d` needs for these arguments, of which `x` counts by its shape only: such calls run this
- * library's kernels from then on, if their filters are tensors. (Arrays get other buffers at other calls.)
+ * Compiles what `separableConv2d` needs for these arguments; of `x` only the shape counts. From then on such calls run
+ * this library's kernels, if their filters are tensors. (Arrays get other buffers at other calls.)
  * @throws what `separableConv2d` throws; UnsupportedError, for instance for tensors too large to bind, which tfjs then
  * computes
  */
@@ -112,8 +108,8 @@ export async function prepare(...args: Parameters<typeof separableConv2d>): Prom
 }
 
 /**
- * The same for calls under `tf.grads` and the like, both ways; the filters count by their shapes too. @throws what
- * `prepare` throws
+ * The same for calls under `tf.grads` and the like, forward and backward. Of the filters too only the shapes count.
+ * @throws what `prepare` throws
  */
 export async function prepareTraining(...args: Parameters<typeof separableConv2d>): Promise<void> {
   await preparedBy(trainingFor, args);
@@ -131,7 +127,8 @@ async function preparedBy(
 }
 
 /**
- * Resolves when all calls so far on tfjs's current device are prepared. @throws what `prepare` throws for any of them
+ * Resolves when all calls so far on tfjs's current device are prepared.
+ * @throws what `prepare` throws for any of them
  */
 export async function ready(): Promise<void> {
   const { entries, trainings } = stateOf(webgpuBackend().device);
@@ -225,9 +222,8 @@ function stateOf(device: GPUDevice): DeviceState {
   if (known) return known;
   const state: DeviceState = {
     manager: PipelineManager.create({ device }),
-    entries: new LruMap(
-      MOST_ENTRIES, ({ prepared }) => void prepared.then((convolution) => convolution.destroy(), () => undefined)
-    ),
+    entries: new LruMap(MOST_ENTRIES, ({ prepared }) =>
+      void prepared.then((convolution) => convolution.destroy(), () => undefined)),
     trainings: new LruMap(MOST_ENTRIES, ({ prepared }) => void prepared.then(destroyTraining, () => undefined)),
   };
   states.set(device, state);
@@ -261,11 +257,11 @@ function trainingFor({ webgpu: { device }, geometry, descriptor }: Call): Traini
         label: 'sepconv-webgpu filter', size: Math.max(16, elements(shape) * 4),
         usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
       });
-      const [
-        depthwiseFilter, pointwiseFilter,
-      ] = [filter(descriptor.depthwiseFilter), filter(descriptor.pointwiseFilter)];
+      const depthwiseFilter = filter(descriptor.depthwiseFilter);
+      const pointwiseFilter = filter(descriptor.pointwiseFilter);
       const own = {
-        ...descriptor, depthwiseFilter: { shape: descriptor.depthwiseFilter.shape, buffer: depthwiseFilter },
+        ...descriptor,
+        depthwiseFilter: { shape: descriptor.depthwiseFilter.shape, buffer: depthwiseFilter },
         pointwiseFilter: { shape: descriptor.pointwiseFilter.shape, buffer: pointwiseFilter },
       };
       const [convolution, gradients] = await Promise.all([one.prepare(own), one.prepareGradients(own)]);
@@ -305,7 +301,7 @@ function derivatives(call: Call, factors: Factors, wanted: readonly Factor[]): T
   });
 }
 
-/** In the training's own filters and one pass; tfjs records none of it. */
+/** Computes derivatives in one pass, on the training's own copies of the filters. tfjs records none of it. */
 function compute(
   { webgpu, geometry }: Call, training: Training, factors: Factors, wanted: readonly Factor[],
 ): Tensor4D[] {

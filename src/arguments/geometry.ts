@@ -209,9 +209,8 @@ export function checkShape(where: string, shape: unknown): asserts shape is Shap
     throw new ValueError(`${where} must have a shape of rank 4, got ${show(shape)}`);
   }
   if (!shape.every(isCount) || !Number.isSafeInteger(elements(shape) * 4)) {
-    throw new ValueError(
-      `${where} must have non-negative integer dimensions, fewer than 2^51 elements, got ${show(shape)}`
-    );
+    throw new ValueError(`${where} must have non-negative integer dimensions, fewer than 2^51 elements, `
+      + `got ${show(shape)}`);
   }
 }
 

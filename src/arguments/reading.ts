@@ -26,10 +26,10 @@ function copyRecord(value: unknown): unknown {
 
 /** How each option is read. */
 const READERS = {
-  strides: copyArray, padding: copyArray, rate: copyArray, name: asIs, depthwiseBias: copyRecord,
-  depthwiseActivation: copyRecord, bias: copyRecord, activation: copyRecord, allowOverparameterized: asIs,
-  strategy: asIs, dtype: asIs, manager: asIs, inputShape: copyArray, depthwiseFilter: copyRecord,
-  pointwiseFilter: copyRecord,
+  strides: copyArray, padding: copyArray, rate: copyArray, name: asIs,
+  depthwiseBias: copyRecord, depthwiseActivation: copyRecord, bias: copyRecord, activation: copyRecord,
+  allowOverparameterized: asIs, strategy: asIs, dtype: asIs, manager: asIs,
+  inputShape: copyArray, depthwiseFilter: copyRecord, pointwiseFilter: copyRecord,
 } satisfies Record<string, (value: unknown) => unknown>;
 
 type OptionName = keyof typeof READERS;
@@ -41,7 +41,7 @@ const CONVOLUTION = [
 export const ONE_CALL: readonly OptionName[] = [...CONVOLUTION, 'manager'];
 /** What `prepare`, `prepareGradients` and `warmUp` take. */
 export const DESCRIPTOR: readonly OptionName[] = ['inputShape', 'depthwiseFilter', 'pointwiseFilter', ...CONVOLUTION];
-/** What the reference takes: whatever was given to a call that it is compared with. */
+/** What the reference takes: all that a call may be given, so that the two can be compared. */
 export const REFERENCE: readonly OptionName[] = [...DESCRIPTOR, 'manager'];
 
 /** Without a prototype, so that nothing is found on it that was not put there. */
@@ -99,8 +99,7 @@ export function reading<T>(where: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw error instanceof ValueError ? error : new ValueError(
-      `${where} must be readable, got ${show(error)}`, { cause: error }
-    );
+    if (error instanceof ValueError) throw error;
+    throw new ValueError(`${where} must be readable, got ${show(error)}`, { cause: error });
   }
 }
