@@ -91,7 +91,7 @@ export class Convolution {
     const steps = stepsOf(portion);
     if (steps.length === 0) return;
     const { intermediate } = targets;
-    if (intermediate && (this.strategy === 'fused' || isBanded(steps))) {
+    if (intermediate !== undefined && (this.strategy === 'fused' || isBanded(steps))) {
       const where = this.strategy === 'fused' ? "for strategy 'fused', which never stores it"
         : 'where tensors are computed in bands, which share it';
       throw new ValueError(`${this.#op}: intermediate must be absent ${where}, got a buffer`);
@@ -99,7 +99,8 @@ export class Convolution {
     const bindings = new Map<string, Binding>();
     for (const name of ['input', 'output', 'intermediate'] as const) {
       const byteLength = byteLengthOf(portion.places.get(name));
-      if (name === 'intermediate' ? !intermediate : byteLength === 0) continue; // An empty input is never read.
+      // An empty input is never read.
+      if (name === 'intermediate' ? intermediate === undefined : byteLength === 0) continue;
       bindings.set(name, resolveBinding(device, `${this.#op}: ${name}`, targets[name], byteLength));
     }
     this.#program.encode(pass, bindings, 0, () => steps);

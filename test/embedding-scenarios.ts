@@ -189,7 +189,18 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
         anyPass(device), { input: buffer, outputGradient: buffer, filterGradient: buffer } as never
       ), "got 'filterGradient'"],
     ];
-    for (const [call, message] of calls) await checkThrows(call, ValueError, message);
+    const range = { buffer, byteOffset: 256 };
+    const onGpu = { shape: [1, 1, 4, 4], ...range };
+    const nested: [() => unknown, string][] = [
+      [() => manager.prepare({ ...one, pointwiseFilter: onGpu }),
+        "pointwiseFilter: names must be among shape, buffer, offset, got 'byteOffset'"],
+      [() => manager.prepare({ ...one, depthwiseFilter: { ...d, buffer } as typeof d }), "got 'data'"],
+      [() => manager.prepare({ ...one, activation: { leakyRelu: 0.1, alpha: 1 } as { leakyRelu: number } }),
+        "activation: names must be among leakyRelu, got 'alpha'"],
+      [() => conv.encode(anyPass(device), { input: buffer, output: range } as never),
+        "output: names must be among buffer, offset, size, got 'byteOffset'"],
+    ];
+    for (const [call, message] of [...calls, ...nested]) await checkThrows(call, ValueError, message);
     await checkThrows(
       () => manager.prepare({ ...one, inputShape: [1n, 4, 4, 4] as unknown as number[] }), ValueError,
       'got [1n, 4, 4, 4]'
@@ -325,6 +336,13 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const { pointwiseFilter } = await (await manager.prepareGradients(many)).run(dy, input);
     const expected = separableConv2dGradientsReference(dy, input, many.depthwiseFilter, many.pointwiseFilter, many);
     checkClose(pointwiseFilter, expected.pointwiseFilter, 65 * 65, 'gradients of 4225 pixels');
+    // The transposed filter has more rows than a texture of the device may have, the filter has not.
+    const wideOutput = layer([1, 4, 4, 4], 1, device.limits.maxTextureDimension2D + 4);
+    const [dyWide, xWide] = [tensor(1, 4, 4, device.limits.maxTextureDimension2D + 4), tensor(1, 4, 4, 4)];
+    const back = await (await manager.prepareGradients(wideOutput)).run(dyWide, xWide);
+    const { depthwiseFilter: dWide, pointwiseFilter: pWide } = wideOutput;
+    const expectedWide = separableConv2dGradientsReference(dyWide, xWide, dWide, pWide, wideOutput);
+    checkClose(back.input, expectedWide.input, 9 * device.limits.maxTextureDimension2D, 'gradients of wide outputs');
     check(errors.length === 0, errors.join());
     manager.destroy();
     device.destroy();

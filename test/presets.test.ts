@@ -65,7 +65,8 @@ function largest(within: DeviceProfile['limits']): { readonly texels: number; re
   let [texels, invocations] = [0, 0];
   const wide: Case = { name: 'c_4100', input: [1, 2, 2, 4100], filter: [3, 3, 1], O: 4, padding: 'SAME' };
   const many: Case = { name: 'pixels_4225', input: [1, 65, 65, 64], filter: [3, 3, 1], O: 128, padding: 'SAME' };
-  for (const one of [...cases, wide, many]) for (const preset of Object.keys(presets) as PresetName[]) {
+  const output: Case = { name: 'o_4100', input: [1, 4, 4, 4], filter: [3, 3, 1], O: 4100, padding: 'SAME' };
+  for (const one of [...cases, wide, many, output]) for (const preset of Object.keys(presets) as PresetName[]) {
     const kind = preset.startsWith('gpu') ? 'gpu' : 'software';
     const profile: DeviceProfile = { ...defaultProfile, kind, limits: within };
     const forward = (['fused', 'two-pass'] as const).map((strategy) => planOf(one, profile, strategy, preset));

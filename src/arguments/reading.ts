@@ -12,8 +12,11 @@ function copyArray(value: unknown, depth = 2): unknown {
   return Array.from({ length: Math.min(value.length, LONGEST) }, (_, index) => copyArray(value[index], depth - 1));
 }
 
-/** A plain copy of a tensor or an activation; its data or buffer stays the same object. */
-function copyRecord(value: unknown): unknown {
+/**
+ * A plain copy of a tensor or an activation; its data or buffer stays the same object.
+ * @throws ValueError for names beside a buffer or a slope that nothing reads: `byteOffset` instead of `offset`, say
+ */
+function copyRecord(value: unknown, where: string): unknown {
   const isRecord = typeof value === 'object' && value !== null && !ArrayBuffer.isView(value) && !Array.isArray(value);
   if (!isRecord) return copyArray(value);
   const record = emptyRecord();
@@ -21,16 +24,20 @@ function copyRecord(value: unknown): unknown {
     const content = copyArray(given(value, field));
     if (content !== undefined) record[field] = content;
   }
+  if (record['buffer'] !== undefined) checkNames(`${where}: names`, value, ['shape', 'buffer', 'offset']);
+  if (record['leakyRelu'] !== undefined) checkNames(`${where}: names`, value, ['leakyRelu']);
   return record;
 }
 
+const asArray = (value: unknown): unknown => copyArray(value);
+
 /** How each option is read. */
 const READERS = {
-  strides: copyArray, padding: copyArray, rate: copyArray, name: asIs,
+  strides: asArray, padding: asArray, rate: asArray, name: asIs,
   depthwiseBias: copyRecord, depthwiseActivation: copyRecord, bias: copyRecord, activation: copyRecord,
   allowOverparameterized: asIs, strategy: asIs, dtype: asIs, manager: asIs,
-  inputShape: copyArray, depthwiseFilter: copyRecord, pointwiseFilter: copyRecord,
-} satisfies Record<string, (value: unknown) => unknown>;
+  inputShape: asArray, depthwiseFilter: copyRecord, pointwiseFilter: copyRecord,
+} satisfies Record<string, (value: unknown, where: string) => unknown>;
 
 type OptionName = keyof typeof READERS;
 const CONVOLUTION = [
@@ -73,7 +80,7 @@ export function readOptions<T extends object>(options: T, names: readonly Option
     checkNames(`${operation()}: options`, options, names);
     const read = emptyRecord();
     for (const option of names) {
-      const value = READERS[option](given(options, option));
+      const value = READERS[option](given(options, option), `${operation()}: ${option}`);
       if (value !== undefined) read[option] = value;
     }
     return read;
@@ -92,7 +99,7 @@ export function checkNames(where: string, object: object, names: readonly string
 
 /** The same for a tensor. @throws ValueError */
 export const readTensor = (where: string, tensor: TensorArgument): TensorArgument =>
-  reading(where, () => copyRecord(tensor) as TensorArgument);
+  reading(where, () => copyRecord(tensor, where) as TensorArgument);
 
 /** What `read` returns. @throws ValueError where the caller's object, which it reads, throws */
 export function reading<T>(where: string, read: () => T): T {

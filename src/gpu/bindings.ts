@@ -24,6 +24,7 @@ export function resolveBinding(
   const own = (name: string): unknown =>
     (typeof target === 'object' && target !== null ? given(target, name) : undefined);
   const part = own('buffer') as GPUBuffer | undefined;
+  if (part) checkNames(`${where}: names`, target!, ['buffer', 'offset', 'size']);
   const buffer = part ?? target as GPUBuffer | undefined;
   const [offset, size] = part ? [own('offset') as number ?? 0, own('size') as number | undefined] : [0, undefined];
   if (!buffer || !(buffer.usage & BUFFER.STORAGE)) {

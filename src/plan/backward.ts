@@ -150,9 +150,9 @@ function addForward(draft: Draft): readonly [between: Value, after: Value] {
     pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[], result: Value,
     sums: Value,
   ): Value => {
-    addPass(draft, pass, draft.geometry, reads, result);
+    addPass(draft, draft[pass], draft.geometry, reads, result);
     if (derivesFromResult(activation)) return result;
-    addPass(draft, pass, withoutActivations(draft.geometry), reads, sums);
+    addPass(draft, draft[pass], withoutActivations(draft.geometry), reads, sums);
     return sums;
   };
   const { depthwiseActivation, activation } = draft.geometry;
@@ -186,10 +186,12 @@ function addPointwise(draft: Draft, after: Value): Value {
   addPointwiseFilterGradient(draft, scaled);
 
   const back: Geometry = { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K };
-  const textured = takesTexture(draft.pointwise.kernel);
+  // The transposed filter may fit no texture where the filter does.
+  const choice = firstFitting(draft.preset.pointwise, back, draft.profile);
+  const textured = takesTexture(choice.kernel);
   if (textured) addTexture(draft, back, 'transposedTexture', 'pointwiseFilter', { ROW_STRIDE: 1, COLUMN_STRIDE: O });
   else add(draft, transpose, geometry, ['pointwiseFilter'], 'transposedFilter');
-  addPass(draft, 'pointwise', back, [scaled, textured ? 'transposedTexture' : 'transposedFilter', 'zeros'], 'product');
+  addPass(draft, choice, back, [scaled, textured ? 'transposedTexture' : 'transposedFilter', 'zeros'], 'product');
   return 'product';
 }
 
@@ -287,11 +289,11 @@ function addParts(
 }
 
 function addPass(
-  draft: Draft, pass: 'depthwise' | 'pointwise', geometry: Geometry, reads: readonly Value[], writes: Value,
+  draft: Draft, choice: Choice, geometry: Geometry, reads: readonly Value[], writes: Value,
 ): void {
   const [first, filter, bias] = reads as [Value, Value, Value];
-  const textured = takesTexture(draft[pass].kernel);
-  addWith(draft, draft[pass], geometry, textured ? [first, filter, 'nearest', bias] : reads, writes);
+  const textured = takesTexture(choice.kernel);
+  addWith(draft, choice, geometry, textured ? [first, filter, 'nearest', bias] : reads, writes);
 }
 
 /** A matrix `[K, O]` for kernels that take it from a texture. */
