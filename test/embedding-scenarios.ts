@@ -370,7 +370,7 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
       manager.destroy();
       return conv.strategy;
     };
-    if (usual.kernels.every((name) => !name.includes('tiled'))) check(
+    if (measuring.adapterKind === 'software') check(
       (await strategyOn(measuringDevice, table)) === strategy, 'the table was not taken'
     );
     const { device: profile, ...rest } = table;

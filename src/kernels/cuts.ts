@@ -1,4 +1,5 @@
 import type { Geometry } from '../arguments/geometry.js';
+import { COSTS } from './costs.js';
 import type { Tile } from './kernel.js';
 import type { DeviceProfile } from './profile.js';
 
@@ -32,14 +33,9 @@ export const lanesOf = (...channels: readonly number[]): number => (channels.eve
 export const fewPixels = (pixels: number, most: number): number =>
   (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
 
-/** Nanoseconds of a thread of SwiftShader for a scalar load by four lanes, a vector's load, and a vector's store. */
-const [LOAD, LOAD_4, STORE_4] = [11, 25, 35];
-/**
- * Nanoseconds in the same measure for 4 k of one pixel of the depthwise result. The terms are the loads of the input,
- * the sums or inputs that are carried on, the multiply-adds, and the rest.
- */
+/** Nanoseconds for 4 k of one pixel of the depthwise result. */
 const depthwiseCost = ({ KH, KW }: Geometry, loads: number, carried: number): number =>
-  loads * LOAD + carried * 3 + KH * KW * 0.3 + 6;
+  loads * COSTS.load + carried * COSTS.carry + KH * KW * COSTS.tap + COSTS.rest;
 /** Workgroups that SwiftShader runs at the same time, however many threads it has. */
 const BATCHES = 16;
 /** The most taps of a filter that the fused kernel takes, and the most loads for a row of its outputs. */
@@ -69,7 +65,8 @@ function heldTile(g: Geometry, weights: number, step: { readonly cost: number; r
     const most = Math.max(1, Math.floor(Math.min(weights / 4 / COLUMNS, step.most, MOST_STEPS)));
     const blocks = Math.ceil(steps / most);
     const STEPS = Math.ceil(steps / blocks);
-    const cost = tiles * blocks * (STEPS * step.cost + COLUMNS * (STORE_4 + (blocks > 1 ? LOAD_4 : 0)));
+    const perColumn = COSTS.vectorStore + (blocks > 1 ? COSTS.vectorLoad : 0);
+    const cost = tiles * blocks * (STEPS * step.cost + COLUMNS * perColumn);
     return { COLUMNS, STEPS, blocks, tiles, cost };
   });
   const cheapest = candidates.reduce((best, next) => (next.cost < best.cost ? next : best));
@@ -88,7 +85,7 @@ function heldTile(g: Geometry, weights: number, step: { readonly cost: number; r
 /** The tile of the pointwise kernel that holds weights, how many tiles there are, and what a pixel costs. */
 export function pointwiseQuadTile(g: Geometry, { pixels: most = 1, weights = 4 }: Tile) {
   const pixels = g.N * g.OH * g.OW;
-  const { tiles, cost, constants } = heldTile(g, weights, { cost: LOAD, most: Infinity });
+  const { tiles, cost, constants } = heldTile(g, weights, { cost: COSTS.load, most: Infinity });
   const TILE_PIXELS = evenTile(pixels, Math.min(most, Math.ceil(pixels * tiles / BATCHES)));
   return { constants, params: { TILE_PIXELS }, tiles: Math.ceil(pixels / TILE_PIXELS) * tiles, cost };
 }
@@ -174,7 +171,7 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
       TILE_W, SPAN_W, FULL_W: Number(fullW),
     },
     params: { TILE_ROWS: rows }, tiles: down * across,
-    cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + STORE_4 / 4),
+    cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + COSTS.vectorStore / 4),
   };
 }
 
