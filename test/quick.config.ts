@@ -5,8 +5,10 @@ import shared from '../vite.config.js';
 /** The tests that need no browser, in under half a minute: `npm run test:quick`. */
 export default mergeConfig({ ...shared, test: { ...shared.test, include: [], globalSetup: [] } }, defineConfig({
   test: {
-    include: ['geometry', 'reference', 'gradients-reference', 'float16', 'shader', 'shaders', 'presets', 'choice', 'costs', 'style']
-      .map((name) => `test/${name}.test.ts`),
+    include: [
+      'geometry', 'reference', 'gradients-reference', 'float16', 'shader', 'shaders', 'presets', 'choice', 'costs',
+      'style',
+    ].map((name) => `test/${name}.test.ts`),
     fileParallelism: true,
   },
 }));
