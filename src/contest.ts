@@ -57,10 +57,11 @@ const CLEAR = 1.2;
 const HOPELESS = 1.5;
 /** The most samples that go into finding out how many runs a sample needs. */
 const MOST_CALIBRATIONS = 4;
-/** The most candidates that are tried: the first ones in the order of the plan's preference. */
+/**
+ * The most candidates that are tried: the first ones in the order of the plan's preference. A contest takes at most 98
+ * submits: for each candidate 4 to calibrate, 1 that is thrown away and 7 samples, and 2 empty ones.
+ */
 const MOST_CANDIDATES = 8;
-/** Submits that a contest takes at most: calibration, one sample thrown away, the samples, and two empty ones. */
-export const MOST_SUBMITS = MOST_CANDIDATES * (MOST_CALIBRATIONS + 1 + MOST_SAMPLES) + 2;
 
 /**
  * Times candidates against each other, one sample of each in turn. Of those whose times cannot be told from the best,
