@@ -12,7 +12,7 @@ import { type Kernel, takesTexture, type Tile } from '../kernels/kernel.js';
 import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
 import { bindingLimit, dispatchOf } from './dispatch.js';
 import type { Wanted } from './forward.js';
-import { type Choice, firstFitting, type Preset, presets, presetsFor, tileWithin } from './presets.js';
+import { firstFitting, type KernelChoice, type Preset, presets, presetsFor, tileWithin } from './presets.js';
 import type { Place, Plan, Step } from './steps.js';
 
 /** A gradient's name among the targets of `Gradients.encode`. */
@@ -58,8 +58,8 @@ interface Draft {
   readonly borrowed: ReadonlySet<Weight>;
   readonly preset: Preset;
   /** The passes of the forward kernel. */
-  readonly depthwise: Choice;
-  readonly pointwise: Choice;
+  readonly depthwise: KernelChoice;
+  readonly pointwise: KernelChoice;
   /** The tile of the passes back through the depthwise one. */
   readonly tile: Tile;
   readonly steps: Step<Value>[];
@@ -289,7 +289,7 @@ function addParts(
 }
 
 function addPass(
-  draft: Draft, choice: Choice, geometry: Geometry, reads: readonly Value[], writes: Value,
+  draft: Draft, choice: KernelChoice, geometry: Geometry, reads: readonly Value[], writes: Value,
 ): void {
   const [first, filter, bias] = reads as [Value, Value, Value];
   const textured = takesTexture(choice.kernel);
@@ -312,7 +312,7 @@ function add<Work>(
 }
 
 function addWith<Work>(
-  draft: Draft, choice: Choice<Work, Kernel<Work>>, work: Work, reads: readonly Value[], writes: Value,
+  draft: Draft, choice: KernelChoice<Work, Kernel<Work>>, work: Work, reads: readonly Value[], writes: Value,
   others?: Readonly<Record<string, number>>,
 ): void {
   const { steps, counts, profile, op, borrowed, textures } = draft;

@@ -1,7 +1,7 @@
 import { UnsupportedError } from '../arguments/errors.js';
 import { type Cut, type Kernel, type Variant, variantOf } from '../kernels/kernel.js';
 import type { DeviceProfile } from '../kernels/profile.js';
-import type { Choice } from './presets.js';
+import type { KernelChoice } from './presets.js';
 
 /** One run of a kernel. */
 export interface Dispatch extends Variant {
@@ -14,7 +14,7 @@ export const bindingLimit = ({ limits }: DeviceProfile): number =>
 
 /** Runs a kernel over some work. `others` are further values for its `Params`. @throws UnsupportedError */
 export function dispatchOf<Work>(
-  op: string, { kernel, tile }: Choice<Work, Kernel<Work>>, work: Work, profile: DeviceProfile,
+  op: string, { kernel, tile }: KernelChoice<Work, Kernel<Work>>, work: Work, profile: DeviceProfile,
   others?: Readonly<Record<string, number>>,
 ): Dispatch {
   const cut = kernel.cut(work, tile);

@@ -7,7 +7,7 @@ import { pointwise, pointwiseQuad, pointwiseSplit, pointwiseTiled } from '../ker
 import type { DeviceProfile } from '../kernels/profile.js';
 
 /** A kernel and the tile that it shall have. */
-export interface Choice<Work = Geometry, K extends Kernel<Work> = Kernel<Work>> {
+export interface KernelChoice<Work = Geometry, K extends Kernel<Work> = Kernel<Work>> {
   readonly kernel: K;
   readonly tile: Tile;
   /** Whether it is the right one for some work; absent: for any. */
@@ -18,9 +18,9 @@ export interface Choice<Work = Geometry, K extends Kernel<Work> = Kernel<Work>> 
 
 /** Which kernel does which pass: the first of each list that fits the device and suits the work. */
 export interface Preset {
-  readonly depthwise: readonly Choice[];
-  readonly pointwise: readonly Choice[];
-  readonly fused: readonly Choice[];
+  readonly depthwise: readonly KernelChoice[];
+  readonly pointwise: readonly KernelChoice[];
+  readonly fused: readonly KernelChoice[];
   /** Tiles of the backward pass through the depthwise one, and the workgroups of small kernels. */
   readonly backward: Tile;
   /** Tiles of the pointwise filter's gradient, by quads and by single invocations. */
@@ -55,8 +55,10 @@ const thin: Preset = {
   product: gpuProduct,
 };
 /** One output an invocation: at batch 1 only latency counts. */
-const outputs1: Choice = { kernel: depthwise, tile: { group: [128, 1], height: 1, width: 1 } };
-const wideRounds: Choice = { kernel: fusedTiled, tile: { group: [16, 4], pixels: 4, columns: 8, chunk: 64, width: 4 } };
+const outputs1: KernelChoice = { kernel: depthwise, tile: { group: [128, 1], height: 1, width: 1 } };
+const wideRounds: KernelChoice = {
+  kernel: fusedTiled, tile: { group: [16, 4], pixels: 4, columns: 8, chunk: 64, width: 4 },
+};
 
 /** Workgroups of so many pixels by so many output channels. */
 const tilesOf = (pixels: number, tilePixels: number, O: number, tileChannels: number): number =>
@@ -187,8 +189,8 @@ export function presetsFor(
 
 /** The first kernel of a list that suits some work and can compute it within a device's limits. */
 export function firstFitting<Work, K extends Kernel<Work>>(
-  choices: readonly Choice<Work, K>[], work: Work, profile: DeviceProfile,
-): Choice<Work, K> {
+  choices: readonly KernelChoice<Work, K>[], work: Work, profile: DeviceProfile,
+): KernelChoice<Work, K> {
   for (const { kernel, tile, suits, whole } of choices) {
     if (!(kernel.fits?.(work, profile) ?? true) || !(suits?.(work) ?? true)) continue;
     const within = tileWithin(tile, profile);
