@@ -66,7 +66,7 @@ export const lifetimes: Readonly<Record<string, () => Promise<unknown>>> = {
     using manager = await PipelineManager.create({ device });
     const { description, x } = problem();
     let refused = 0;
-    let all: PromiseSettledResult<unknown>[];
+    let all: PromiseSettledResult<Awaited<ReturnType<PipelineManager['prepareGradients']>>>[];
     {
       using _ = intercept(({ method, args, proceed, target }) => {
         const { label = '', size } = (args[0] ?? {}) as { label?: string; size?: number };
@@ -76,12 +76,16 @@ export const lifetimes: Readonly<Record<string, () => Promise<unknown>>> = {
       });
       all = await Promise.allSettled([manager.prepareGradients(description), manager.prepareGradients(description)]);
     }
-    check(refused === 1 && all[0]!.status === 'rejected', `${refused}, ${all[0]!.status}`);
-    const gradients = await manager.prepareGradients(description);
-    const actual = await gradients.run(x, x);
+    // Either is first to want memory: compiling takes as long as it takes.
+    const statuses = all.map(({ status }) => status);
+    check(refused === 1 && statuses.includes('rejected'), `${refused}, ${statuses.join(', ')}`);
+    const made = all.flatMap((one) => one.status === 'fulfilled' ? [one.value] : []);
     const expected = separableConv2dGradientsReference(
       x, x, description.depthwiseFilter, description.pointwiseFilter, description);
-    checkClose(actual.input, expected.input, 40, 'gradients afterwards');
+    for (const gradients of [...made, await manager.prepareGradients(description)]) {
+      const actual = await gradients.run(x, x);
+      checkClose(actual.input, expected.input, 40, 'gradients of memory that is there');
+    }
     device.destroy();
   },
 

@@ -1,3 +1,4 @@
+import { scoped } from './device.js';
 import { BUFFER } from './flags.js';
 
 /** Most bytes and buffers that a pool keeps for reuse; beyond either, what lay unused longest is destroyed. */
@@ -45,39 +46,46 @@ export class BufferPool {
   }
 }
 
+/** A buffer of scratch memory. `sound` rejects when there is no memory for it. */
+export interface Memory {
+  readonly buffer: GPUBuffer;
+  readonly sound: Promise<void>;
+}
+
 /**
  * Memory between passes. All programs of one manager share one buffer for each purpose, because the dispatches of a
  * queue run in order. A program that needs more gets a larger buffer, which later programs share.
  */
 export class Scratch {
   readonly #device: GPUDevice;
-  readonly #users = new Map<GPUBuffer, number>();
-  readonly #broken = new WeakSet<GPUBuffer>();
+  readonly #users = new Map<Memory, number>();
 
   constructor(device: GPUDevice) {
     this.#device = device;
   }
 
-  acquire(byteLength: number, purpose = 'intermediate'): GPUBuffer {
-    const name = `sepconv-webgpu ${purpose}`;
-    const shared = [...this.#users.keys()].find(
-      (buffer) => buffer.label === name && buffer.size >= byteLength && !this.#broken.has(buffer)
-    );
-    const buffer = shared ?? this.#device.createBuffer({
-      label: name, size: byteLength, usage: BUFFER.STORAGE | BUFFER.COPY_SRC,
-    });
-    this.#users.set(buffer, (this.#users.get(buffer) ?? 0) + 1);
-    return buffer;
+  /** A program may get memory that another asked for and that is not there: each awaits `sound`. */
+  acquire(where: string, byteLength: number, purpose: string): Memory {
+    const label = `sepconv-webgpu ${purpose}`;
+    const shared = [...this.#users.keys()].find(({ buffer }) => buffer.label === label && buffer.size >= byteLength);
+    const memory = shared ?? this.#create(where, label, byteLength);
+    this.#users.set(memory, (this.#users.get(memory) ?? 0) + 1);
+    return memory;
   }
 
-  /** Destroys the buffer with its last user. A `broken` one, whose memory could not be had, gets no new users. */
-  release(buffer: GPUBuffer, broken = false): void {
-    if (broken) this.#broken.add(buffer);
-    const users = (this.#users.get(buffer) ?? 0) - 1;
+  /** Destroys the buffer with its last user. */
+  release(memory: Memory): void {
+    const users = (this.#users.get(memory) ?? 0) - 1;
     if (users > 0) {
-      this.#users.set(buffer, users);
-    } else if (this.#users.delete(buffer)) {
-      buffer.destroy();
+      this.#users.set(memory, users);
+    } else if (this.#users.delete(memory)) {
+      memory.buffer.destroy();
     }
+  }
+
+  #create(where: string, label: string, size: number): Memory {
+    const { result: buffer, sound } = scoped(this.#device, where, () =>
+      this.#device.createBuffer({ label, size, usage: BUFFER.STORAGE | BUFFER.COPY_SRC }));
+    return { buffer, sound };
   }
 }

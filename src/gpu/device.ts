@@ -66,6 +66,15 @@ const infoOf = ({ adapterInfo }: Pick<GPUDevice, 'adapterInfo'>): Partial<GPUAda
  * the errors of other code.
  */
 export async function checked<T>(device: GPUDevice, where: string, work: () => T): Promise<T> {
+  const { result, sound } = scoped(device, where, work);
+  await sound;
+  return result;
+}
+
+/** As `checked`, with the result at once. `sound` rejects when WebGPU reports an error. */
+export function scoped<T>(
+  device: GPUDevice, where: string, work: () => T,
+): { readonly result: T; readonly sound: Promise<void> } {
   const filters = ['validation', 'out-of-memory', 'internal'] as const;
   for (const filter of filters) device.pushErrorScope(filter);
   const popped: Promise<GPUError | null>[] = [];
@@ -76,13 +85,16 @@ export async function checked<T>(device: GPUDevice, where: string, work: () => T
     popped.push(...filters.map(() => device.popErrorScope()));
     for (const promise of popped) promise.catch(() => undefined);
   }
-  for (const [index, error] of (await Promise.all(popped)).entries()) {
-    if (!error) continue;
-    const filter = filters.at(-1 - index);
-    const message = `${where}: WebGPU reports ${filter}: ${error.message}`;
-    throw filter === 'out-of-memory' ? new UnsupportedError(message) : new SepconvError(message);
-  }
-  return result;
+  const sound = Promise.all(popped).then((errors) => {
+    for (const [index, error] of errors.entries()) {
+      if (!error) continue;
+      const filter = filters.at(-1 - index);
+      const message = `${where}: WebGPU reports ${filter}: ${error.message}`;
+      throw filter === 'out-of-memory' ? new UnsupportedError(message) : new SepconvError(message);
+    }
+  });
+  sound.catch(() => undefined); // Whoever awaits it is told.
+  return { result, sound };
 }
 
 /** The library's version. */

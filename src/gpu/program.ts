@@ -5,8 +5,8 @@ import { FILTER_FORMAT, uniformsOf } from '../kernels/kernel.js';
 import type { DeviceProfile } from '../kernels/profile.js';
 import { byteLengthOf, type Columns, type Place, type Plan, type Range, type Step, type Use } from '../plan/steps.js';
 import { type Binding, checkApart, keyOf, resolveBinding } from './bindings.js';
-import type { BufferPool, Scratch } from './buffers.js';
-import { checked } from './device.js';
+import type { BufferPool, Memory, Scratch } from './buffers.js';
+import { checked, scoped } from './device.js';
 import { fromFloat16, toFloat16 } from './float16.js';
 import { BUFFER, MAP_READ, TEXTURE } from './flags.js';
 import type { PipelineCache } from './pipelines.js';
@@ -56,7 +56,7 @@ export class Program {
   /** What this program has in memory, by value. */
   readonly #own = new Map<string, Resource>();
   readonly #owned: (GPUBuffer | GPUTexture)[] = [];
-  readonly #scratch: GPUBuffer[] = [];
+  readonly #scratch: Memory[] = [];
   readonly #bound = new LruMap<readonly Bound[]>(MOST_BOUND);
 
   /** Compiles, uploads, and runs the steps that run once. @throws ValueError, UnsupportedError, DeviceLostError */
@@ -74,11 +74,12 @@ export class Program {
       shared.checkUsable(op);
       program = new Program(shared, call, label, plans, pipelines, borrowed);
       const made = program;
-      await checked(shared.device, op, () => made.#fill(call.weights, uniforms));
+      const { sound } = scoped(shared.device, op, () => made.#fill(call.weights, uniforms));
+      for (const each of [...made.#scratch.map((memory) => memory.sound), sound]) await each;
       shared.checkUsable(op);
       return made;
     } catch (error) {
-      program?.destroy('broken');
+      program?.destroy();
       throw await shared.explain(op, error);
     }
   }
@@ -188,11 +189,11 @@ export class Program {
     }
   }
 
-  /** Frees what `create` made. Scratch memory that could not be had gets no new users. */
-  destroy(broken?: 'broken'): void {
+  /** Frees what `create` made. */
+  destroy(): void {
     this.#bound.clear();
     for (const resource of this.#owned.splice(0)) resource.destroy();
-    for (const buffer of this.#scratch.splice(0)) this.#shared.scratch.release(buffer, broken === 'broken');
+    for (const memory of this.#scratch.splice(0)) this.#shared.scratch.release(memory);
   }
 
   /** Puts all that the steps use into memory, except what comes with each run. */
@@ -241,9 +242,9 @@ export class Program {
         return { buffer, offset: 0, size: place.byteLength };
       }
       case 'scratch': {
-        const buffer = scratch.acquire(place.byteLength, value);
-        this.#scratch.push(buffer);
-        return { buffer, offset: 0, size: place.byteLength };
+        const memory = scratch.acquire(this.#op, place.byteLength, value);
+        this.#scratch.push(memory);
+        return { buffer: memory.buffer, offset: 0, size: place.byteLength };
       }
       case 'texture': {
         const texture = device.createTexture({
