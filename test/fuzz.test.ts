@@ -38,6 +38,7 @@ const FOUND: readonly Mutation[] = [
   { call: 'create', path: [], value: 'proxy that throws' },
   { call: 'create', path: ['device'], value: 'proxy that throws' },
   { call: 'create', path: ['tuning'], value: 'proxy that throws' },
+  { call: 'warmUp', path: ['0', 'depthwiseFilter', 'data'], value: 'proxy that throws' },
   { call: 'separableConv2d', path: ['options', 'manager'], value: '{}' },
   { call: 'separableConv2d', path: ['options', 'manager'], value: 'null' },
   { call: 'separableConv2dGradients', path: ['options', 'manager'], value: '{}' },

@@ -4,6 +4,7 @@ import { openPage } from './browser.js';
 import type { AdapterKind } from '../src/kernels/profile.js';
 import type { PresetName } from '../src/plan/presets.js';
 import { type Case, cases } from './cases.js';
+import { drawnShare } from './draw.js';
 import { gradientScenarios } from './gradient-scenarios.js';
 import type { Report } from './page.js';
 import { random } from './random.js';
@@ -34,11 +35,12 @@ function run(
 const failures = (reports: readonly Report[]) =>
   reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
 
-/** Products of three huge values overflow. */
+/** Products of three huge values overflow. Of the others the seed draws half; `CASES=all` takes all. */
 const small = cases.filter(({ name }) => !/^large|65x65|huge|beyond|subnormal/.test(name));
+const drawn = drawnShare(small, 2, seed);
 
 describe('each step of the backward pass against its stage of the reference', () => {
-  test.each(small.map((one) => [one.name, one] as const))('%s', async (_, one) => {
+  test.each(drawn.map((one) => [one.name, one] as const))('%s', async (_, one) => {
     const reports = await run([one], ['lightQuads']);
     expect(reports.length).toBeGreaterThanOrEqual(5);
     expect(failures(reports)).toEqual([]);

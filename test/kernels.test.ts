@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type PresetName, presets } from '../src/plan/presets.js';
 import type { Plan } from '../src/plan/steps.js';
+import { drawnFrom, GPU_PRESETS, presetsOf } from './draw.js';
 import { type Case, cases } from './cases.js';
 import { type Implementation, implementations } from './implementations.js';
 import type { Report } from './page.js';
@@ -20,15 +21,8 @@ afterAll(() => chromium.close());
  */
 const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
 
-/** The presets of GPUs, and those beside quads: of these the seed draws one for each case. `CASES=all` takes all. */
-const GPU: readonly PresetName[] = ['gpu', 'gpuFewPixels', 'gpuManyPixels'];
-const OTHERS: readonly PresetName[] = ['lightRegisters', ...GPU];
-const all = process.env['CASES'] === 'all';
-const drawn = (presets: readonly PresetName[], index: number): readonly PresetName[] =>
-  (all ? presets : [presets[(seed + index) % presets.length]!]);
-
 /** Between them these presets have every kind of kernel; their tiles are light. */
-const LIGHT: readonly PresetName[] = ['lightQuads', 'lightRegisters', ...drawn(GPU, 0)];
+const LIGHT: readonly PresetName[] = ['lightQuads', 'lightRegisters', ...drawnFrom(GPU_PRESETS, seed)];
 
 function run(
   batch: readonly Case[], names = LIGHT, limits: Record<string, number> = SMALL_WORKGROUPS,
@@ -43,7 +37,7 @@ const small = cases.filter(({ name }) => !name.startsWith('large'));
 
 describe('each kernel against its stage of the reference', () => {
   test.each(small.map((one, index) => [one.name, one, index] as const))('%s', async (_, one, index) => {
-    const reports = await run([one], ['lightQuads', ...drawn(OTHERS, index)]);
+    const reports = await run([one], presetsOf('Chromium', index, seed));
     expect(reports.length).toBeGreaterThan(0);
     expect(failures(reports)).toEqual([]);
   });
@@ -65,7 +59,7 @@ function underLimits(one: Case, limits: Partial<GPUSupportedLimits>): 'whole' | 
 const named = (pattern: RegExp) => cases.filter(({ name }) => pattern.test(name));
 
 const fullSize = (Object.keys(presets) as PresetName[])
-  .filter((name) => !GPU.includes(name) || drawn(GPU, 0).includes(name));
+  .filter((name) => !GPU_PRESETS.includes(name) || LIGHT.includes(name));
 test.each(fullSize)('the preset %s in full size', { timeout: 180_000 }, async (name) => {
   const batch = named(/^(large.*|rate_4_multiplier_3|padding_explicit|activation_silu_o7)$/);
   expect(batch.length).toBeGreaterThanOrEqual(6);
@@ -98,7 +92,7 @@ describe('limits', () => {
   test('one invocation a workgroup, fewer than compatibility mode has (tfjs #5494, onnxruntime #25962)', async () => {
     const batch = named(/^(c_|o_|rate_)/);
     expect(
-      failures(await run(batch, ['lightRegisters', ...GPU], { maxComputeInvocationsPerWorkgroup: 1 }))
+      failures(await run(batch, LIGHT.slice(1), { maxComputeInvocationsPerWorkgroup: 1 }))
     ).toEqual([]);
   });
 });

@@ -30,21 +30,23 @@ export interface Call {
 export const readCall = (descriptor: ConvolutionDescriptor): Call => resolveCall(readOptions(descriptor, DESCRIPTOR));
 
 /** The same for `warmUp`, whose filters need no data. @throws ValueError */
-export const readShapes = (descriptor: WarmUpDescriptor): Call => resolve(readOptions(descriptor, DESCRIPTOR));
+export const readShapes = (descriptor: WarmUpDescriptor): Call =>
+  resolve(readOptions(descriptor, DESCRIPTOR), (tensor) => (tensor as TensorArgument | undefined)?.data !== undefined);
 
 /** Checks a descriptor that `readOptions` gave. @throws ValueError */
-export function resolveCall(descriptor: ConvolutionDescriptor): Call {
-  for (const filter of ['depthwiseFilter', 'pointwiseFilter'] as const) {
-    const tensor: unknown = descriptor[filter];
-    if (!isGpuTensor(tensor)) checkTensor(`${operation(descriptor.name)}: ${filter}`, tensor);
-  }
-  return resolve(descriptor);
-}
+export const resolveCall = (descriptor: ConvolutionDescriptor): Call => resolve(descriptor, () => true);
 
-function resolve(descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'>): Call {
+/** Filters that need data are checked whole, others by their shapes. */
+function resolve(
+  descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'>,
+  needsData: (filter: unknown) => boolean,
+): Call {
   const { inputShape, depthwiseFilter, pointwiseFilter, name } = descriptor;
   const strategy = (descriptor.strategy ?? 'auto') as Strategy;
   const op = operation(name);
+  for (const [weight, filter] of Object.entries({ depthwiseFilter, pointwiseFilter })) {
+    if (!isGpuTensor(filter) && needsData(filter)) checkTensor(`${op}: ${weight}`, filter);
+  }
   const biasShape = (argument: 'depthwiseBias' | 'bias'): readonly number[] | undefined => {
     const bias: unknown = descriptor[argument];
     if (bias === undefined) return undefined;

@@ -26,7 +26,8 @@ function test(index: number, { tests, names }: Mutant): Promise<{ code: number; 
   const args = [
     vitest, 'run', '--config', config, '--root', root, '--bail', '1', ...tests, ...(names ? ['-t', names] : []),
   ];
-  const child = spawn(process.execPath, args, { cwd: root, env: { ...process.env, MUTANT: String(index) } });
+  const env = { ...process.env, MUTANT: String(index), CASES: 'all' };
+  const child = spawn(process.execPath, args, { cwd: root, env });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => (output += text));

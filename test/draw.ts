@@ -1,0 +1,43 @@
+import type { PresetName } from '../src/plan/presets.js';
+
+/**
+ * Which presets run which case where. Compiling takes most of the tests' time, so that the cases are shared out:
+ *
+ * - Chromium: all by quads, and a third by another preset.
+ * - Node has Chromium's compiler and its driver: a sixth by quads.
+ * - Firefox and Deno have the same compiler and the same driver: each case by registers in one of them, by the kernels
+ *   of GPUs in the other, and in one of them in float16 too.
+ *
+ * The seed draws the third, the sixth, and one of the presets of GPUs. `CASES=all` takes all.
+ */
+
+export const GPU_PRESETS: readonly PresetName[] = ['gpu', 'gpuFewPixels', 'gpuManyPixels'];
+
+const all = process.env['CASES'] === 'all';
+
+/** One of some values. */
+export const drawnFrom = <T>(values: readonly T[], number: number): readonly T[] =>
+  (all ? values : [values[number % values.length]!]);
+
+/** About one of `share` values. */
+export const drawnShare = <T>(values: readonly T[], share: number, seed: number): readonly T[] =>
+  values.filter((_, index) => all || (seed + index) % share === 0);
+
+/** The presets of the case with this index. */
+export function presetsOf(
+  where: 'Chromium' | 'Node' | 'Firefox' | 'Deno', index: number, seed: number,
+): readonly PresetName[] {
+  const others: readonly PresetName[] = ['lightRegisters', ...GPU_PRESETS];
+  const number = seed + index;
+  const within = (share: number): boolean => all || number % share === 0;
+  switch (where) {
+    case 'Chromium': return ['lightQuads', ...(within(3) ? drawnFrom(others, Math.floor(number / 3)) : [])];
+    case 'Node': return within(6) ? ['lightQuads'] : [];
+    case 'Firefox': case 'Deno':
+      if (all) return others;
+      return (index % 2 === 0) === (where === 'Firefox') ? ['lightRegisters'] : drawnFrom(GPU_PRESETS, number);
+  }
+}
+
+/** Whether the case with this index runs in float16 too, where there is some. */
+export const runsHalf = (where: string, index: number): boolean => all || (where === 'Firefox') === (index % 4 < 2);
