@@ -26,6 +26,6 @@ export async function openPage(path: string): Promise<Page> {
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warn') console.error(`page: ${message.text()}`);
   });
-  await page.goto(inject('origin') + path, { waitUntil: 'networkidle0' });
+  await page.goto(inject('origin') + path);
   return page;
 }

@@ -3,12 +3,12 @@ import type { PresetName } from '../src/plan/presets.js';
 /**
  * Which presets run which case where. Compiling takes most of the tests' time, so that the cases are shared out:
  *
- * - Chromium: all by quads, and a third by another preset.
+ * - Chromium: two thirds by quads, a third by another preset.
  * - Node has Chromium's compiler and its driver: a sixth by quads.
  * - Firefox and Deno have the same compiler and the same driver: each case by registers in one of them, by the kernels
  *   of GPUs in the other, and in one of them in float16 too.
  *
- * The seed draws the third, the sixth, and one of the presets of GPUs. `CASES=all` takes all.
+ * The seed draws the shares and the preset. `CASES=all` takes all of everything.
  */
 
 export const GPU_PRESETS: readonly PresetName[] = ['gpu', 'gpuFewPixels', 'gpuManyPixels'];
@@ -19,7 +19,7 @@ const all = process.env['CASES'] === 'all';
 export const drawnFrom = <T>(values: readonly T[], number: number): readonly T[] =>
   (all ? values : [values[number % values.length]!]);
 
-/** About one of `share` values. */
+/** One of each `share` values. */
 export const drawnShare = <T>(values: readonly T[], share: number, seed: number): readonly T[] =>
   values.filter((_, index) => all || (seed + index) % share === 0);
 
@@ -31,7 +31,9 @@ export function presetsOf(
   const number = seed + index;
   const within = (share: number): boolean => all || number % share === 0;
   switch (where) {
-    case 'Chromium': return ['lightQuads', ...(within(3) ? drawnFrom(others, Math.floor(number / 3)) : [])];
+    case 'Chromium':
+      if (all) return ['lightQuads', ...others];
+      return within(3) ? drawnFrom(others, Math.floor(number / 3)) : ['lightQuads'];
     case 'Node': return within(6) ? ['lightQuads'] : [];
     case 'Firefox': case 'Deno':
       if (all) return others;

@@ -129,13 +129,13 @@ export const sharing: Readonly<Record<string, () => Promise<unknown>>> = {
     using software = await PipelineManager.create({ device, adapterKind: 'software' });
     using gpu = await PipelineManager.create({ device, adapterKind: 'gpu' });
     let worst = 0;
-    for (let index = 0; index < 4; index++) {
+    for (let index = 0; index < 2; index++) {
       const whole = (least: number, most: number): number => least + Math.floor(draw() * (most - least + 1));
       const [C, M] = [whole(1, 40), whole(1, 2)];
       const one: Case = {
         name: `random ${index}`, input: [1, whole(3, 12), whole(3, 12), C], filter: [whole(1, 4), whole(1, 4), M],
         O: whole(1, 70), padding: 'SAME', biases: true, strides: whole(1, 2), allowOverparameterized: true,
-        activation: (['linear', 'relu', 'tanh'] as const)[index % 3]!,
+        activation: (['linear', 'relu', 'tanh'] as const)[whole(0, 2)]!,
       };
       const data = problem(one, Math.floor(draw() * 1e9));
       const { KH, KW, K, O } = data.geometry;
