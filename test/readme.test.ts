@@ -89,6 +89,7 @@ test('JavaScript runs as it stands, one block after the other, from the built pa
   for (const path of FILES.slice(2)) expect(codeOf(path, 'js'), path).toEqual([]);
   const origin = inject('origin');
   const page = await openPage('/package.json'); // Any document of an origin that has WebGPU.
+  await page.waitForNetworkIdle(); // The browser asks for an icon, and tells that there is none.
   const failed = new Promise<never>((_, reject) => {
     page.on('pageerror', reject);
     page.on('console', (message) => {
