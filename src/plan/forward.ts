@@ -83,21 +83,20 @@ function strategiesFor(
 
 /** The first strategy whose bands the device can bind. @throws UnsupportedError of the best one, where none can be */
 function feasible(
-  op: string, geometry: Geometry, profile: DeviceProfile, [best, other]: readonly ('fused' | 'two-pass')[],
+  op: string, geometry: Geometry, profile: DeviceProfile, strategies: readonly ('fused' | 'two-pass')[],
 ): 'fused' | 'two-pass' {
-  const found = bandsWithin(op, geometry, best!, profile);
-  if (Array.isArray(found)) return best!;
-  if (other && Array.isArray(bandsWithin(op, geometry, other, profile))) return other;
-  throw found as UnsupportedError;
+  const ways = strategies.map((strategy) => ({ strategy, ...bandsWithin(op, geometry, strategy, profile) }));
+  const way = ways.find(({ refusal }) => !refusal);
+  if (!way) throw ways[0]!.refusal!;
+  return way.strategy;
 }
 
 function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, preset }: Choice): Plan {
   const { op, geometry, borrowed } = wanted;
-  const [depthwise, pointwise, fused] = (['depthwise', 'pointwise', 'fused'] as const).map((pass) =>
-    firstFitting(presets[preset][pass], geometry, profile));
-  const found = bandsWithin(op, geometry, strategy, profile);
-  if (!Array.isArray(found)) throw found as UnsupportedError;
-  const parts = found as readonly Band[];
+  const passes = (strategy === 'fused' ? ['fused'] as const : ['depthwise', 'pointwise'] as const)
+    .map((pass) => firstFitting(presets[preset][pass], geometry, profile));
+  const { parts, refusal } = bandsWithin(op, geometry, strategy, profile);
+  if (refusal) throw refusal;
   const places = new Map(placesOf(geometry));
   const add = (value: string, place: Place): void => void (places.has(value) || places.set(value, place));
   const inTextures = new Set<number>(); // Slices of the filter that are copied already, by their first channel.
@@ -129,8 +128,8 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, preset 
       return { dispatch, reads: uses.slice(0, -1), writes: uses.at(-1)!, once };
     };
     // One depthwise result serves all bands of its pixels.
-    const passes = strategy === 'fused' ? [fused!] : firstChannel === 0 ? [depthwise!, pointwise!] : [pointwise!];
-    const made = passes.map((pass) => step(dispatchOf(op, pass, band, profile, offsets), pass.kernel.operands));
+    const needed = firstChannel === 0 ? passes : passes.slice(-1);
+    const made = needed.map((pass) => step(dispatchOf(op, pass, band, profile, offsets), pass.kernel.operands));
     if (!takesTexture(passes.at(-1)!.kernel) || inTextures.has(firstChannel)) return made;
     inTextures.add(firstChannel);
     const copy = { kernel: filterTexture, tile: tileWithin({ group: COPY_GROUP }, profile) };
@@ -156,27 +155,29 @@ function range(start: number, count: number, { dtype }: Geometry): readonly [Ran
   return [{ offset, size: Math.ceil((from - offset + count * bytes) / 4) * 4 }, (from - offset) / bytes];
 }
 
+type Bands =
+  | { readonly parts: readonly Band[]; readonly refusal?: undefined }
+  | { readonly parts?: undefined; readonly refusal: UnsupportedError };
+
 /** The bands of a convolution, or why there can be none. */
-function bandsWithin(
-  op: string, geometry: Geometry, strategy: 'fused' | 'two-pass', profile: DeviceProfile,
-): readonly Band[] | UnsupportedError {
+function bandsWithin(op: string, geometry: Geometry, strategy: 'fused' | 'two-pass', profile: DeviceProfile): Bands {
   const { H, W, C, KH, K, RH, OW, O } = geometry;
   const limit = bindingLimit(profile);
   const bytes = elementBytes(geometry.dtype);
+  const refuse = (why: string): Bands => ({ refusal: new UnsupportedError(`${op}: ${why}`) });
   const column = K * (O % 4 === 0 ? 4 : 1) * bytes; // Bytes of the smallest part of the filter that a band can have.
   const filter = storedBytes(KH * geometry.KW * K, geometry);
   for (const [weight, size] of [['depthwiseFilter', filter], ['pointwiseFilter [K, 4]', column]] as const) {
     if (size <= limit) continue;
-    return new UnsupportedError(`${op}: ${weight} has ${size} bytes, more than the ${limit} that this device can `
-      + 'bind as one buffer');
+    return refuse(`${weight} has ${size} bytes, more than the ${limit} that this device can bind as one buffer`);
   }
   const one = bands(geometry, limit, strategy);
-  if (one?.length === 1) return one;
+  if (one?.length === 1) return { parts: one };
   const parts = bands(geometry, limit - OFFSET_ALIGNMENT, strategy); // Bindings may start before their bands do.
-  if (parts) return parts;
+  if (parts) return { parts };
   const rows = Math.min(H, (KH - 1) * RH + 1);
   const between = strategy === 'fused' ? '' : ` after ${OW * channelStride(geometry) * 4} between the passes`;
-  return new UnsupportedError(`${op}: one output row reads ${rows * W * C * bytes} bytes of input and has `
+  return refuse(`one output row reads ${rows * W * C * bytes} bytes of input and has `
     + `${OW * O * bytes}${between}, which with ${OFFSET_ALIGNMENT} for alignment must not be more than the ${limit} `
     + 'that this device can bind as one buffer');
 }
