@@ -1,6 +1,6 @@
 import {
   type Convolution, type ConvolutionDescriptor, type Padding, PipelineManager, type Shape4D, type Strategy,
-  type Tensor4D,
+  type Tensor4D, type TuningEntry,
 } from 'sepconv-webgpu';
 import { checkAgainstReference, TOLERANCE } from './check.js';
 import { runTimed } from './convolve.js';
@@ -147,9 +147,11 @@ async function measure(): Promise<void> {
     try {
       await manager.prepare(descriptor);
       const [entry] = manager.tuningReport();
-      const rows = entry?.tried.map(({ strategy, preset, milliseconds }) => {
-        const chosen = strategy === entry.chosen.strategy && preset === entry.chosen.preset;
-        return make('tr', {}, make('td', {}, strategy), make('td', {}, preset), make('td', {}, duration(milliseconds)),
+      const nameOf = (trial: TuningEntry['chosen']): string => `${trial.strategy} ${trial.presets.join(' + ')}`;
+      const rows = entry?.tried.map((trial) => {
+        const { strategy, presets, milliseconds } = trial;
+        const chosen = nameOf(trial) === nameOf(entry.chosen);
+        return make('tr', {}, make('td', {}, strategy), make('td', {}, presets.join(' + ')), make('td', {}, duration(milliseconds)),
           make('td', {}, chosen ? 'chosen' : ''));
       });
       element('measured', HTMLElement).replaceChildren(...(rows ?? []));

@@ -14,4 +14,4 @@ export { PipelineManager, type PipelineManagerOptions, type WarmUpOptions } from
 export type { AdapterKind } from './kernels/profile.js';
 export { separableConv2d, separableConv2dGradients, type SeparableConv2dOptions } from './separable.js';
 export type { TuningTrial } from './contest.js';
-export type { SavedTuning, TuningEntry } from './tuning.js';
+export type { SavedTuning, TuningEntry, TuningTable } from './tuning.js';

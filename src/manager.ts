@@ -10,20 +10,21 @@ import { type Convolution, prepareConvolution } from './convolution.js';
 import type { Shared } from './gpu/program.js';
 import { bindMethods } from './bind-methods.js';
 import type { Dispatch } from './plan/dispatch.js';
-import { type ForwardPlan, planForward } from './plan/forward.js';
+import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
 import { PipelineCache } from './gpu/pipelines.js';
 import { type AdapterKind, type DeviceProfile, processorsOf } from './kernels/profile.js';
-import type { SavedTuning, Tuning, TuningEntry } from './tuning.js';
+import type { SavedTuning, Tuning, TuningEntry, TuningTable } from './tuning.js';
 
 /** What `PipelineManager.create` takes. */
 export interface PipelineManagerOptions {
   /** The device to work on; it stays the caller's. Absent: the manager requests one, and destroys it at its end. */
   readonly device?: GPUDevice | undefined;
   /**
-   * `'measure'` times a few kernels for each new geometry in `prepare` and takes the fastest; a table from
-   * `exportTuning` takes what was measured before. A table of another version or adapter is ignored.
+   * `'measure'` times a few kernels for each new geometry in `prepare` or `warmUp` and takes the fastest; a table from
+   * `exportTuning` takes what was measured before, and with `measure: true` measures what is new. A table of another
+   * version or device is ignored.
    */
-  readonly tuning?: 'measure' | (string & {}) | SavedTuning | undefined;
+  readonly tuning?: 'measure' | (string & {}) | TuningTable | undefined;
   /** Which kernels suit the device; default: what its adapter says of itself. */
   readonly adapterKind?: AdapterKind | (string & {}) | undefined;
   /**
@@ -35,8 +36,8 @@ export interface PipelineManagerOptions {
 
 /** What `PipelineManager.warmUp` takes beside descriptors. */
 export interface WarmUpOptions {
-  /** Called after each compiled pipeline, from 1 to `total`. */
-  readonly onProgress?: ((compiled: number, total: number) => void) | undefined;
+  /** Called after each pipeline that is compiled and each geometry that is measured, from 1 to `total`. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Milliseconds that the news of a device's loss may lag behind its effects, on a busy machine. */
@@ -66,7 +67,7 @@ export class PipelineManager {
     const [device, tuning, adapterKind, maxBindingBytes = Infinity] = reading('PipelineManager.create: options', () => {
       checkNames('PipelineManager.create: options', options, names);
       return names.map((name) => given(options, name));
-    }) as [GPUDevice | undefined, 'measure' | SavedTuning | undefined, AdapterKind | undefined, number | undefined];
+    }) as [GPUDevice | undefined, 'measure' | TuningTable | undefined, AdapterKind | undefined, number | undefined];
     if (device !== undefined && !reading('PipelineManager.create: device', () => isDevice(device))) {
       throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
     }
@@ -126,11 +127,7 @@ export class PipelineManager {
   /** @internal */
   async prepareCall(call: Call): Promise<Convolution> {
     this.#checkUsable(call.op);
-    const choice = await this.#tuning?.choose(call, (candidate) => prepareConvolution(this.#shared, call, candidate))
-      .catch(async (error: unknown) => {
-        throw await this.#explain(call.op, error);
-      });
-    return this.#keep(await prepareConvolution(this.#shared, call, choice), call.op);
+    return this.#keep(await prepareConvolution(this.#shared, call, await this.#choose(call)), call.op);
   }
 
   /**
@@ -149,8 +146,9 @@ export class PipelineManager {
   }
 
   /**
-   * Compiles what convolutions will need, in parallel, so that `prepare` finds it ready. Layers that differ only in
-   * extents share pipelines. Filters may lack their data: `{ shape }` is enough.
+   * Compiles what convolutions will need, in parallel, so that `prepare` finds it ready. With `tuning: 'measure'` it
+   * measures them too, one after the other. Layers that differ only in extents share pipelines. Filters may lack their
+   * data: `{ shape }` is enough.
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
   async warmUp(descriptors: readonly WarmUpDescriptor[], options: WarmUpOptions = {}): Promise<void> {
@@ -159,21 +157,36 @@ export class PipelineManager {
     }
     const onProgress = readProgress(options);
     const variants = new Map<string, Dispatch>();
-    for (const descriptor of descriptors as readonly WarmUpDescriptor[]) {
-      const call = readShapes(descriptor);
+    const calls = (descriptors as readonly WarmUpDescriptor[]).map(readShapes);
+    for (const call of calls) {
       this.#checkUsable(call.op);
       for (const { portions } of this.#plansOf(call)) {
         for (const { dispatch } of portions.flatMap(({ steps }) => steps)) variants.set(dispatch.name, dispatch);
       }
     }
-    let compiled = 0;
+    const unknown = calls.filter((call) => this.#tuning?.measures(call));
+    const total = variants.size + unknown.length;
+    let done = 0;
     await Promise.all([...variants.values()].map(async (variant) => {
       await this.#shared.pipelines.pipeline(variant).catch(async (error: unknown) => {
         throw await this.#explain('warmUp', error);
       });
-      onProgress?.(++compiled, variants.size);
+      onProgress?.(++done, total);
     }));
+    for (const call of unknown) {
+      await this.#choose(call);
+      onProgress?.(++done, total);
+    }
     this.#checkUsable('warmUp');
+  }
+
+  /** What measuring says of a geometry; undefined: the plan's own choice. */
+  async #choose(call: Call): Promise<Choice | undefined> {
+    try {
+      return await this.#tuning?.choose(call, (candidate) => prepareConvolution(this.#shared, call, candidate));
+    } catch (error) {
+      throw await this.#explain(call.op, error);
+    }
   }
 
   /** What `prepare` may come to: one plan, or those that it will measure. */

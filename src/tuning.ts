@@ -8,7 +8,7 @@ import { measuredOn } from './gpu/device.js';
 import { LruMap } from './gpu/lru-map.js';
 import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
 import type { DeviceProfile } from './kernels/profile.js';
-import { presets, presetsFor } from './plan/presets.js';
+import { type PresetName, presets, presetsFor, presetsOf } from './plan/presets.js';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
 export interface SavedTuning {
@@ -22,12 +22,17 @@ export interface SavedTuning {
   readonly choices: Readonly<Record<string, unknown>>;
 }
 
+/** A table to start from, or none, and whether to measure what it lacks. */
+export interface TuningTable extends Partial<SavedTuning> {
+  readonly measure?: boolean | undefined;
+}
+
 /** What measuring one geometry came to, for people to read and to send in. */
 export interface TuningEntry {
   /** The geometry's extents, by name. */
   readonly key: string;
   /** The winner. */
-  readonly chosen: Pick<TuningTrial, 'strategy' | 'preset'>;
+  readonly chosen: Pick<TuningTrial, 'strategy' | 'presets'>;
   /** What was tried, in the order of the plan's own preference. */
   readonly tried: readonly TuningTrial[];
 }
@@ -46,17 +51,23 @@ export class Tuning {
   #last: Promise<unknown> = Promise.resolve();
 
   /** A table of another version, adapter or kind of device, or one that is no table, is ignored. */
-  constructor(device: GPUDevice, profile: DeviceProfile, tuning: 'measure' | SavedTuning) {
+  constructor(device: GPUDevice, profile: DeviceProfile, tuning: 'measure' | TuningTable) {
     this.#device = device;
     this.#profile = profile;
-    this.#measures = tuning === 'measure';
-    reading('PipelineManager.create: tuning', () => {
-      if (typeof tuning !== 'object' || tuning === null || !agrees(tuning, measuredOn(device, profile))) return;
-      for (const [key, saved] of Object.entries(tuning.choices ?? {})) {
+    this.#measures = reading('PipelineManager.create: tuning', () => {
+      if (typeof tuning !== 'object' || tuning === null) return tuning === 'measure';
+      const choices = agrees(tuning, measuredOn(device, profile)) ? tuning.choices ?? {} : {};
+      for (const [key, saved] of Object.entries(choices)) {
         const choice = readChoice(saved);
         if (choice) this.#choices.set(key, choice);
       }
+      return given(tuning, 'measure') === true;
     });
+  }
+
+  /** Whether `choose` would measure. */
+  measures(call: Call): boolean {
+    return this.#measures && !this.#known(call);
   }
 
   /** The choice for a geometry, measured now if that is wanted and new; undefined: the plan's own. */
@@ -85,10 +96,9 @@ export class Tuning {
   /** A choice from a table counts where this device can run it. */
   #known(call: Call): Choice | undefined {
     const choice = this.#choices.get(keyOf(call));
-    if (!choice) return undefined;
-    const can = candidates(call, this.#profile);
-    const here = can.some(({ strategy, preset }) => strategy === choice.strategy && preset === choice.preset);
-    return here ? choice : undefined;
+    if (!choice || (call.strategy !== 'auto' && call.strategy !== choice.strategy)) return undefined;
+    const ofThisKind = choice.presets.every((name) => presetsOf(this.#profile.kind).includes(name));
+    return ofThisKind && planWith(call, this.#profile, choice) ? choice : undefined;
   }
 
   /** What was measured so far, the last at the end. */
@@ -126,30 +136,55 @@ const keyOf = ({ geometry, strategy }: Call): string => [
   `strategy=${strategy}`,
 ].join(' ');
 
+/** How many kernels each strategy has. */
+const PASSES = { 'fused': 1, 'two-pass': 2 } as const;
+
 function readChoice(saved: unknown): Choice | undefined {
   if (typeof saved !== 'object' || saved === null) return undefined;
-  const { strategy, preset } = {
-    strategy: given(saved, 'strategy'), preset: given(saved, 'preset'),
+  const { strategy, presets: names } = {
+    strategy: given(saved, 'strategy'), presets: given(saved, 'presets'),
   } as Partial<Choice>;
-  if (strategy !== 'fused' && strategy !== 'two-pass') return undefined;
-  if (typeof preset !== 'string' || !Object.hasOwn(presets, preset)) return undefined;
-  return { strategy, preset };
+  if ((strategy !== 'fused' && strategy !== 'two-pass') || !Array.isArray(names)) return undefined;
+  if (names.length !== PASSES[strategy]) return undefined;
+  if (!names.every((name) => typeof name === 'string' && Object.hasOwn(presets, name))) return undefined;
+  return { strategy, presets: names.map((name) => name as PresetName) };
 }
 
-/** What can run here, the plan's own choice first. @throws UnsupportedError where nothing can */
+/**
+ * What can run here, in the order of the plan's preference: its own choice, the other strategy, then one pass by
+ * another preset, then all by others. Those that come to the same kernels and grids are one.
+ * @throws UnsupportedError where nothing can run
+ */
 function candidates(call: Call, profile: DeviceProfile): readonly Choice[] {
   const own = planForward(call, profile).strategy;
-  const strategies = call.strategy === 'auto' ? [own, own === 'fused' ? 'two-pass' as const : 'fused' as const] : [own];
-  return presetsFor(call.geometry, profile).flatMap((preset) => strategies.map((strategy) => ({ strategy, preset })))
-    .filter((choice) => runs(call, profile, choice));
+  const [first, ...others] = presetsFor(call.geometry, profile);
+  const ways = {
+    'fused': [[first], ...others.map((name) => [name])],
+    'two-pass': [
+      [first, first], ...others.flatMap((name) => [[first, name], [name, first]]), ...others.map((name) => [name, name]),
+    ],
+  };
+  const strategies = call.strategy !== 'auto' ? [own] : own === 'fused' ? ['fused', 'two-pass'] as const
+    : ['two-pass', 'fused'] as const;
+  const all = strategies.flatMap((strategy) =>
+    ways[strategy].map((names, rank) => ({ rank, choice: { strategy, presets: names } })));
+  const distinct = new Map<string, Choice>();
+  for (const { choice } of all.sort((a, b) => a.rank - b.rank)) {
+    const plan = planWith(call, profile, choice);
+    if (!plan) continue;
+    const work = plan.portions.flatMap(({ steps }) => steps.map(({ dispatch: { name, grid } }) => [name, grid]));
+    const key = JSON.stringify(work);
+    if (!distinct.has(key)) distinct.set(key, choice);
+  }
+  return [...distinct.values()];
 }
 
-function runs(call: Call, profile: DeviceProfile, choice: Choice): boolean {
+/** The plan of a choice; undefined where the device cannot run it. */
+function planWith(call: Call, profile: DeviceProfile, choice: Choice): ForwardPlan | undefined {
   try {
-    planForward(call, profile, choice);
-    return true;
+    return planForward(call, profile, choice);
   } catch (error) {
-    if (error instanceof UnsupportedError) return false;
+    if (error instanceof UnsupportedError) return undefined;
     throw error;
   }
 }

@@ -29,7 +29,7 @@ export const wantedOf = (one: Case, strategy: Strategy = 'auto'): Wanted =>
 export const forwardPlanOf = (
   one: Case, profile: DeviceProfile, strategy?: Strategy, preset?: PresetName,
 ): ForwardPlan =>
-  planForward(wantedOf(one, strategy), profile, preset && { preset });
+  planForward(wantedOf(one, strategy), profile, preset && { presets: [preset] });
 
 /** The only portion of a case's plan. */
 export const planOf = (...args: Parameters<typeof forwardPlanOf>): Portion => forwardPlanOf(...args).portions[0];

@@ -1,3 +1,4 @@
+import type { Choice } from '../src/plan/forward.js';
 import {
   type ConvolutionDescriptor, DeviceLostError, PipelineManager, type SavedTuning, SepconvError, separableConv2d,
   type Shape4D, type Tensor4D,
@@ -404,14 +405,17 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     check(waits() === measured, 'a known geometry was measured again');
     checkClose(await first.run(x), expected, 20, 'measured');
     const saved = JSON.parse(JSON.stringify(measuring.exportTuning())) as SavedTuning;
-    const [[key, choice]] = Object.entries(saved.choices) as [[string, { strategy: string }]];
+    const [[key, choice]] = Object.entries(saved.choices) as [[string, Choice]];
     check(Object.keys(saved.choices).length === 1 && choice.strategy === first.strategy, JSON.stringify(saved));
     const usual = (await (await PipelineManager.create({ device })).prepare(description)).strategy;
     const other = usual === 'fused' ? 'two-pass' : 'fused';
+    const [name] = choice.presets;
+    const presetsOf = (strategy: string): readonly unknown[] => strategy === 'fused' ? [name] : [name, name];
     const table = {
       ...saved,
       choices: {
-        [key]: { ...choice, strategy: other }, broken: null, unknown: { strategy: 'fused', preset: 'toString' },
+        [key]: { strategy: other, presets: presetsOf(other) }, broken: null,
+        unknown: { strategy: 'fused', presets: ['toString'] }, twisted: { strategy: 'fused', presets: 'quads' },
       },
     };
     const strategyWith = async (tuning: unknown) => {

@@ -14,7 +14,8 @@ import type { Place, Plan, Range, Step, Use } from './steps.js';
 /** The decision of a plan that measuring can make instead. */
 export interface Choice {
   readonly strategy: 'fused' | 'two-pass';
-  readonly preset: PresetName;
+  /** From which preset each pass has its kernel, in the order of the passes; a single one is for all. */
+  readonly presets: readonly PresetName[];
 }
 
 /** What is computed between one upload and one readback: everything, unless a tensor is too large for a buffer. */
@@ -56,20 +57,20 @@ export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Par
   const most = Math.floor(profile.limits.maxBufferSize / 16) * 16;
   // If even portions are too large, planning bands throws the error that says which tensor is.
   const parts = spatialBands(geometry, most, 'fused') ?? [{ geometry, inputStart: 0, outputStart: 0 }];
-  const preset = choice?.preset ?? presetsFor(parts[0]!.geometry, profile)[0];
-  const strategies = strategiesFor(parts[0]!.geometry, profile, preset, choice?.strategy ?? wanted.strategy);
+  const names = choice?.presets ?? [presetsFor(parts[0]!.geometry, profile)[0]];
+  const strategies = strategiesFor(parts[0]!.geometry, profile, names[0]!, choice?.strategy ?? wanted.strategy);
   const strategy = empty ? strategies[0]! : feasible(op, parts[0]!.geometry, profile, strategies);
   const [first, ...others] = parts.map(({ geometry: part, inputStart, outputStart }): Portion => {
     const { N, H, W, C } = part;
     const plan = empty ? { steps: [], places: placesOf(part) }
-      : planPortion({ ...wanted, geometry: part }, profile, { strategy, preset });
+      : planPortion({ ...wanted, geometry: part }, profile, { strategy, presets: names });
     return {
       ...plan,
       input: { offset: inputStart, size: elements([N, H, W, C]) },
       output: { offset: outputStart, size: elements(outputShape(part)) },
     };
   });
-  return { strategy, preset, portions: [first!, ...others] };
+  return { strategy, presets: names, portions: [first!, ...others] };
 }
 
 /** The strategies that may be taken, the best first. */
@@ -91,10 +92,10 @@ function feasible(
   return way.strategy;
 }
 
-function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, preset }: Choice): Plan {
+function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, presets: names }: Choice): Plan {
   const { op, geometry, borrowed } = wanted;
   const passes = (strategy === 'fused' ? ['fused'] as const : ['depthwise', 'pointwise'] as const)
-    .map((pass) => firstFitting(presets[preset][pass], geometry, profile));
+    .map((pass, index) => firstFitting(presets[names[index] ?? names[0]!][pass], geometry, profile));
   const { parts, refusal } = bandsWithin(op, geometry, strategy, profile);
   if (refusal) throw refusal;
   const places = new Map(placesOf(geometry));

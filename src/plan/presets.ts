@@ -4,7 +4,7 @@ import { depthwise } from '../kernels/depthwise.js';
 import { fused, fusedQuad, fusedTiled } from '../kernels/fused.js';
 import type { Cut, Kernel, Tile } from '../kernels/kernel.js';
 import { pointwise, pointwiseQuad, pointwiseSplit, pointwiseTiled } from '../kernels/pointwise.js';
-import type { DeviceProfile } from '../kernels/profile.js';
+import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
 
 /** A kernel and the tile that it shall have. */
 export interface KernelChoice<Work = Geometry, K extends Kernel<Work> = Kernel<Work>> {
@@ -170,6 +170,10 @@ const [BUSY_SMALL, BUSY_LARGE] = [0.6, 2.3];
  * Channels between the passes, and output channels, up to which one invocation can hold all of a pixel in registers.
  */
 const THIN = 32;
+
+/** The presets for a kind of adapter. Their kernels fall back to others where a device lacks what they need. */
+export const presetsOf = (kind: AdapterKind): readonly PresetName[] =>
+  (Object.keys(presets) as PresetName[]).filter((name) => name.startsWith('gpu') === (kind === 'gpu'));
 
 /** The presets that suit a device, the one for this geometry first. */
 export function presetsFor(

@@ -87,7 +87,8 @@ function withPreset(
       await (await ours(measuring, strategy).prepare(problem)).release();
       const table = measuring.exportTuning();
       measuring.destroy();
-      const choices = Object.fromEntries(Object.keys(table.choices).map((key) => [key, { strategy, preset }]));
+      const choices = Object.fromEntries(Object.keys(table.choices).map((key) =>
+        [key, { strategy, presets: strategy === 'fused' ? [preset] : [preset, preset] }]));
       const manager = await PipelineManager.create({ device, tuning: { ...table, choices } satisfies SavedTuning });
       const prepared = await ours(manager, strategy).prepare(problem);
       return {
