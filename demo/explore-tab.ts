@@ -148,14 +148,15 @@ async function measure(): Promise<void> {
       await manager.prepare(descriptor);
       const [entry] = manager.tuningReport();
       const nameOf = (trial: TuningEntry['chosen']): string => `${trial.strategy} ${trial.presets.join(' + ')}`;
-      const rows = entry?.tried.map((trial) => {
-        const { strategy, presets, milliseconds } = trial;
-        const chosen = nameOf(trial) === nameOf(entry.chosen);
-        return make('tr', {}, make('td', {}, strategy), make('td', {}, presets.join(' + ')), make('td', {}, duration(milliseconds)),
-          make('td', {}, chosen ? 'chosen' : ''));
+      const rows = entry?.tried.map((trial, index) => {
+        const marks = [
+          ...(index === 0 ? ['auto'] : []), ...(nameOf(trial) === nameOf(entry.chosen) ? ['chosen'] : []),
+        ];
+        return make('tr', {}, make('td', {}, trial.strategy), make('td', {}, trial.presets.join(' + ')),
+          make('td', {}, duration(trial.milliseconds)), make('td', {}, marks.join(', ')));
       });
       element('measured', HTMLElement).replaceChildren(...(rows ?? []));
-      setText('measure-status', entry ? `${entry.tried.length} choices, the least of several samples each`
+      setText('measure-status', entry ? `Choices: ${entry.tried.length}, the least of several samples each`
         : 'Nothing could be measured');
     } finally {
       manager.destroy();
