@@ -101,6 +101,8 @@ export const cases: readonly Case[] = [
       name: `activation_${typeof activation === 'string' ? activation : 'leakyRelu'}_o${O}`,
       input: [1, 5, 5, C!], filter: [3, 3, M!], O: O!, padding: 'SAME', biases: true,
       depthwiseActivation: activation, activation,
+      // Sums on both sides of all bends, of which the farthest is at 6.
+      exponents: { input: [-2, 3], depthwiseFilter: [-1, 0], pointwiseFilter: [-1, 0], biases: [-1, 0] },
     }))),
   { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1],
     O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
