@@ -158,7 +158,7 @@ export const mutants: readonly Mutant[] = [
   { defect: 'a choice that a device cannot run is taken', file: 'src/tuning.ts',
     text: 'return ofThisKind && ', instead: 'return ', tests: api, names: 'a table is of one kind' },
   { defect: 'time of work that failed counts', file: 'src/contest.ts',
-    text: 'timedByWall(device, record);', instead: 'timedByWall(device, record).catch(() => 0);',
+    text: 'clock.time(candidate, candidate.runs);', instead: 'clock.time(candidate, candidate.runs).catch(() => 40);',
     tests: api, names: 'an error of measured work' },
   { defect: 'warmUp without the table', file: 'src/manager.ts',
     text: 'this.#tuning?.plansOf(call) ?? ', instead: '', tests: api, names: 'warmUp compiles what' },
