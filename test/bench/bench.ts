@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import { installPeers, loadContender, openPage, publish, type Site, withBrowser } from './browser.js';
+import { loadContender, openPage, publish, type Site, withBrowser } from './browser.js';
 import { expectedOf } from './contender.js';
 import { expectedGradients } from './gradients.js';
+import { installPeers } from './install.js';
 import { firstLine, measureRow, type Remote, type Row, timing } from './measure.js';
 import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
 import {

@@ -1,5 +1,4 @@
-import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -77,20 +76,6 @@ export async function publish(): Promise<Site> {
       rmSync(folder, { recursive: true });
     },
   };
-}
-
-/** Installs what the benchmark compares with, at its first run and when its package file has changed. */
-export async function installPeers(): Promise<void> {
-  const installed = join(here, 'node_modules/.package-lock.json');
-  if (existsSync(installed) && statSync(installed).mtimeMs > statSync(join(here, 'package.json')).mtimeMs) return;
-  console.log('Installing the libraries to compare with…');
-  const code = await new Promise((resolve) => {
-    spawn('npm', ['install', '--prefix', here, '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'],
-      { stdio: 'inherit', shell: process.platform === 'win32' }).on('error', resolve).on('close', resolve);
-  });
-  if (code !== 0) {
-    throw new Error('The libraries to compare with could not be installed: npm install --prefix test/bench failed');
-  }
 }
 
 /** Loads a contender into a page; its failure to start its `prepare` reports. */

@@ -12,11 +12,8 @@ export interface Contender {
 export interface Prepared {
   /** What runs, where that can be told. */
   readonly detail?: string;
-  /**
-   * Runs the layer so many times; resolves when the device is done, with the
-   * milliseconds where the device itself tells them.
-   */
-  run(repetitions: number): Promise<number | void>;
+  /** Runs the layer so many times; resolves when the device is done. */
+  run(repetitions: number): Promise<void>;
   /** The last run's result, dense `[N, OH, OW, O]`. */
   read(): Promise<Float32Array>;
   release(): void | Promise<void>;
@@ -29,6 +26,13 @@ export interface Check {
   readonly maxError: number;
   /** What is wrong with the result; it is not timed then. */
   readonly failure?: string;
+}
+
+/** Milliseconds from the beginning to the end of some work. */
+export async function wallTime(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
 }
 
 /** Takes a contender through the layers: in a page or in Node. */
@@ -60,10 +64,8 @@ export class Runner {
   }
 
   /** Milliseconds of one of so many runs in a row. */
-  async time(repetitions: number): Promise<number> {
-    const start = performance.now();
-    const measured = await this.#prepared!.run(repetitions);
-    return (measured ?? performance.now() - start) / repetitions;
+  async time(repetitions: number, clock = wallTime): Promise<number> {
+    return (await clock(() => this.#prepared!.run(repetitions))) / repetitions;
   }
 
   async release(): Promise<void> {

@@ -4,21 +4,29 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import type * as Library from 'sepconv-webgpu';
 import type { SavedTuning, Strategy } from 'sepconv-webgpu';
-import { create, globals } from 'webgpu';
+import { create } from 'webgpu';
 import { type PresetName, presets } from '../../src/plan/presets.js';
-import { type Contender, expectedOf, Runner } from './contender.js';
-import { measureRow, type Remote, type Row } from './measure.js';
+import { type Contender, expectedOf, Runner, wallTime } from './contender.js';
+import { deviceTime, poseAsBrowser, timeAllDevices } from './dawn.js';
+import { installPeers } from './install.js';
+import { firstLine, measureRow, type Remote, type Row } from './measure.js';
 import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
 import { report, type Results } from './report.js';
-import { describe, measureCeilings, naive, ours, requestDevice, useDeviceClock } from './webgpu.js';
+import { describe, measureCeilings, naive, ours, requestDevice } from './webgpu.js';
 
-const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'tuned'];
+/** Libraries made for browsers, each on a device of its own. */
+const PEERS: Readonly<Record<string, () => Promise<Contender>>> = {
+  'tfjs-webgpu': async () => (await import('./tfjs.js')).tfjs('webgpu'),
+  'onnxruntime-webgpu': async () => (await import('./onnx.js')).onnxruntime(),
+  'jax-webgpu': async () => (await import('./jax.js')).jax(),
+};
+const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'tuned', ...Object.keys(PEERS)];
 
 const USAGE = `npm run bench:node -- [options]
 
-Runs separable convolutions by this library (auto, fused, two-pass, and tuned by measuring) and by a naive kernel
-without a browser, on the first Vulkan, Metal or D3D12 adapter that Dawn finds, checks every result, and compares the
-times.
+Runs separable convolutions by this library (auto, fused, two-pass, and tuned by measuring), by a naive kernel and by
+other libraries without a browser, on the first Vulkan, Metal or D3D12 adapter that Dawn finds, checks every result, and
+compares the times.
 
 ${commonUsage(CONTENDERS)}
   --presets LIST     also some of the library's presets, or all: ${Object.keys(presets).join(',')}
@@ -35,42 +43,57 @@ async function bench({ contenders: common, workloads, samples, clock, presets: f
   if (!existsSync(library)) throw new Error('the library is not built: run npm run build first');
   const { PipelineManager } = (await import(library.href)) as typeof Library;
   const wgsl = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
-  Object.assign(globalThis, globals);
-  const gpu = create([]); // The devices live as long as this object.
+  const gpu = create(['disable-dawn-features=timestamp_quantization']);
+  poseAsBrowser(gpu);
+  const canTell = (await gpu.requestAdapter())?.features.has('timestamp-query') ?? false;
+  if (clock === 'device' && !canTell) throw new Error('--clock device needs an adapter with timestamp-query');
+  if (canTell) timeAllDevices();
   const device = await requestDevice(gpu);
   const manager = await PipelineManager.create({ device });
   // Dawn polls while it waits. Where the adapter computes on the same cores, only this thread makes way for it.
   if (manager.adapterKind === 'software') setPriority(constants.priority.PRIORITY_LOW);
-  if (clock === 'device'
-    || (clock === undefined && manager.adapterKind === 'gpu' && device.features.has('timestamp-query'))) {
-    useDeviceClock(device);
-  }
+  const byDevice = clock === 'device' || (clock === undefined && canTell && manager.adapterKind === 'gpu');
   progress('The ceilings are measured');
   const ceilings = await measureCeilings(device, wgsl('ceilings.wgsl'), samples);
   const makers: Record<string, () => Promise<Contender>> = {
     naive: async () => naive(device, wgsl('naive.wgsl')),
     tuned: async () => ours(await PipelineManager.create({ device, tuning: 'measure' }), 'auto'),
+    ...PEERS,
   };
+  if (common.some((name) => PEERS[name])) await installPeers();
   for (const preset of forced) {
     for (const strategy of ['fused', 'two-pass'] as const) {
       makers[`${strategy} ${preset}`] = async () => withPreset(PipelineManager, device, strategy, preset);
     }
   }
   const contenders = [...common, ...Object.keys(makers).filter((name) => name.includes(' '))];
-  const runners = await Promise.all(contenders.map(async (name) => (
-    { name, runner: new Runner(await (makers[name]?.() ?? ours(manager, name as Strategy))) })));
+  const runners: { readonly name: string; readonly runner: Runner | Error }[] = [];
+  for (const name of contenders) {
+    progress(`${name} is loaded`);
+    const make = makers[name] ?? (() => Promise.resolve(ours(manager, name as Strategy)));
+    const runner = await make().then((contender) => new Runner(contender), (error: unknown) =>
+      new Error(firstLine(error)));
+    runners.push({ name, runner });
+  }
   const rows: Row[] = [];
   for (const workload of workloads) {
     const expected = expectedOf(workload);
-    const remotes = runners.map(({ name, runner }): Remote => ({
-      name,
-      prepare: (layer) => runner.prepare(layer, expected),
-      time: (repetitions) => runner.time(repetitions),
-      release: () => runner.release(),
-    }));
+    const remotes = runners.map(({ name, runner }): Remote => {
+      if (runner instanceof Error) {
+        const fail = (): Promise<never> => Promise.reject(runner);
+        return { name, prepare: fail, time: fail, release: () => Promise.resolve() };
+      }
+      return {
+        name,
+        prepare: (layer) => runner.prepare(layer, expected),
+        time: (repetitions) => runner.time(repetitions, byDevice ? deviceTime : wallTime),
+        release: () => runner.release(),
+      };
+    });
     rows.push(await measureRow(workload, remotes, samples, progress));
   }
-  const environment = `Dawn in Node ${process.versions.node}, ${describe(device.adapterInfo)}`;
+  const environment = `Dawn in Node ${process.versions.node}, ${describe(device.adapterInfo)}, `
+    + `by the ${byDevice ? 'device\'s own' : 'wall'} clock`;
   manager.destroy();
   device.destroy();
   return { date: new Date().toISOString().slice(0, 10), environment, samples, ceilings, contenders, rows };
@@ -126,6 +149,7 @@ try {
     progress('');
     console.log(report(results));
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);
+    process.exit(); // Peers keep timers and devices.
   }
 } catch (error) {
   progress('');

@@ -98,12 +98,12 @@ export async function measureCeilings(device: GPUDevice, code: string, samples: 
     const compiled = await pipeline(entryPoint);
     const run = async (repetitions: number): Promise<number> => {
       const start = performance.now();
-      const measured = await repeat(device, repetitions, (pass) => {
+      await repeat(device, repetitions, (pass) => {
         pass.setPipeline(compiled);
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(workgroups);
       });
-      return (measured ?? performance.now() - start) / repetitions;
+      return (performance.now() - start) / repetitions;
     };
     await run(1);
     const repetitions = Math.min(1000, Math.max(1, Math.round(100 / (await run(1)))));
@@ -120,36 +120,16 @@ export async function measureCeilings(device: GPUDevice, code: string, samples: 
 export const describe = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
   [vendor, architecture, device, description].filter(Boolean).join(' ');
 
-/**
- * Records `record` so often in one pass, and waits. The device's own clock counts where it is finer than the caller's.
- */
+/** Records `record` so often in one pass, and waits. */
 export async function repeat(
   device: GPUDevice, repetitions: number, record: (pass: GPUComputePassEncoder) => void,
-): Promise<number | void> {
-  const clock = clocks.get(device);
+): Promise<void> {
   const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass(clock && {
-    timestampWrites: { querySet: clock.querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
-  });
+  const pass = encoder.beginComputePass();
   for (let i = 0; i < repetitions; i++) record(pass);
   pass.end();
-  if (clock) encoder.resolveQuerySet(clock.querySet, 0, 2, clock.buffer, 0);
   device.queue.submit([encoder.finish()]);
   await device.queue.onSubmittedWorkDone();
-  if (!clock) return;
-  const [begin, end] = new BigUint64Array((await read(device, clock.buffer)).buffer);
-  return Number(end! - begin!) / 1e6;
-}
-
-interface Clock { readonly querySet: GPUQuerySet; readonly buffer: GPUBuffer }
-const clocks = new Map<GPUDevice, Clock>();
-
-/** Times a device by its own clock from now on: a GPU is done with a layer before the CPU has recorded it. */
-export function useDeviceClock(device: GPUDevice): void {
-  clocks.set(device, {
-    querySet: device.createQuerySet({ type: 'timestamp', count: 2 }),
-    buffer: device.createBuffer({ size: 16, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC }),
-  });
 }
 
 /** The entry points of one WGSL file, with one bind group layout. */

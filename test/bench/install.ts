@@ -1,0 +1,21 @@
+import { spawn } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+
+/** Installs what the benchmark compares with, at its first run and when its package file has changed. */
+export async function installPeers(): Promise<void> {
+  const installed = join(here, 'node_modules/.package-lock.json');
+  if (existsSync(installed) && statSync(installed).mtimeMs > statSync(join(here, 'package.json')).mtimeMs) return;
+  console.log('Installing the libraries to compare with…');
+  const code = await new Promise((resolve) => {
+    spawn('npm', ['install', '--prefix', here, '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'],
+      { stdio: 'inherit', shell: process.platform === 'win32' }).on('error', resolve).on('close', resolve);
+  });
+  if (code !== 0) {
+    throw new Error('The libraries to compare with could not be installed: npm install --prefix test/bench failed');
+  }
+}
