@@ -161,7 +161,8 @@ function candidates(call: Call, profile: DeviceProfile): readonly Choice[] {
   const ways = {
     'fused': [[first], ...others.map((name) => [name])],
     'two-pass': [
-      [first, first], ...others.flatMap((name) => [[first, name], [name, first]]), ...others.map((name) => [name, name]),
+      [first, first], ...others.flatMap((name) => [[first, name], [name, first]]),
+      ...others.map((name) => [name, name]),
     ],
   };
   const strategies = call.strategy !== 'auto' ? [own] : own === 'fused' ? ['fused', 'two-pass'] as const

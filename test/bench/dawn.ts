@@ -10,7 +10,7 @@ export function poseAsBrowser(gpu: GPU): void {
   const navigator = { gpu, userAgent: `Node.js/${process.versions.node}`, hardwareConcurrency: 1, languages: ['en'] };
   Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
   wrap(GPUQueue.prototype, 'writeBuffer', (writeBuffer) => function copied(
-    this: GPUQueue, buffer: GPUBuffer, offset: number, data: AllowSharedBufferSource, start = 0, size?: number,
+    this: GPUQueue, buffer: GPUBuffer, offset: number, data: GPUAllowSharedBufferSource, start = 0, size?: number,
   ) {
     // Dawn for Node refuses views of shared memory, which onnxruntime-web's WebAssembly has.
     if (!isShared(data)) return writeBuffer.call(this, buffer, offset, data, start, size);
