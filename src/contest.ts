@@ -63,13 +63,14 @@ const EQUAL = 1.03;
 const CLEAR = 1.2;
 /** Candidates that take so many times as long as the best so far, in so many samples, get no more. */
 const [HOPELESS, FAIR_SAMPLES] = [1.5, 2];
+/** By how much the runs grow that find out whether timestamps tell anything: five times at most. */
+const PROBE_GROWTH = 8;
 /** The most samples that go into finding out how many runs a sample needs. */
 const MOST_CALIBRATIONS = 4;
 /**
- * The most candidates that are tried: the first ones in the order of the plan's preference. A contest takes at most 146
- * submits: for each candidate 4 to calibrate, 1 that is thrown away and 7 samples, and 2 empty ones; beside those that
- * hurry Firefox. On a GPU with
- * timestamps 12 candidates take 12 * 8 samples of 3.3 ms, about 0.3 s.
+ * The most candidates that are tried: the first ones in the order of the plan's preference. A contest takes at most 153
+ * submits: for each candidate 4 to calibrate, 1 that is thrown away and 7 samples, and 9 to find out about clocks;
+ * beside those that hurry Firefox. On a GPU with timestamps 12 candidates take 12 * 8 samples of 3.3 ms, about 0.3 s.
  */
 const MOST_CANDIDATES = 12;
 
@@ -85,6 +86,8 @@ export async function hold(
 ): Promise<Outcome | undefined> {
   const candidates: Candidate[] = [];
   let clock: Clock | undefined;
+  let lost = false;
+  void device.lost.then(() => (lost = true));
   try {
     for (const choice of choices.slice(0, MOST_CANDIDATES)) {
       const convolution = await prepare(choice).catch(() => undefined); // A candidate that cannot be had is none.
@@ -92,9 +95,11 @@ export async function hold(
     }
     const bytes = candidates.map(({ convolution: { inputByteLength, outputByteLength } }) =>
       Math.max(inputByteLength, outputByteLength));
-    if (candidates.length === 0 || Math.max(...bytes) > device.limits.maxBufferSize) return undefined;
+    const nothing = candidates.every(({ convolution: { kernels } }) => kernels.length === 0);
+    if (nothing || Math.max(...bytes) > device.limits.maxBufferSize) return undefined;
     clock = await clockOf(device, kind, candidates[0]!.convolution);
-    return await compare(clock, candidates);
+    const outcome = await compare(clock, candidates);
+    return lost ? undefined : outcome;
   } catch {
     return undefined;
   } finally {
@@ -145,8 +150,9 @@ const leastOf = ({ times }: Candidate): number => Math.min(...times);
 
 /** A GPU's own timestamps where it has them, else the wall clock without what an empty submit takes. */
 async function clockOf(
-  device: GPUDevice, kind: AdapterKind, { inputByteLength, outputByteLength }: Convolution,
+  device: GPUDevice, kind: AdapterKind, first: Convolution,
 ): Promise<Clock> {
+  const { inputByteLength, outputByteLength } = first;
   const made: (GPUBuffer | GPUQuerySet)[] = [];
   const buffer = (size: number, usage: GPUBufferUsageFlags): GPUBuffer => {
     const one = device.createBuffer({ label: LABEL, size: Math.max(16, size), usage });
@@ -160,38 +166,42 @@ async function clockOf(
     const targets = await checked(device, LABEL, () => ({
       input: buffer(inputByteLength, BUFFER.STORAGE), output: buffer(outputByteLength, BUFFER.STORAGE),
     }));
-    const encode = (encoder: GPUCommandEncoder, { convolution }: Candidate, runs: number, more: object = {}): void => {
+    const encode = (encoder: GPUCommandEncoder, convolution: Convolution, runs: number, more: object = {}): void => {
       const pass = encoder.beginComputePass({ label: LABEL, ...more });
       for (let run = 0; run < runs; run++) convolution.encode(pass, targets);
       pass.end();
     };
     const empty = await timeOfNothing(device);
     const hurries = empty > LATE;
-    if (!device.features.has('timestamp-query')) {
-      const nothing = hurries ? await timeOfNothing(device, hurries) : empty;
-      const time = async (candidate: Candidate, runs: number): Promise<number> =>
-        Math.max(0, await timedByWall(device, (encoder) => encode(encoder, candidate, runs), hurries) - nothing);
-      return { least: LEAST_BY_WALL_CLOCK, time, destroy };
-    }
+    const nothing = hurries ? await timeOfNothing(device, hurries) : empty;
+    const byWall = async ({ convolution }: Pick<Candidate, 'convolution'>, runs: number): Promise<number> =>
+      Math.max(0, await timedByWall(device, (encoder) => encode(encoder, convolution, runs), hurries) - nothing);
+    const wall: Clock = { least: LEAST_BY_WALL_CLOCK, time: byWall, destroy };
+    if (!device.features.has('timestamp-query')) return wall;
+
     const [querySet, resolved, readable] = await checked(device, LABEL, () => {
       const queries = device.createQuerySet({ label: LABEL, type: 'timestamp', count: 2 });
       made.push(queries);
       const onGpu = buffer(16, QUERY_RESOLVE | BUFFER.COPY_SRC);
       return [queries, onGpu, buffer(16, BUFFER.MAP_READ | BUFFER.COPY_DST)] as const;
     });
-    const time = async (candidate: Candidate, runs: number): Promise<number> => {
-      const wall = await timedBy(device, (encoder) => {
+    const byTimestamps = async ({ convolution }: Pick<Candidate, 'convolution'>, runs: number): Promise<number> => {
+      await timedBy(device, (encoder) => {
         const timestampWrites = { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
-        encode(encoder, candidate, runs, { timestampWrites });
+        encode(encoder, convolution, runs, { timestampWrites });
         encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
         encoder.copyBufferToBuffer(resolved, 0, readable, 0, 16);
       }, () => readable.mapAsync(MAP_READ), hurries);
       const [start, end] = new BigUint64Array(readable.getMappedRange()) as unknown as [bigint, bigint];
-      const milliseconds = Number(end - start) / 1e6;
       readable.unmap();
-      return milliseconds > 0 ? milliseconds : wall; // Some drivers write none.
+      return Math.max(0, Number(end - start) / 1e6); // 0: less than the clock tells.
     };
-    return { least: kind === 'software' ? LEAST_ON_CORES : LEAST_BY_TIMESTAMPS, time, destroy };
+    // Some drivers write none. Then more and more runs take no time at all.
+    for (let runs = 1; runs <= MOST_RUNS; runs *= PROBE_GROWTH) {
+      if (await byTimestamps({ convolution: first }, runs) === 0) continue;
+      return { least: kind === 'software' ? LEAST_ON_CORES : LEAST_BY_TIMESTAMPS, time: byTimestamps, destroy };
+    }
+    return wall;
   } catch (error) {
     destroy();
     throw error;

@@ -47,7 +47,7 @@ const LOSS_NEWS = 2000;
 export class PipelineManager {
   /** The device that all of this lives on. */
   readonly device: GPUDevice;
-  /** Which preset of tiles the device gets. */
+  /** Which kind of kernels the device gets. */
   readonly adapterKind: AdapterKind;
   /** Resolves when the device is lost, `destroy` of an own device included; never rejects. */
   readonly lost: Promise<GPUDeviceLostInfo>;
@@ -71,7 +71,7 @@ export class PipelineManager {
     if (device !== undefined && !reading('PipelineManager.create: device', () => isDevice(device))) {
       throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
     }
-    if (typeof tuning === 'string' && tuning !== 'measure') {
+    if (tuning !== undefined && tuning !== 'measure' && typeof tuning !== 'object') {
       throw new ValueError(
         `PipelineManager.create: tuning must be 'measure' or a table of exportTuning, got ${show(tuning)}`
       );

@@ -1,5 +1,5 @@
 import type { Call } from './arguments/call.js';
-import { UnsupportedError } from './arguments/errors.js';
+import { show, UnsupportedError, ValueError } from './arguments/errors.js';
 import type { Geometry } from './arguments/geometry.js';
 import { given, reading } from './arguments/reading.js';
 import type { Convolution } from './convolution.js';
@@ -8,7 +8,7 @@ import { measuredOn } from './gpu/device.js';
 import { LruMap } from './gpu/lru-map.js';
 import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
 import type { DeviceProfile } from './kernels/profile.js';
-import { type PresetName, presets, presetsFor, presetsOf } from './plan/presets.js';
+import { presetsFor, presetsOf } from './plan/presets.js';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
 export interface SavedTuning {
@@ -58,10 +58,12 @@ export class Tuning {
       if (typeof tuning !== 'object' || tuning === null) return tuning === 'measure';
       const choices = agrees(tuning, measuredOn(device, profile)) ? tuning.choices ?? {} : {};
       for (const [key, saved] of Object.entries(choices)) {
-        const choice = readChoice(saved);
+        const choice = readChoice(saved, profile);
         if (choice) this.#choices.set(key, choice);
       }
-      return given(tuning, 'measure') === true;
+      const measure = given(tuning, 'measure') ?? false;
+      if (typeof measure === 'boolean') return measure;
+      throw new ValueError(`PipelineManager.create: tuning.measure must be true or false, got ${show(measure)}`);
     });
   }
 
@@ -90,20 +92,20 @@ export class Tuning {
   }
 
   export(): SavedTuning {
-    return { ...measuredOn(this.#device, this.#profile), choices: Object.fromEntries(this.#choices.entries()) };
+    const choices = structuredClone(Object.fromEntries(this.#choices.entries()));
+    return { ...measuredOn(this.#device, this.#profile), choices };
   }
 
   /** A choice from a table counts where this device can run it. */
   #known(call: Call): Choice | undefined {
     const choice = this.#choices.get(keyOf(call));
     if (!choice || (call.strategy !== 'auto' && call.strategy !== choice.strategy)) return undefined;
-    const ofThisKind = choice.presets.every((name) => presetsOf(this.#profile.kind).includes(name));
-    return ofThisKind && planWith(call, this.#profile, choice) ? choice : undefined;
+    return planWith(call, this.#profile, choice) ? choice : undefined;
   }
 
   /** What was measured so far, the last at the end. */
   report(): readonly TuningEntry[] {
-    return [...this.#entries.entries()].map(([, entry]) => entry);
+    return [...this.#entries.entries()].map(([, entry]) => structuredClone(entry));
   }
 
   /** Measures what can run, and keeps the choice and the times; undefined where nothing could be measured. */
@@ -139,15 +141,17 @@ const keyOf = ({ geometry, strategy }: Call): string => [
 /** How many kernels each strategy has. */
 const PASSES = { 'fused': 1, 'two-pass': 2 } as const;
 
-function readChoice(saved: unknown): Choice | undefined {
+/** A choice of a table; undefined where it is none, or none for this kind of adapter. */
+function readChoice(saved: unknown, { kind }: DeviceProfile): Choice | undefined {
   if (typeof saved !== 'object' || saved === null) return undefined;
   const { strategy, presets: names } = {
     strategy: given(saved, 'strategy'), presets: given(saved, 'presets'),
   } as Partial<Choice>;
   if ((strategy !== 'fused' && strategy !== 'two-pass') || !Array.isArray(names)) return undefined;
-  if (names.length !== PASSES[strategy]) return undefined;
-  if (!names.every((name) => typeof name === 'string' && Object.hasOwn(presets, name))) return undefined;
-  return { strategy, presets: names.map((name) => name as PresetName) };
+  const known = presetsOf(kind);
+  const read = Array.from({ length: PASSES[strategy] }, (_, index) => known.find((name) => name === names[index]));
+  if (names.length !== read.length || !read.every((name) => name !== undefined)) return undefined;
+  return { strategy, presets: read };
 }
 
 /**

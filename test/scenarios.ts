@@ -416,6 +416,7 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       choices: {
         [key]: { strategy: other, presets: presetsOf(other) }, broken: null,
         unknown: { strategy: 'fused', presets: ['toString'] }, twisted: { strategy: 'fused', presets: 'quads' },
+        holes: { strategy: 'fused', presets: Object.assign([], { length: 1 }) }, long: { strategy: 'fused', presets: [name, name] },
       },
     };
     const strategyWith = async (tuning: unknown) => {
@@ -437,8 +438,13 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const conv = await gpu.prepare({ ...layer([1, 12, 12, 8], 1, 64), strategy: 'fused' });
     check(gpu.adapterKind === 'gpu' && conv.kernels[0]!.startsWith('f32-fused-tiled-'),
       `adapterKind gpu took ${conv.kernels.join()}`);
-    await checkThrows(
-      () => strategyWith('fast'), ValueError, "tuning must be 'measure' or a table of exportTuning, got 'fast'");
+    const kept = (await PipelineManager.create({ device, tuning: table })).exportTuning();
+    check(Object.keys(kept.choices).join() === key, `what is no choice was kept: ${Object.keys(kept.choices).join()}`);
+    for (const [wrong, shown] of [['fast', "'fast'"], [5, '5'], [true, 'true']] as const) {
+      await checkThrows(
+        () => strategyWith(wrong), ValueError, `tuning must be 'measure' or a table of exportTuning, got ${shown}`);
+    }
+    await checkThrows(() => strategyWith({ measure: 'yes' }), ValueError, "measure must be true or false, got 'yes'");
     measuring.destroy();
     device.destroy();
   },

@@ -14,7 +14,7 @@ import type { Place, Plan, Range, Step, Use } from './steps.js';
 /** The decision of a plan that measuring can make instead. */
 export interface Choice {
   readonly strategy: 'fused' | 'two-pass';
-  /** From which preset each pass has its kernel, in the order of the passes; a single one is for all. */
+  /** From which preset each pass has its kernel, in the order of the passes; where there is one, it is for all. */
   readonly presets: readonly PresetName[];
 }
 
