@@ -24,6 +24,7 @@ export interface SavedTuning {
 
 /** A table to start from, or none, and whether to measure what it lacks. */
 export interface TuningTable extends Partial<SavedTuning> {
+  /** Default: false. */
   readonly measure?: boolean | undefined;
 }
 

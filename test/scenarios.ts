@@ -416,7 +416,8 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
       choices: {
         [key]: { strategy: other, presets: presetsOf(other) }, broken: null,
         unknown: { strategy: 'fused', presets: ['toString'] }, twisted: { strategy: 'fused', presets: 'quads' },
-        holes: { strategy: 'fused', presets: Object.assign([], { length: 1 }) }, long: { strategy: 'fused', presets: [name, name] },
+        holes: { strategy: 'fused', presets: Object.assign([], { length: 1 }) },
+        long: { strategy: 'fused', presets: [name, name] },
       },
     };
     const strategyWith = async (tuning: unknown) => {
