@@ -8,8 +8,8 @@ import type { Detection } from './detectors-page.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 const all = [1, 2, 3, 4, 5, 6].map((n) => `sample${n}.jpg`);
-/** face-api's larger network takes 10 s a photo: of these the seed draws two. `CASES=all` takes all. */
-const photos = { tiny: all, ssd: drawnShare(all, 3, seed) };
+/** face-api's larger network takes 10 s a photo: of these the seed draws one. `CASES=all` takes all. */
+const photos = { tiny: all, ssd: drawnShare(all, 6, seed) };
 const pageErrors: string[] = [];
 let page: Page;
 /** face-api computes on one thread, which takes long: two more pages do it while the tests run. */

@@ -468,9 +468,15 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
   async 'measuring takes few submits, tells what it tried, and takes none that is slower'() {
     const device = await borrowedDevice();
     const manager = await PipelineManager.create({ device, tuning: 'measure' });
-    const submits = counted(device.queue, 'submit');
+    let submits = 0; // Empty ones, which hurry Firefox, are none.
+    const { queue } = device;
+    const submit = queue.submit.bind(queue);
+    queue.submit = (commands) => {
+      if ([...commands].length > 0) submits++;
+      return submit(commands);
+    };
     const conv = await manager.prepare(layer([1, 14, 14, 64], 1, 64));
-    check(submits() <= 153, `${submits()} submits`);
+    check(submits > 10 && submits <= 153, `${submits} submits`);
     const [entry, ...others] = manager.tuningReport();
     check(entry !== undefined && others.length === 0, 'the report');
     const { key, chosen, tried } = entry;

@@ -35,9 +35,9 @@ function run(
 const failures = (reports: readonly Report[]) =>
   reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
 
-/** Products of three huge values overflow. Of the others the seed draws half; `CASES=all` takes all. */
+/** Products of three huge values overflow. Of the others the seed draws a third; `CASES=all` takes all. */
 const small = cases.filter(({ name }) => !/^large|65x65|huge|beyond|subnormal/.test(name));
-const drawn = drawnShare(small, 2, seed);
+const drawn = drawnShare(small, 3, seed);
 
 describe('each step of the backward pass against its stage of the reference', () => {
   test.each(drawn.map((one) => [one.name, one] as const))('%s', async (_, one) => {
@@ -72,7 +72,7 @@ test('grids beyond the workgroups of one dimension, and one invocation a workgro
 test('random geometries', async () => {
   const next = random(seed);
   const pick = (from: number, to: number) => from + Math.floor(next() * (to - from + 1));
-  const batch = Array.from({ length: 12 }, (): Case => {
+  const batch = Array.from({ length: 8 }, (): Case => {
     const step = next() < 0.5
       ? { strides: [pick(1, 5), pick(1, 5)] as const }
       : { rate: [pick(1, 4), pick(1, 4)] as const };
