@@ -9,7 +9,7 @@ import { lifetimes } from './lifetime-scenarios.js';
 import { sharing } from './sharing-scenarios.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
-/** `FAULTS=all` lets every call fail; else the seed draws half of the methods, and a call of each. */
+/** `FAULTS=all` lets every call fail; else the seed draws a third of the methods, and a call of each. */
 const extent: Extent = process.env['FAULTS'] === 'all' ? 'every call' : 'some methods';
 const pageErrors: string[] = [];
 let page: Page;

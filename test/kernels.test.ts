@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type PresetName, presets } from '../src/plan/presets.js';
+import { type PresetName, presetsOf as presetsOfKind } from '../src/plan/presets.js';
 import type { Plan } from '../src/plan/steps.js';
 import { drawnFrom, drawnShare, GPU_PRESETS, presetsOf } from './draw.js';
 import { type Case, cases } from './cases.js';
@@ -58,8 +58,11 @@ function underLimits(one: Case, limits: Partial<GPUSupportedLimits>): 'whole' | 
 
 const named = (pattern: RegExp) => cases.filter(({ name }) => pattern.test(name));
 
-const fullSize = (Object.keys(presets) as PresetName[])
-  .filter((name) => !GPU_PRESETS.includes(name) || LIGHT.includes(name));
+/** Half of the presets of software adapters, a preset of GPUs, and the thin one. */
+const fullSize = [
+  ...drawnShare(presetsOfKind('software'), 2, seed),
+  ...presetsOfKind('gpu').filter((name) => !GPU_PRESETS.includes(name) || LIGHT.includes(name)),
+];
 test.each(
   fullSize.map((name, index) => [name, index] as const)
 )('the preset %s in full size', { timeout: 180_000 }, async (name, index) => {
