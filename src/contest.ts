@@ -63,8 +63,11 @@ const EQUAL = 1.03;
 const CLEAR = 1.2;
 /** Candidates that take so many times as long as the best so far, in so many samples, get no more. */
 const [HOPELESS, FAIR_SAMPLES] = [1.5, 2];
-/** By how much the runs grow that find out whether timestamps tell anything: five times at most. */
-const PROBE_GROWTH = 8;
+/**
+ * By how much the runs grow that find out whether timestamps tell anything: five times at most, and not after one that
+ * took so many milliseconds by the wall clock.
+ */
+const [PROBE_GROWTH, LONGEST_PROBE] = [8, 200];
 /** The most samples that go into finding out how many runs a sample needs. */
 const MOST_CALIBRATIONS = 4;
 /**
@@ -148,10 +151,8 @@ function isClear(candidates: readonly Candidate[]): boolean {
 /** The least of the samples: other work only ever adds to them. */
 const leastOf = ({ times }: Candidate): number => Math.min(...times);
 
-/** A GPU's own timestamps where it has them, else the wall clock without what an empty submit takes. */
-async function clockOf(
-  device: GPUDevice, kind: AdapterKind, first: Convolution,
-): Promise<Clock> {
+/** The device's own timestamps where it has them, else the wall clock without what an empty submit takes. */
+async function clockOf(device: GPUDevice, kind: AdapterKind, first: Convolution): Promise<Clock> {
   const { inputByteLength, outputByteLength } = first;
   const made: (GPUBuffer | GPUQuerySet)[] = [];
   const buffer = (size: number, usage: GPUBufferUsageFlags): GPUBuffer => {
@@ -197,9 +198,11 @@ async function clockOf(
       return Math.max(0, Number(end - start) / 1e6); // 0: less than the clock tells.
     };
     // Some drivers write none. Then more and more runs take no time at all.
+    const least = kind === 'software' ? LEAST_ON_CORES : LEAST_BY_TIMESTAMPS;
     for (let runs = 1; runs <= MOST_RUNS; runs *= PROBE_GROWTH) {
-      if (await byTimestamps({ convolution: first }, runs) === 0) continue;
-      return { least: kind === 'software' ? LEAST_ON_CORES : LEAST_BY_TIMESTAMPS, time: byTimestamps, destroy };
+      const start = performance.now();
+      if (await byTimestamps({ convolution: first }, runs) > 0) return { least, time: byTimestamps, destroy };
+      if (performance.now() - start > LONGEST_PROBE) break;
     }
     return wall;
   } catch (error) {

@@ -8,7 +8,7 @@ import { measuredOn } from './gpu/device.js';
 import { LruMap } from './gpu/lru-map.js';
 import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
 import type { DeviceProfile } from './kernels/profile.js';
-import { presetsFor, presetsOf } from './plan/presets.js';
+import { presetsFor, presetsOfKind } from './plan/presets.js';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
 export interface SavedTuning {
@@ -149,7 +149,7 @@ function readChoice(saved: unknown, { kind }: DeviceProfile): Choice | undefined
     strategy: given(saved, 'strategy'), presets: given(saved, 'presets'),
   } as Partial<Choice>;
   if ((strategy !== 'fused' && strategy !== 'two-pass') || !Array.isArray(names)) return undefined;
-  const known = presetsOf(kind);
+  const known = presetsOfKind(kind);
   const read = Array.from({ length: PASSES[strategy] }, (_, index) => known.find((name) => name === names[index]));
   if (names.length !== read.length || !read.every((name) => name !== undefined)) return undefined;
   return { strategy, presets: read };

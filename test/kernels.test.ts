@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type PresetName, presetsOf as presetsOfKind } from '../src/plan/presets.js';
+import { type PresetName, presetsOfKind } from '../src/plan/presets.js';
 import type { Plan } from '../src/plan/steps.js';
 import { drawnFrom, drawnShare, GPU_PRESETS, presetsOf } from './draw.js';
 import { type Case, cases } from './cases.js';

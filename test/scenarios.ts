@@ -410,11 +410,11 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const usual = (await (await PipelineManager.create({ device })).prepare(description)).strategy;
     const other = usual === 'fused' ? 'two-pass' : 'fused';
     const [name] = choice.presets;
-    const presetsOf = (strategy: string): readonly unknown[] => strategy === 'fused' ? [name] : [name, name];
+    const namesOf = (strategy: string): readonly unknown[] => strategy === 'fused' ? [name] : [name, name];
     const table = {
       ...saved,
       choices: {
-        [key]: { strategy: other, presets: presetsOf(other) }, broken: null,
+        [key]: { strategy: other, presets: namesOf(other) }, broken: null,
         unknown: { strategy: 'fused', presets: ['toString'] }, twisted: { strategy: 'fused', presets: 'quads' },
         holes: { strategy: 'fused', presets: Object.assign([], { length: 1 }) },
         long: { strategy: 'fused', presets: [name, name] },

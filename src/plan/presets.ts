@@ -172,7 +172,7 @@ const [BUSY_SMALL, BUSY_LARGE] = [0.6, 2.3];
 const THIN = 32;
 
 /** The presets for a kind of adapter. Their kernels fall back to others where a device lacks what they need. */
-export const presetsOf = (kind: AdapterKind): readonly PresetName[] =>
+export const presetsOfKind = (kind: AdapterKind): readonly PresetName[] =>
   (Object.keys(presets) as PresetName[]).filter((name) => name.startsWith('gpu') === (kind === 'gpu'));
 
 /** The presets that suit a device, the one for this geometry first. */
