@@ -22,6 +22,7 @@ const STEPS = 2;           // spec: steps of 4 k in a block
 const ALONE = 0;           // spec: 1 where one block has all k
 const EXACT_K = 0;         // spec: 1 where no step goes beyond K
 const FULL_O = 0;          // spec: 1 where every tile of output channels is full
+const STRIDED = 0;         // spec: 1 where the pass has strides of its own
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 
 struct Params {
@@ -31,17 +32,24 @@ struct Params {
   PIXEL_STRIDE: i32,       // from one input pixel to the next: 1 in a transposed input
   K_STEP: i32,             // from one k to the next
   O_STRIDE: i32,           // channels from one output pixel to the next, at least O
-  outputStart: i32,        // the output's first element in its binding
+  inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
+  H: i32, W: i32, OH: i32, OW: i32, SH: i32, SW: i32, // used where STRIDED == 1
   alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;             // [PIXELS, K], or transposed
+@group(0) @binding(1) var<storage, read> input: array<f32>;             // [PIXELS, K], or transposed, or strided
 @group(0) @binding(2) var weights: texture_2d<f32>;                     // [K, ceil(O / 4)] of filter-texture.wgsl
 @group(0) @binding(3) var nearest: sampler;
 @group(0) @binding(4) var<storage, read> bias: array<Lanes>;            // [O]
 @group(0) @binding(5) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
 
+// The pixel of the input that is read for one of the output.
+fn inputPixel(pixel: i32) -> i32 {
+  return pixel;            // if STRIDED == 0
+  // let row = pixel / (p.OW * p.OH) * p.H + pixel / p.OW % p.OH * p.SH; // if STRIDED == 1
+  // return row * p.W + pixel % p.OW * p.SW; // if STRIDED == 1
+}
 fn biasOf(pack: i32, last: i32) -> vec4f {
   return bias[min(pack, last)]; // if LANES == 4
   // let o = pack * 4;     // if LANES == 1
@@ -123,14 +131,14 @@ fn main(
     var inside: array<bool, STEPS>;
     for (var s = 0; s < STEPS; s++) { // unroll
       let k = block + s * QUAD + lane;
-      own[s] = k * p.K_STEP;
+      own[s] = p.inputStart + k * p.K_STEP;
       inside[s] = k < p.K;
       for (var j = 0; j < COLUMNS; j++) { // unroll
         b[s][j] = transpose(b[s][j]);
       }
     }
     for (var row = pixel; row < end; row++) {
-      let pixelStart = row * pixelStride;
+      let pixelStart = inputPixel(row) * pixelStride;
       var a: array<vec4f, STEPS>;
       for (var s = 0; s < STEPS; s++) { // unroll
         let x = within(input[pixelStart + own[s]], inside[s]);

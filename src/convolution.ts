@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Call } from './arguments/call.js';
+import type { PlannedStrategy } from './arguments/descriptor.js';
 import { SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
 import {
   checkTensorOf, elementBytes, elements, outputShape, type ResultArray, type ResultTensor, type Shape4D,
@@ -16,7 +17,7 @@ import { byteLengthOf, type Step } from './plan/steps.js';
 export interface EncodeTargets {
   /** Dense `[N, H, W, C]` of the `dtype`; usage STORAGE. */
   readonly input: GPUBuffer | GPUBufferBinding;
-  /** Dense `[N, OH, OW, O]` of the `dtype`, overwritten; usage STORAGE. */
+  /** Dense `[N, OH, OW, O]` of the `dtype`, overwritten; without a pointwise pass `O` is `C*M`. Usage STORAGE. */
   readonly output: GPUBuffer | GPUBufferBinding;
   /**
    * Where to leave the depthwise result for `Gradients.encode`, with strategy `'two-pass'` only: float32
@@ -33,7 +34,7 @@ export async function prepareConvolution(shared: Shared, call: Call, choice?: Ch
 
 /** A convolution ready to run on inputs of one shape. Made by `PipelineManager.prepare`. */
 export class Convolution {
-  /** The caller's name, or `'separableConv2d'`. */
+  /** The caller's name, or the operation's, as `'separableConv2d'`. */
   readonly label: string;
   /** `[N, H, W, C]` */
   readonly inputShape: Shape4D;
@@ -43,8 +44,8 @@ export class Convolution {
   readonly inputByteLength: number;
   /** Bytes that `encode` writes to its output, a multiple of 4. */
   readonly outputByteLength: number;
-  /** What was asked for, or what `'auto'` came to. */
-  readonly strategy: 'fused' | 'two-pass';
+  /** What was asked for, or what `'auto'` came to; where there is only one pass, its name. */
+  readonly strategy: PlannedStrategy;
   /** Names of the kernel variants in the order of their dispatches; none for an empty output. */
   readonly kernels: readonly string[];
   readonly #op: string;
@@ -91,9 +92,9 @@ export class Convolution {
     const steps = stepsOf(portion);
     if (steps.length === 0) return;
     const { intermediate } = targets;
-    if (intermediate !== undefined && (this.strategy === 'fused' || isBanded(steps))) {
-      const where = this.strategy === 'fused' ? "for strategy 'fused', which never stores it"
-        : 'where tensors are computed in bands, which share it';
+    if (intermediate !== undefined && (this.strategy !== 'two-pass' || isBanded(steps))) {
+      const where = this.strategy === 'two-pass' ? 'where tensors are computed in bands, which share it'
+        : `for strategy '${this.strategy}', which never stores it`;
       throw new ValueError(`${this.#op}: intermediate must be absent ${where}, got a buffer`);
     }
     const bindings = new Map<string, Binding>();

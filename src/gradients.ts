@@ -2,19 +2,21 @@
 import type { Call } from './arguments/call.js';
 import { SepconvError, UnsupportedError } from './arguments/errors.js';
 import {
-  checkTensorOf, type Geometry, outputShape, type SeparableConv2dGradients, type ResultArray, type Shape4D,
+  checkTensorOf, type ConvolutionGradients, type Geometry, outputShape, type ResultArray, type Shape4D,
   type TensorArgument,
 } from './arguments/geometry.js';
 import { readTensor } from './arguments/reading.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
 import { Program, type Shared } from './gpu/program.js';
 import { bindMethods } from './bind-methods.js';
-import { GIVEN, type GradientName, type GradientPlan, GRADIENTS, planBackward } from './plan/backward.js';
+import {
+  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, gradientsOf, planBackward,
+} from './plan/backward.js';
 import { byteLengthOf, type Step, stepsFor } from './plan/steps.js';
 
 /**
  * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage
- * STORAGE, dense float32.
+ * STORAGE, dense float32. A pass alone has no `intermediate`, and no gradients of what it does not have.
  */
 export interface GradientTargets {
   /** The loss's gradient with respect to the output, `[N, OH, OW, O]`. */
@@ -54,13 +56,13 @@ export async function prepareGradients(shared: Shared, call: Call): Promise<Grad
 
 /** The backward pass of a convolution, ready to run. Made by `PipelineManager.prepareGradients`. */
 export class Gradients {
-  /** The caller's name, or `'separableConv2d'`. */
+  /** The caller's name, or the operation's, as `'separableConv2d'`. */
   readonly label: string;
   /** `[N, H, W, C]` */
   readonly inputShape: Shape4D;
   /** `[N, OH, OW, O]`, also of the gradient that comes in. */
   readonly outputShape: Shape4D;
-  /** Bytes of each gradient. */
+  /** Bytes of each gradient; 0 for one that there is not. */
   readonly byteLengths: Readonly<Record<GradientName, number>>;
   readonly #op: string;
   readonly #shared: Shared;
@@ -96,9 +98,12 @@ export class Gradients {
    */
   encode(pass: GPUComputePassEncoder, targets: GradientTargets): void {
     this.#checkUsable();
-    checkTargets(this.#op, targets, [...GIVEN, ...GRADIENTS]);
+    const { passes } = this.#geometry;
+    const given: readonly GivenName[] = GIVEN.filter((name) => passes === 'both' || name !== 'intermediate');
+    const names = [...given, ...gradientsOf(passes)];
+    checkTargets(this.#op, targets, names);
     const bindings = new Map<string, Binding>();
-    for (const name of [...GIVEN, ...GRADIENTS] as const) {
+    for (const name of names) {
       const byteLength = byteLengthOf(this.#plan.places.get(name));
       const needed = name === 'outputGradient' || name === 'input';
       // What has no elements needs no buffer.
@@ -119,7 +124,7 @@ export class Gradients {
    * any. Calls may overlap.
    * @throws ValueError unless the tensors have this convolution's shapes; DeviceLostError
    */
-  async run(outputGradient: TensorArgument, input: TensorArgument): Promise<SeparableConv2dGradients> {
+  async run(outputGradient: TensorArgument, input: TensorArgument): Promise<ConvolutionGradients> {
     this.#checkUsable();
     const dy = readTensor(`${this.#op}: outputGradient`, outputGradient);
     const x = readTensor(`${this.#op}: input`, input);
@@ -131,11 +136,15 @@ export class Gradients {
     const targets = new Set<string>([...inputs.keys(), ...outputs.keys()]);
     const results = await this.#program.run(inputs, outputs, 0, () => this.#stepsFor(targets));
     const data = (name: GradientName): ResultArray => results.get(name) ?? new Float32Array(0);
-    const { KH, KW, C, M, K, O } = this.#geometry;
+    const { passes, KH, KW, C, M, K, O } = this.#geometry;
     return {
       input: { shape: this.inputShape, data: data('inputGradient') },
-      depthwiseFilter: { shape: [KH, KW, C, M], data: data('depthwiseFilterGradient') },
-      pointwiseFilter: { shape: [1, 1, K, O], data: data('pointwiseFilterGradient') },
+      ...(passes !== 'pointwise' && {
+        depthwiseFilter: { shape: [KH, KW, C, M], data: data('depthwiseFilterGradient') },
+      }),
+      ...(passes !== 'depthwise' && {
+        pointwiseFilter: { shape: [1, 1, K, O], data: data('pointwiseFilterGradient') },
+      }),
       ...(this.#hasBias.depthwiseBiasGradient && { depthwiseBias: data('depthwiseBiasGradient') }),
       ...(this.#hasBias.biasGradient && { bias: data('biasGradient') }),
     };

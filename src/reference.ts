@@ -1,8 +1,8 @@
 import { activations, derivatives, derivesFromResult, type ResolvedActivation } from './arguments/activation.js';
 import {
-  checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
-  resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D, type TensorArgument,
-  withoutActivations,
+  checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, FILTERS, type Geometry, operation,
+  outputShape, type Passes, resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D,
+  type TensorArgument, withoutActivations,
 } from './arguments/geometry.js';
 import { REFERENCE, readOptions, readTensor } from './arguments/reading.js';
 
@@ -19,6 +19,13 @@ export interface ReferenceOptions extends ConvolutionOptions {
   readonly bias?: Float32Array | undefined;
 }
 
+/** What `depthwiseConv2dReference` takes beside tensors. */
+export interface DepthwiseReferenceOptions
+  extends Pick<ReferenceOptions, 'strides' | 'padding' | 'rate' | 'name' | 'bias' | 'activation'> {}
+
+/** What `pointwiseConv2dReference` takes beside tensors. */
+export interface PointwiseReferenceOptions extends Partial<DepthwiseReferenceOptions> {}
+
 /**
  * TensorFlow's `separable_conv2d` on the CPU in plain loops, summed in float64: what every kernel is checked against.
  * Input `[N, H, W, C]`, depthwise filter `[KH, KW, C, M]`, pointwise filter `[1, 1, C*M, O]`, result `[N, OH, OW, O]`.
@@ -27,11 +34,38 @@ export interface ReferenceOptions extends ConvolutionOptions {
 export function separableConv2dReference(
   input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: ReferenceOptions,
 ): ResultTensor {
-  const { geometry, x, d, p, depthwiseBias, bias } = checked(input, depthwiseFilter, pointwiseFilter, options);
+  const { geometry, x, d, p, depthwiseBias, bias } =
+    checked('both', { input, depthwiseFilter, pointwiseFilter }, options);
   const intermediate = depthwise(geometry, x.data, d.data, depthwiseBias);
-  const output = pointwise(geometry, intermediate, p.data, bias);
-  return { shape: outputShape(geometry), data: Float32Array.from(output) };
+  return resultOf(geometry, pointwise(geometry, intermediate, p.data, bias));
 }
+
+/**
+ * TensorFlow's `depthwise_conv2d` in the same way. Input `[N, H, W, C]`, filter `[KH, KW, C, M]`, result
+ * `[N, OH, OW, C*M]`.
+ * @throws ValueError for what TensorFlow refuses
+ */
+export function depthwiseConv2dReference(
+  input: TensorArgument, depthwiseFilter: TensorArgument, options: DepthwiseReferenceOptions,
+): ResultTensor {
+  const { geometry, x, d, bias } = checked('depthwise', { input, depthwiseFilter }, options);
+  return resultOf(geometry, depthwise(geometry, x.data, d.data, bias));
+}
+
+/**
+ * TensorFlow's `conv2d` with a 1x1 filter in the same way. Input `[N, H, W, C]`, filter `[1, 1, C, O]`, result
+ * `[N, OH, OW, O]`.
+ * @throws ValueError for what TensorFlow refuses
+ */
+export function pointwiseConv2dReference(
+  input: TensorArgument, pointwiseFilter: TensorArgument, options: PointwiseReferenceOptions = {},
+): ResultTensor {
+  const { geometry, x, p, bias } = checked('pointwise', { input, pointwiseFilter }, options);
+  return resultOf(geometry, pointwise(geometry, x.data, p.data, bias));
+}
+
+const resultOf = (geometry: Geometry, output: Float64Array): ResultTensor =>
+  ({ shape: outputShape(geometry), data: Float32Array.from(output) });
 
 /**
  * The gradients of a loss with respect to every argument of `separableConv2dReference`, from its gradient with respect
@@ -42,7 +76,8 @@ export function separableConv2dGradientsReference(
   outputGradient: TensorArgument, input: TensorArgument, depthwiseFilter: TensorArgument,
   pointwiseFilter: TensorArgument, options: ReferenceOptions,
 ): SeparableConv2dGradients {
-  const { geometry, x, d, p, depthwiseBias, bias, op } = checked(input, depthwiseFilter, pointwiseFilter, options);
+  const { geometry, x, d, p, depthwiseBias, bias, op } =
+    checked('both', { input, depthwiseFilter, pointwiseFilter }, options);
   const dy = readTensor(`${op}: outputGradient`, outputGradient);
   checkTensorOf(`${op}: outputGradient`, outputShape(geometry), dy);
   const { depthwiseActivation, activation } = geometry;
@@ -66,26 +101,33 @@ export function separableConv2dGradientsReference(
   };
 }
 
-/** The caller's arguments, read once and checked. */
-function checked(
-  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: ReferenceOptions,
-) {
-  const own = readOptions(options, REFERENCE);
+interface Tensors {
+  readonly input: TensorArgument;
+  readonly depthwiseFilter?: TensorArgument;
+  readonly pointwiseFilter?: TensorArgument;
+}
+
+/** The caller's arguments, read once and checked; `d` or `p` only where there is such a pass. */
+function checked(passes: Passes, tensors: Tensors, options: Partial<ReferenceOptions>) {
+  const own = readOptions(options, REFERENCE[passes], passes);
   const { depthwiseBias, bias, name } = own;
-  const op = operation(name);
-  const [x, d, p] = Object.entries({ input, depthwiseFilter, pointwiseFilter }).map(([argument, tensor]) => {
-    const read = readTensor(`${op}: ${argument}`, tensor);
-    checkTensor(`${op}: ${argument}`, read);
-    return read;
-  }) as [Tensor4D, Tensor4D, Tensor4D];
+  const op = operation(name, passes);
+  const read = (argument: keyof Tensors): Tensor4D => {
+    const tensor = readTensor(`${op}: ${argument}`, tensors[argument]!);
+    checkTensor(`${op}: ${argument}`, tensor);
+    return tensor;
+  };
+  const x = read('input');
+  const filters = Object.fromEntries(FILTERS[passes].map((argument) => [argument, read(argument)]));
+  const { depthwiseFilter: d, pointwiseFilter: p } = filters as Readonly<Record<string, Tensor4D>>;
   for (const [argument, data] of Object.entries({ depthwiseBias, bias })) {
     if (data !== undefined) checkData(`${op}: ${argument}`, [(data as Float32Array | null)?.length ?? 0], data);
   }
   const geometry = resolveGeometry({
-    input: x.shape, depthwiseFilter: d.shape, pointwiseFilter: p.shape,
+    input: x.shape, depthwiseFilter: d?.shape, pointwiseFilter: p?.shape,
     depthwiseBias: depthwiseBias && [depthwiseBias.length], bias: bias && [bias.length],
-  }, own);
-  return { geometry, x, d, p, depthwiseBias, bias, op };
+  }, own, passes);
+  return { geometry, x, d: d!, p: p!, depthwiseBias, bias, op };
 }
 
 /**
@@ -122,7 +164,7 @@ export function depthwise(
 }
 
 /**
- * The pointwise pass: `[N, OH, OW, C*M]` to `[N, OH, OW, O]`. Twin of pointwise.wgsl.
+ * The pointwise pass: `[N, OH, OW, C*M]`, or alone `[N, H, W, C]`, to `[N, OH, OW, O]`. Twin of pointwise.wgsl.
  * @internal
  */
 export function pointwise(
@@ -132,13 +174,21 @@ export function pointwise(
   const activate = activation(geometry.activation);
   const output = new Float64Array(elements([N, OH, OW, O]));
   for (let pixel = 0; pixel < N * OH * OW; pixel++) {
+    const from = inputPixel(geometry, pixel) * K;
     for (let o = 0; o < O; o++) {
       let sum = bias?.[o] ?? 0;
-      for (let k = 0; k < K; k++) sum += input[pixel * K + k]! * filter[k * O + o]!;
+      for (let k = 0; k < K; k++) sum += input[from + k]! * filter[k * O + o]!;
       output[pixel * O + o] = activate(sum);
     }
   }
   return output;
+}
+
+/** The pixel of its input that the pointwise pass reads for one of its output: another only with strides of its own. */
+function inputPixel({ passes, H, W, OH, OW, SH, SW }: Geometry, pixel: number): number {
+  if (passes !== 'pointwise') return pixel;
+  const [n, oy, ox] = [Math.floor(pixel / OW / OH), Math.floor(pixel / OW) % OH, pixel % OW];
+  return (n * H + oy * SH) * W + ox * SW;
 }
 
 /**

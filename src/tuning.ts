@@ -6,7 +6,7 @@ import type { Convolution } from './convolution.js';
 import { hold, type TuningTrial } from './contest.js';
 import { measuredOn } from './gpu/device.js';
 import { LruMap } from './gpu/lru-map.js';
-import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
+import { type Choice, type ForwardPlan, PASSES, planForward } from './plan/forward.js';
 import type { DeviceProfile } from './kernels/profile.js';
 import { presetsFor, presetsOfKind } from './plan/presets.js';
 
@@ -129,7 +129,8 @@ function agrees(saved: unknown, here: unknown): boolean {
 }
 
 const FIELDS = [
-  'N', 'H', 'W', 'C', 'KH', 'KW', 'M', 'OH', 'OW', 'O', 'SH', 'SW', 'RH', 'RW', 'padTop', 'padLeft', 'dtype',
+  'passes', 'N', 'H', 'W', 'C', 'KH', 'KW', 'M', 'OH', 'OW', 'O', 'SH', 'SW', 'RH', 'RW', 'padTop', 'padLeft',
+  'dtype',
 ] as const satisfies (keyof Geometry)[];
 
 /** The same text for the same work: extents by name, and what follows each pass. */
@@ -139,18 +140,15 @@ const keyOf = ({ geometry, strategy }: Call): string => [
   `strategy=${strategy}`,
 ].join(' ');
 
-/** How many kernels each strategy has. */
-const PASSES = { 'fused': 1, 'two-pass': 2 } as const;
-
 /** A choice of a table; undefined where it is none, or none for this kind of adapter. */
 function readChoice(saved: unknown, { kind }: DeviceProfile): Choice | undefined {
   if (typeof saved !== 'object' || saved === null) return undefined;
   const { strategy, presets: names } = {
     strategy: given(saved, 'strategy'), presets: given(saved, 'presets'),
   } as Partial<Choice>;
-  if ((strategy !== 'fused' && strategy !== 'two-pass') || !Array.isArray(names)) return undefined;
+  if (typeof strategy !== 'string' || !Object.hasOwn(PASSES, strategy) || !Array.isArray(names)) return undefined;
   const known = presetsOfKind(kind);
-  const read = Array.from({ length: PASSES[strategy] }, (_, index) => known.find((name) => name === names[index]));
+  const read = PASSES[strategy].map((_, index) => known.find((name) => name === names[index]));
   if (names.length !== read.length || !read.every((name) => name !== undefined)) return undefined;
   return { strategy, presets: read };
 }
@@ -163,15 +161,16 @@ function readChoice(saved: unknown, { kind }: DeviceProfile): Choice | undefined
 function candidates(call: Call, profile: DeviceProfile): readonly Choice[] {
   const own = planForward(call, profile).strategy;
   const [first, ...others] = presetsFor(call.geometry, profile);
+  const one = [[first], ...others.map((name) => [name])];
   const ways = {
-    'fused': [[first], ...others.map((name) => [name])],
+    'fused': one, 'depthwise': one, 'pointwise': one,
     'two-pass': [
       [first, first], ...others.flatMap((name) => [[first, name], [name, first]]),
       ...others.map((name) => [name, name]),
     ],
   };
-  const strategies = call.strategy !== 'auto' ? [own] : own === 'fused' ? ['fused', 'two-pass'] as const
-    : ['two-pass', 'fused'] as const;
+  const strategies = call.strategy !== 'auto' || call.geometry.passes !== 'both' ? [own]
+    : own === 'fused' ? ['fused', 'two-pass'] as const : ['two-pass', 'fused'] as const;
   const all = strategies.flatMap((strategy) =>
     ways[strategy].map((names, rank) => ({ rank, choice: { strategy, presets: names } })));
   const distinct = new Map<string, Choice>();

@@ -49,7 +49,11 @@ export function boundedPointwise(
   return stored(activated(sums, g.activation), g);
 }
 
+/** The whole of it, or the only pass. */
 export const boundedSeparable = once((p: Problem): Bounded => {
+  const { geometry: g, input, bias } = p;
+  if (g.passes === 'depthwise') return stored(boundedDepthwise({ ...p, depthwiseBias: bias }), g);
+  if (g.passes === 'pointwise') return boundedPointwise(p, input, flushed(input, g.dtype));
   const { values, tolerances } = boundedDepthwise(p);
   return boundedPointwise(p, values, tolerances);
 });

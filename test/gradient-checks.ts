@@ -1,5 +1,5 @@
 import { type Geometry, withoutActivations } from '../src/arguments/geometry.js';
-import type { GradientPlan, Value } from '../src/plan/backward.js';
+import { aliasesOf, type GradientPlan, type Value } from '../src/plan/backward.js';
 import type { PipelineCache } from '../src/gpu/pipelines.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';
 import type { PresetName } from '../src/plan/presets.js';
@@ -10,7 +10,7 @@ import {
 import {
   type Bounded, boundedDepthwise, boundedPointwise, boundedSums, type Expected, isTranscendental,
 } from './bounds.js';
-import { type Case, type Problem, problem } from './cases.js';
+import { type Case, geometryOf, type Problem, problem } from './cases.js';
 import { compare } from './compare.js';
 import type { Report } from './page.js';
 import { backwardPlanOf } from './plans.js';
@@ -27,14 +27,24 @@ interface Job {
   readonly plan: GradientPlan;
   /** What the caller gives, filters and biases included. */
   readonly given: Readonly<Record<string, Float32Array>>;
+  readonly aliases: Readonly<Partial<Record<Value, Value>>>;
 }
+
+/** A pass alone as the plan computes it: a depthwise one has the bias, a pointwise one a depthwise filter of ones. */
+const ofBoth = (data: Problem): Problem => {
+  switch (data.geometry.passes) {
+    case 'both': return data;
+    case 'depthwise': return { ...data, depthwiseBias: data.bias };
+    case 'pointwise': return { ...data, geometry: { ...data.geometry, passes: 'both' } };
+  }
+};
 
 export async function checkGradientSteps(
   device: GPUDevice, pipelines: PipelineCache, profile: DeviceProfile, cases: readonly Case[],
   presets: readonly PresetName[], seed: number,
 ): Promise<Report[]> {
   const jobs = cases.flatMap((one, index) => {
-    const data = problem(one, seed + index);
+    const data = ofBoth(problem(one, seed + index));
     const { K, O, N, OH, OW } = data.geometry;
     const given = {
       input: data.input, depthwiseFilter: data.depthwiseFilter, pointwiseFilter: data.pointwiseFilter,
@@ -42,7 +52,10 @@ export async function checkGradientSteps(
       outputGradient: randomData(N * OH * OW * O, random(seed - 1 - index)),
     };
     return presets.map((preset): Job =>
-      ({ title: `${one.name} [${preset}]`, problem: data, plan: backwardPlanOf(one, profile, preset), given }));
+      ({
+        title: `${one.name} [${preset}]`, problem: data, plan: backwardPlanOf(one, profile, preset), given,
+        aliases: aliasesOf(geometryOf(one)),
+      }));
   });
   const results = await runSteps(
     device, pipelines, jobs.map(({ plan, given }) => ({ plan, given, dtype: 'f32', stored: new Map() })));
@@ -59,11 +72,18 @@ export async function checkGradientSteps(
 interface Stage { readonly expected: Bounded; readonly channels: number; readonly stride: number }
 
 function compareValues(
-  { title, problem: data, plan: { steps } }: Job, values: ReadonlyMap<Value, Float32Array>,
+  { title, problem: data, plan: { steps }, aliases }: Job, own: ReadonlyMap<Value, Float32Array>,
 ): Report[] {
+  const values = new Map(own);
+  for (const [value, alias] of Object.entries(aliases) as [Value, Value][]) {
+    if (own.has(alias)) values.set(value, own.get(alias)!);
+  }
+  /** What a value would be if there were both passes. */
+  const stageOf = (value: Value): Value =>
+    (Object.entries(aliases).find(([, alias]) => alias === value)?.[0] as Value | undefined) ?? value;
   return steps.flatMap(({ writes: { value: writes }, reads, dispatch: { name } }) => {
     // No textures.
-    const stage = values.has(writes) && expectedStage(data, writes, reads.map(({ value }) => value), values);
+    const stage = values.has(writes) && expectedStage(data, stageOf(writes), reads.map(({ value }) => value), values);
     if (!stage) return [];
     const { expected, channels, stride } = stage;
     const shape = [1, 1, expected.values.length / channels, channels] as const;

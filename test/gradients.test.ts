@@ -42,7 +42,7 @@ const drawn = drawnShare(small, 3, seed);
 describe('each step of the backward pass against its stage of the reference', () => {
   test.each(drawn.map((one) => [one.name, one] as const))('%s', async (_, one) => {
     const reports = await run([one], ['lightQuads']);
-    expect(reports.length).toBeGreaterThanOrEqual(5);
+    expect(reports.length).toBeGreaterThanOrEqual(one.passes === undefined ? 5 : 3);
     expect(failures(reports)).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { show, ValueError } from './errors.js';
-import { operation, type TensorArgument } from './geometry.js';
+import { operation, type Passes, type TensorArgument } from './geometry.js';
 
 /** Longer arrays are cut to this length: what is left still breaks every rule, and fits a message. */
 const LONGEST = 8;
@@ -44,12 +44,17 @@ const CONVOLUTION = [
   'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
   'allowOverparameterized', 'strategy', 'dtype',
 ] as const satisfies OptionName[];
-/** What the one call takes. */
-export const ONE_CALL: readonly OptionName[] = [...CONVOLUTION, 'manager'];
+/** What each of the one calls takes. */
+const ONE_PASS: readonly OptionName[] = [
+  'strides', 'padding', 'rate', 'name', 'bias', 'activation', 'dtype', 'manager',
+];
+export const ONE_CALL: Readonly<Record<Passes, readonly OptionName[]>> = {
+  both: [...CONVOLUTION, 'manager'], depthwise: ONE_PASS, pointwise: ONE_PASS,
+};
 /** What `prepare`, `prepareGradients` and `warmUp` take. */
 export const DESCRIPTOR: readonly OptionName[] = ['inputShape', 'depthwiseFilter', 'pointwiseFilter', ...CONVOLUTION];
-/** What the reference takes: all that a call may be given, so that the two can be compared. */
-export const REFERENCE: readonly OptionName[] = [...DESCRIPTOR, 'manager'];
+/** What the references take: all that a call may be given, so that the two can be compared. */
+export const REFERENCE = { ...ONE_CALL, both: [...DESCRIPTOR, 'manager'] as const };
 
 /** Without a prototype, so that nothing is found on it that was not put there. */
 const emptyRecord = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;
@@ -72,21 +77,23 @@ export function given(object: object, name: string): unknown {
  * differently the next time: so what is used is what was checked.
  * @throws ValueError unless options are an object whose properties are all among `names`
  */
-export function readOptions<T extends object>(options: T, names: readonly OptionName[]): T {
+export function readOptions<T extends object>(options: T, names: readonly OptionName[], passes?: Passes): T {
+  const op = operation(undefined, passes);
   if (typeof options !== 'object' || options === null) {
-    throw new ValueError(`${operation()}: options must be an object with at least padding, got ${show(options)}`);
+    const least = passes === 'pointwise' ? '' : ' with at least padding';
+    throw new ValueError(`${op}: options must be an object${least}, got ${show(options)}`);
   }
-  const record = reading(`${operation()}: options`, () => {
-    checkNames(`${operation()}: options`, options, names);
+  const record = reading(`${op}: options`, () => {
+    checkNames(`${op}: options`, options, names);
     const read = emptyRecord();
     for (const option of names) {
-      const value = READERS[option](given(options, option), `${operation()}: ${option}`);
+      const value = READERS[option](given(options, option), `${op}: ${option}`);
       if (value !== undefined) read[option] = value;
     }
     return read;
   });
   if (record['name'] !== undefined && typeof record['name'] !== 'string') {
-    throw new ValueError(`${operation()}: name must be a string, got ${show(record['name'])}`);
+    throw new ValueError(`${op}: name must be a string, got ${show(record['name'])}`);
   }
   return record as T;
 }

@@ -2,7 +2,7 @@ import { channelLanes, channelStride, depthwiseTile } from './cuts.js';
 import type { Kernel } from './kernel.js';
 import { withOffsets } from './params.js';
 
-/** Takes any geometry: `[N, H, W, C]` to the intermediate `[N, OH, OW, K_STRIDE]`. */
+/** Takes any geometry: `[N, H, W, C]` to the intermediate `[N, OH, OW, K_STRIDE]`, or alone to the output. */
 export const depthwise: Kernel = {
   name: 'depthwise',
   load: () => import('../../shaders/depthwise.wgsl?raw'),
@@ -14,8 +14,11 @@ export const depthwise: Kernel = {
     const { group } = tile;
     const WORKGROUP = group[0] * group[1];
     return {
-      constants: { ...lanes, ...constants, WORKGROUP }, bodies: { activation: g.depthwiseActivation.kind },
-      elem: g.dtype, params: { ...withOffsets(g), ...params, FIRST_TAP: 0, TAP_STEP: 1 },
+      constants: {
+        ...lanes, ...constants, WORKGROUP, ...(g.passes === 'depthwise' && g.dtype === 'f16' && { LAST: 1 }),
+      },
+      bodies: { activation: g.depthwiseActivation.kind }, elem: g.dtype,
+      params: { ...withOffsets(g), ...params, FIRST_TAP: 0, TAP_STEP: 1 },
       workgroups: Math.ceil(tiles * (channelStride(g) / lanes.LANES) / WORKGROUP), group, cost,
     };
   },

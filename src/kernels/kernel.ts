@@ -113,7 +113,7 @@ const TAGS: Readonly<Record<string, string>> = {
   TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', CHUNK: 'chunk',
   ALONE: 'alone', EXACT_K: 'exact', FULL_O: 'fullo', FULL_W: 'fullw',
   ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl', SUMS: FOLLOWS,
-  AHEAD: 'ahead', LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
+  FIRST: 'first', LAST: 'last', STRIDED: 'strided', AHEAD: 'ahead', LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
 };
 
 /** The bindings of a kernel: its Params, what it reads, and last what it writes. */

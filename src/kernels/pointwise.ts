@@ -1,11 +1,18 @@
+import type { Geometry } from '../arguments/geometry.js';
 import { channelStride, evenTile, fewPixels, outputLanes, pointwiseQuadTile, QUAD, quadsTake } from './cuts.js';
 import type { Kernel } from './kernel.js';
 import { withOffsets } from './params.js';
 
-/** From the intermediate `[N, OH, OW, K_STRIDE]` to `[N, OH, OW, O]`. */
+/** From the intermediate `[N, OH, OW, K_STRIDE]`, or alone from the input `[N, H, W, C]`, to `[N, OH, OW, O]`. */
 
 const operands = ['intermediate', 'pointwiseFilter', 'bias', 'output'] as const;
 const loadLibrary: Kernel['loadLibrary'] = () => import('../../shaders/activations.wgsl?raw');
+
+/** What variants that read the caller's input have in other ways than those that read the intermediate. */
+const strideConstant = ({ passes, SH, SW }: Geometry) => (passes === 'pointwise' && SH * SW > 1 && { STRIDED: 1 });
+const inputConstants = (g: Geometry) => (g.passes === 'pointwise' && {
+  ...strideConstant(g), ...(g.C % 4 !== 0 && { INPUT_LANES: 1 }), ...(g.dtype === 'f16' && { FIRST: 1 }),
+});
 
 /** Each invocation has a tile in registers. */
 export const pointwise: Kernel = {
@@ -20,8 +27,8 @@ export const pointwise: Kernel = {
     const COLUMNS = evenTile(g.O / LANES, columns / LANES);
     const WORKGROUP = group[0] * group[1];
     return {
-      constants: { LANES, TILE_PIXELS, COLUMNS, WORKGROUP }, bodies: { activation: g.activation.kind }, elem: g.dtype,
-      params: withOffsets(g), group,
+      constants: { LANES, TILE_PIXELS, COLUMNS, WORKGROUP, ...inputConstants(g) },
+      bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g), group,
       workgroups: Math.ceil(Math.ceil(pixels / TILE_PIXELS) * Math.ceil(g.O / LANES / COLUMNS) / WORKGROUP),
     };
   },
@@ -37,7 +44,8 @@ export const pointwiseQuad: Kernel = {
   cut(g, tile) {
     const { constants, params, tiles, cost } = pointwiseQuadTile(g, tile);
     return {
-      constants, bodies: { activation: g.activation.kind }, group: [QUAD, 1], workgroups: tiles, cost,
+      constants: { ...constants, ...strideConstant(g) }, bodies: { activation: g.activation.kind },
+      group: [QUAD, 1], workgroups: tiles, cost,
       params: { ...withOffsets(g), ...params, PIXEL_STRIDE: channelStride(g), K_STEP: 1 },
     };
   },
@@ -58,7 +66,7 @@ export const pointwiseTiled: Kernel = {
     return {
       constants: {
         LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK,
-        AHEAD: Number(ahead), LOADS_A: loadsOf(vectorsA), LOADS_B: loadsOf(vectorsB),
+        AHEAD: Number(ahead), LOADS_A: loadsOf(vectorsA), LOADS_B: loadsOf(vectorsB), ...inputConstants(g),
       },
       bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g), group,
       memory: 16 * vectorsA + 4 * LANES * vectorsB,
@@ -80,7 +88,7 @@ export const pointwiseSplit: Kernel = {
     const [GROUP_X, GROUP_Y] = group;
     const SUMS = TILE_PIXELS * COLUMNS;
     return {
-      constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SUMS },
+      constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SUMS, ...inputConstants(g) },
       bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g),
       group: [GROUP_X, GROUP_Y * SLICES],
       memory: 2 * SLICES * GROUP_X * GROUP_Y * SUMS * LANES,

@@ -1,7 +1,7 @@
 import { derivesFromResult, type ResolvedActivation } from '../arguments/activation.js';
 import { type Weight, WEIGHTS } from '../arguments/call.js';
 import { UnsupportedError } from '../arguments/errors.js';
-import { type Geometry, withoutActivations } from '../arguments/geometry.js';
+import { type Geometry, type Passes, withoutActivations } from '../arguments/geometry.js';
 import { channelStride } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import {
@@ -22,6 +22,15 @@ export const GRADIENTS: readonly GradientName[] = [
   'inputGradient', 'depthwiseFilterGradient', 'pointwiseFilterGradient', 'depthwiseBiasGradient', 'biasGradient',
 ];
 
+/** The gradients of arguments that a pass alone does not have. */
+const ABSENT: Readonly<Record<Passes, readonly GradientName[]>> = {
+  both: [], depthwise: ['pointwiseFilterGradient', 'depthwiseBiasGradient'],
+  pointwise: ['depthwiseFilterGradient', 'depthwiseBiasGradient'],
+};
+/** The gradients that there are. */
+export const gradientsOf = (passes: Passes): readonly GradientName[] =>
+  GRADIENTS.filter((name) => !ABSENT[passes].includes(name));
+
 /** What `encode` is given. The last two may be absent: they are then computed again. */
 export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output'] as const;
 export type GivenName = (typeof GIVEN)[number];
@@ -35,8 +44,11 @@ export const TEMPORARIES = [
 /** The pointwise filter, its transpose, and the output's gradient as textures, for kernels that read textures. */
 export type TextureName = 'filterTexture' | 'transposedTexture' | 'gradientTexture';
 
-/** Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements. */
-type BufferValue = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | 'zeros';
+/**
+ * Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements; `ones` that of
+ * a depthwise filter which only gathers pixels.
+ */
+type BufferValue = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | 'zeros' | 'ones';
 export type Value = BufferValue | TextureName | 'nearest';
 
 /** The steps for all gradients, of which a run takes those that it needs. */
@@ -52,7 +64,12 @@ const LEAST_PRODUCT = 8192;
 
 /** A plan in the making. */
 interface Draft {
+  /** The passes that there are. */
+  readonly passes: Passes;
+  /** That of both passes, or of a depthwise one. */
   readonly geometry: Geometry;
+  /** The values that take the place of others where a pass is alone. */
+  readonly aliases: Readonly<Partial<Record<Value, Value>>>;
   readonly profile: DeviceProfile;
   readonly op: string;
   readonly borrowed: ReadonlySet<Weight>;
@@ -74,21 +91,25 @@ interface Draft {
  * @throws UnsupportedError when a tensor is larger than the device can bind
  */
 export function planBackward(
-  { op, geometry, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile, name = presetsFor(geometry, profile)[0],
+  { op, geometry: own, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile,
+  name = presetsFor(own, profile)[0],
 ): GradientPlan {
   const preset: Preset = presets[name];
+  const { passes } = own;
+  // A pointwise pass alone is the second of both, whose first one only gathers pixels, and fills up their channels.
+  const geometry: Geometry = passes === 'pointwise' ? { ...own, passes: 'both' } : own;
   const draft: Draft = {
-    geometry, profile, op, borrowed, preset,
+    passes, geometry, aliases: aliasesOf(own), profile, op, borrowed, preset,
     depthwise: firstFitting(preset.depthwise, geometry, profile),
     pointwise: firstFitting(preset.pointwise, geometry, profile),
     tile: tileWithin(preset.backward, profile),
-    steps: [], counts: countsOf(geometry), textures: new Map(),
+    steps: [], counts: countsOf(geometry, passes), textures: new Map(),
   };
   if (draft.counts.output === 0) {
     addZeros(draft);
   } else {
-    const [between, after] = addForward(draft);
-    const gradient = addPointwise(draft, after);
+    const between = draft.aliases.intermediate === 'input' ? 'intermediate' : addForwardDepthwise(draft);
+    const gradient = passes === 'depthwise' ? 'product' : addPointwise(draft, addForwardPointwise(draft));
     addDepthwise(draft, gradient, between);
   }
   const limit = bindingLimit(profile);
@@ -100,6 +121,21 @@ export function planBackward(
   return { steps: draft.steps, places: placesOf(draft) };
 }
 
+export function aliasesOf({ passes, C, SH, SW }: Geometry): Draft['aliases'] {
+  if (passes === 'both') return {};
+  if (passes === 'depthwise') {
+    return {
+      depthwiseBias: 'bias', intermediate: 'output', depthwiseSum: 'outputSum', product: 'outputGradient',
+      depthwiseBiasGradient: 'biasGradient',
+    };
+  }
+  const gathers = SH * SW > 1;
+  return {
+    depthwiseFilter: 'ones', depthwiseBias: 'zeros', ...(!gathers && { product: 'inputGradient' }),
+    ...(!gathers && C % 4 === 0 && { intermediate: 'input' }),
+  };
+}
+
 function placesOf({ counts, textures }: Draft): ReadonlyMap<Value, Place> {
   const places = new Map<Value, Place>([['nearest', { kind: 'sampler' }]]);
   for (const [value, count] of Object.entries(counts) as [Value, number][]) {
@@ -109,28 +145,30 @@ function placesOf({ counts, textures }: Draft): ReadonlyMap<Value, Place> {
   return places;
 }
 
-function placeOf(value: Value): { readonly kind: 'caller' | 'scratch' | 'zeros' } | {
+function placeOf(value: Value): { readonly kind: 'caller' | 'scratch' | 'zeros' | 'ones' } | {
   readonly kind: 'weight'; readonly weight: Weight; readonly columns: undefined,
 } {
   const weight = WEIGHTS.find((name) => name === value);
   if (weight) return { kind: 'weight', weight, columns: undefined };
-  if (value === 'zeros') return { kind: 'zeros' };
+  if (value === 'zeros' || value === 'ones') return { kind: value };
   const given = value === 'outputGradient' || value === 'input' || (GRADIENTS as readonly Value[]).includes(value);
   return { kind: given ? 'caller' : 'scratch' };
 }
 
-function countsOf(geometry: Geometry): Record<BufferValue, number> {
+function countsOf(geometry: Geometry, passes: Passes): Record<BufferValue, number> {
   const { N, H, W, C, KH, KW, K, OH, OW, O } = geometry;
+  const pointwiseFilter = passes === 'depthwise' ? 0 : K * O;
   const pixels = N * OH * OW;
   const intermediate = pixels * channelStride(geometry);
   return {
-    input: N * H * W * C, depthwiseFilter: KH * KW * K, depthwiseBias: K, pointwiseFilter: K * O, bias: O,
+    input: N * H * W * C, depthwiseFilter: KH * KW * K, depthwiseBias: K, pointwiseFilter, bias: O,
     inputGradient: N * H * W * C, depthwiseFilterGradient: KH * KW * K, depthwiseBiasGradient: K,
-    pointwiseFilterGradient: K * O, biasGradient: O, zeros: Math.ceil(Math.max(K, O) / 4) * 4,
+    pointwiseFilterGradient: pointwiseFilter, biasGradient: O, zeros: Math.ceil(Math.max(K, O) / 4) * 4, ones: K,
     intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
-    scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O,
+    scaledGradient: pixels * outputStride(geometry), transposedFilter: pointwiseFilter,
     product: pixels * K, intermediateGradient: pixels * K,
     biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // Set where sums are cut up.
+    ...Object.fromEntries(ABSENT[passes].map((gradient) => [gradient, 0])),
   };
 }
 
@@ -144,29 +182,26 @@ function addZeros(draft: Draft): void {
   }
 }
 
-/** The forward pass again; says what the derivatives of both activations are taken of. */
-function addForward(draft: Draft): readonly [between: Value, after: Value] {
-  const addBoth = (
-    pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[], result: Value,
-    sums: Value,
-  ): Value => {
-    addPass(draft, draft[pass], draft.geometry, reads, result);
-    if (derivesFromResult(activation)) return result;
-    addPass(draft, draft[pass], withoutActivations(draft.geometry), reads, sums);
-    return sums;
-  };
-  const { depthwiseActivation, activation } = draft.geometry;
+/** A forward pass again; says what the derivative of its activation is taken of. */
+function addForward(
+  draft: Draft, pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[],
+  result: Value, sums: Value,
+): Value {
+  addPass(draft, draft[pass], draft.geometry, reads, result);
+  if (derivesFromResult(activation)) return result;
+  addPass(draft, draft[pass], withoutActivations(draft.geometry), reads, sums);
+  return sums;
+}
+
+const addForwardDepthwise = (draft: Draft): Value =>
+  addForward(draft, 'depthwise', draft.geometry.depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'],
+    'intermediate', 'depthwiseSum');
+
+function addForwardPointwise(draft: Draft): Value {
   const textured = takesTexture(draft.pointwise.kernel);
   if (textured) addTexture(draft, draft.geometry, 'filterTexture', 'pointwiseFilter');
-  return [
-    addBoth(
-      'depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'
-    ),
-    addBoth(
-      'pointwise', activation, ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'], 'output',
-      'outputSum'
-    ),
-  ];
+  const reads = ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'] as const;
+  return addForward(draft, 'pointwise', draft.geometry.activation, reads, 'output', 'outputSum');
 }
 
 /** Back through the pointwise pass; says where the gradient behind the depthwise activation is. */
@@ -233,14 +268,16 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
     const extents = { PIXELS: N * OH * OW, CHANNELS: K, VALUE_STRIDE: channelStride(geometry), STRIDE: K };
     add(draft, activationGradient, { activation: depthwiseActivation, ...extents }, [product, between], gradient);
   }
-  addChannelSums(draft, { CHANNELS: K, STRIDE: K }, gradient, 'depthwiseBiasParts', 'depthwiseBiasGradient');
+  if (draft.passes !== 'pointwise') {
+    addChannelSums(draft, { CHANNELS: K, STRIDE: K }, gradient, 'depthwiseBiasParts', 'depthwiseBiasGradient');
 
-  const parallel = depthwiseFilterGradient.parallel(geometry, tile);
-  const split = splitOf(pixelTiles(geometry, tile), parallel, LEAST_TILES, profile.kind);
-  addSplit(draft, depthwiseFilterGradient, tile, split, { ROWS: KH * KW, CHANNELS: K, STRIDE: K }, ['input', gradient],
-    'depthwiseParts', 'depthwiseFilterGradient');
+    const parallel = depthwiseFilterGradient.parallel(geometry, tile);
+    const split = splitOf(pixelTiles(geometry, tile), parallel, LEAST_TILES, profile.kind);
+    addSplit(draft, depthwiseFilterGradient, tile, split, { ROWS: KH * KW, CHANNELS: K, STRIDE: K },
+      ['input', gradient], 'depthwiseParts', 'depthwiseFilterGradient');
+  }
 
-  if (draft.counts.inputGradient === 0) return;
+  if (draft.counts.inputGradient === 0 || draft.aliases.product === 'inputGradient') return;
   const { C, SH, SW } = geometry;
   if (geometry.M > 1 || SH > 1 || SW > 1 || C % 4 !== 0) {
     add(draft, depthwiseInputGradient, geometry, [gradient, 'depthwiseFilter'], 'inputGradient');
@@ -315,14 +352,15 @@ function addWith<Work>(
   draft: Draft, choice: KernelChoice<Work, Kernel<Work>>, work: Work, reads: readonly Value[], writes: Value,
   others?: Readonly<Record<string, number>>,
 ): void {
-  const { steps, counts, profile, op, borrowed, textures } = draft;
+  const { steps, counts, profile, op, borrowed, textures, aliases } = draft;
+  const use = (value: Value) => ({ value: aliases[value] ?? value, range: undefined });
   // Unlike scratch memory, a texture keeps its contents: what was uploaded is copied only once.
   const once = (textures as ReadonlyMap<Value, unknown>).has(writes)
     && reads.every((value) => (WEIGHTS as readonly Value[]).includes(value) && !borrowed.has(value as Weight));
   steps.push({
-    dispatch: dispatchOf(op, choice, work, profile, others), once, writes: { value: writes, range: undefined },
+    dispatch: dispatchOf(op, choice, work, profile, others), once, writes: use(writes),
     // What has no elements is never read, but something must be bound.
-    reads: reads.map((value) => ({ value: counts[value as BufferValue] === 0 ? 'zeros' : value, range: undefined })),
+    reads: reads.map((value) => use(counts[value as BufferValue] === 0 ? 'zeros' : value)),
   });
 }
 

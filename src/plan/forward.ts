@@ -1,7 +1,7 @@
 import type { Call, Weight } from '../arguments/call.js';
-import type { Strategy } from '../arguments/descriptor.js';
+import type { PlannedStrategy, Strategy } from '../arguments/descriptor.js';
 import { UnsupportedError } from '../arguments/errors.js';
-import { elementBytes, elements, type Geometry, outputShape } from '../arguments/geometry.js';
+import { elementBytes, elements, FILTERS, type Geometry, outputShape } from '../arguments/geometry.js';
 import { channelStride } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import { takesTexture } from '../kernels/kernel.js';
@@ -13,7 +13,7 @@ import type { Place, Plan, Range, Step, Use } from './steps.js';
 
 /** The decision of a plan that measuring can make instead. */
 export interface Choice {
-  readonly strategy: 'fused' | 'two-pass';
+  readonly strategy: PlannedStrategy;
   /** From which preset each pass has its kernel, in the order of the passes; where there is one, it is for all. */
   readonly presets: readonly PresetName[];
 }
@@ -32,6 +32,16 @@ export interface ForwardPlan extends Choice {
 
 /** What plans need to know of a call. */
 export type Wanted = Pick<Call, 'op' | 'geometry' | 'strategy' | 'borrowed'>;
+
+/** The kernels of each strategy, in their order. */
+export const PASSES = {
+  'fused': ['fused'], 'two-pass': ['depthwise', 'pointwise'], 'depthwise': ['depthwise'], 'pointwise': ['pointwise'],
+} as const;
+
+/** What a pass alone reads and writes in the place of what has to do with the other. */
+const ALONE: Readonly<Partial<Record<PlannedStrategy, Readonly<Record<string, string>>>>> = {
+  depthwise: { depthwiseBias: 'bias', intermediate: 'output' }, pointwise: { intermediate: 'input' },
+};
 
 /** An offset into a storage buffer that is a multiple of this is right on every device: no device may demand more. */
 const OFFSET_ALIGNMENT = 256;
@@ -75,17 +85,18 @@ export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Par
 
 /** The strategies that may be taken, the best first. */
 function strategiesFor(
-  geometry: Geometry, profile: DeviceProfile, preset: PresetName, wanted: Strategy,
-): readonly ('fused' | 'two-pass')[] {
-  if (wanted !== 'auto') return [wanted];
+  geometry: Geometry, profile: DeviceProfile, preset: PresetName, wanted: Strategy | PlannedStrategy,
+): readonly PlannedStrategy[] {
+  if (geometry.passes !== 'both') return [geometry.passes];
+  if (wanted === 'fused' || wanted === 'two-pass') return [wanted];
   const best = chooseStrategy(geometry, profile, presets[preset]);
   return [best, best === 'fused' ? 'two-pass' : 'fused'];
 }
 
 /** The first strategy whose bands the device can bind. @throws UnsupportedError of the best one, where none can be */
 function feasible(
-  op: string, geometry: Geometry, profile: DeviceProfile, strategies: readonly ('fused' | 'two-pass')[],
-): 'fused' | 'two-pass' {
+  op: string, geometry: Geometry, profile: DeviceProfile, strategies: readonly PlannedStrategy[],
+): PlannedStrategy {
   const ways = strategies.map((strategy) => ({ strategy, ...bandsWithin(op, geometry, strategy, profile) }));
   const way = ways.find(({ refusal }) => !refusal);
   if (!way) throw ways[0]!.refusal!;
@@ -94,8 +105,8 @@ function feasible(
 
 function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, presets: names }: Choice): Plan {
   const { op, geometry, borrowed } = wanted;
-  const passes = (strategy === 'fused' ? ['fused'] as const : ['depthwise', 'pointwise'] as const)
-    .map((pass, index) => firstFitting(presets[names[index] ?? names[0]!][pass], geometry, profile));
+  const passes = PASSES[strategy].map((pass, index) =>
+    firstFitting(presets[names[index] ?? names[0]!][pass], geometry, profile));
   const { parts, refusal } = bandsWithin(op, geometry, strategy, profile);
   if (refusal) throw refusal;
   const places = new Map(placesOf(geometry));
@@ -114,7 +125,8 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, presets
       add(value, { kind: 'weight', weight: name, byteLength, columns: whole ? undefined : columns });
       return value;
     };
-    const use = (operand: string): Use => {
+    const use = (name: string): Use => {
+      const operand = ALONE[strategy]?.[name] ?? name;
       if (operand === 'input') return empty ? { value: 'zeros', range: undefined } : { value: operand, range: input };
       if (operand === 'output') return { value: operand, range: output };
       if (operand === 'pointwiseFilter' || operand === 'bias') return { value: weight(operand), range: undefined };
@@ -123,14 +135,16 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, presets
       add(value, { kind: 'texture', rows: K, columns: O });
       return { value, range: undefined };
     };
-    const offsets = { inputStart: inputFrom, outputStart: outputFrom };
-    const step = (dispatch: Dispatch, operands: readonly string[], once = false): Step => {
+    const dispatch = (pass: (typeof passes)[number]): Dispatch => dispatchOf(op, pass, band, profile, {
+      inputStart: pass === passes[0] ? inputFrom : 0, outputStart: pass === passes.at(-1) ? outputFrom : 0,
+    });
+    const step = (made: Dispatch, operands: readonly string[], once = false): Step => {
       const uses = operands.map(use);
-      return { dispatch, reads: uses.slice(0, -1), writes: uses.at(-1)!, once };
+      return { dispatch: made, reads: uses.slice(0, -1), writes: uses.at(-1)!, once };
     };
     // One depthwise result serves all bands of its pixels.
     const needed = firstChannel === 0 ? passes : passes.slice(-1);
-    const made = needed.map((pass) => step(dispatchOf(op, pass, band, profile, offsets), pass.kernel.operands));
+    const made = needed.map((pass) => step(dispatch(pass), pass.kernel.operands));
     if (!takesTexture(passes.at(-1)!.kernel) || inTextures.has(firstChannel)) return made;
     inTextures.add(firstChannel);
     const copy = { kernel: filterTexture, tile: tileWithin({ group: COPY_GROUP }, profile) };
@@ -161,23 +175,24 @@ type Bands =
   | { readonly parts?: undefined; readonly refusal: UnsupportedError };
 
 /** The bands of a convolution, or why there can be none. */
-function bandsWithin(op: string, geometry: Geometry, strategy: 'fused' | 'two-pass', profile: DeviceProfile): Bands {
+function bandsWithin(op: string, geometry: Geometry, strategy: PlannedStrategy, profile: DeviceProfile): Bands {
   const { H, W, C, KH, K, RH, OW, O } = geometry;
   const limit = bindingLimit(profile);
   const bytes = elementBytes(geometry.dtype);
   const refuse = (why: string): Bands => ({ refusal: new UnsupportedError(`${op}: ${why}`) });
   const column = K * (O % 4 === 0 ? 4 : 1) * bytes; // Bytes of the smallest part of the filter that a band can have.
   const filter = storedBytes(KH * geometry.KW * K, geometry);
-  for (const [weight, size] of [['depthwiseFilter', filter], ['pointwiseFilter [K, 4]', column]] as const) {
+  for (const weight of FILTERS[geometry.passes]) {
+    const [what, size] = weight === 'depthwiseFilter' ? [weight, filter] : [`${weight} [K, 4]`, column];
     if (size <= limit) continue;
-    return refuse(`${weight} has ${size} bytes, more than the ${limit} that this device can bind as one buffer`);
+    return refuse(`${what} has ${size} bytes, more than the ${limit} that this device can bind as one buffer`);
   }
   const one = bands(geometry, limit, strategy);
   if (one?.length === 1) return { parts: one };
   const parts = bands(geometry, limit - OFFSET_ALIGNMENT, strategy); // Bindings may start before their bands do.
   if (parts) return { parts };
   const rows = Math.min(H, (KH - 1) * RH + 1);
-  const between = strategy === 'fused' ? '' : ` after ${OW * channelStride(geometry) * 4} between the passes`;
+  const between = strategy === 'two-pass' ? ` after ${OW * channelStride(geometry) * 4} between the passes` : '';
   return refuse(`one output row reads ${rows * W * C * bytes} bytes of input and has `
     + `${OW * O * bytes}${between}, which with ${OFFSET_ALIGNMENT} for alignment must not be more than the ${limit} `
     + 'that this device can bind as one buffer');

@@ -157,7 +157,10 @@ export type PresetName = keyof typeof presets;
  * A convolution of fewer multiply-adds takes at most about 2 ms on SwiftShader: compiling for a second never pays.
  */
 const LIGHT = 8e6;
-const isLight = (geometry: Geometry): boolean => elements(outputShape(geometry)) * geometry.K < LIGHT;
+const isLight = (geometry: Geometry): boolean => {
+  const { passes, KH, KW, K } = geometry;
+  return elements(outputShape(geometry)) * (passes === 'depthwise' ? KH * KW : K) < LIGHT;
+};
 
 /**
  * Workgroups for each processor of a GPU. With fewer than `BUSY_SMALL`, tiles of 32 pixels by 64 channels leave it
