@@ -2,7 +2,7 @@ import type { Convolution } from './convolution.js';
 import { checked } from './gpu/device.js';
 import { BUFFER, MAP_READ, QUERY_RESOLVE } from './gpu/flags.js';
 import type { AdapterKind } from './kernels/profile.js';
-import type { Choice } from './plan/forward.js';
+import type { Choice } from './plan/choice.js';
 
 /** One choice that was tried for a geometry. */
 export interface TuningTrial {

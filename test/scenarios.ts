@@ -1,4 +1,4 @@
-import type { Choice } from '../src/plan/forward.js';
+import type { Choice } from '../src/plan/choice.js';
 import {
   type ConvolutionDescriptor, DeviceLostError, PipelineManager, type SavedTuning, SepconvError, separableConv2d,
   type Shape4D, type Tensor4D,

@@ -12,7 +12,8 @@ import { type Kernel, takesTexture, type Tile } from '../kernels/kernel.js';
 import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
 import { bindingLimit, dispatchOf } from './dispatch.js';
 import type { Wanted } from './forward.js';
-import { firstFitting, type KernelChoice, type Preset, presets, presetsFor, tileWithin } from './presets.js';
+import { candidatesFor } from './choice.js';
+import { firstFitting, type KernelChoice, type Preset, type PresetName, presets, tileWithin } from './presets.js';
 import type { Place, Plan, Step } from './steps.js';
 
 /** A gradient's name among the targets of `Gradients.encode`. */
@@ -74,9 +75,11 @@ interface Draft {
  * @throws UnsupportedError when a tensor is larger than the device can bind
  */
 export function planBackward(
-  { op, geometry, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile, name = presetsFor(geometry, profile)[0],
+  { op, geometry, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile, name?: PresetName,
 ): GradientPlan {
-  const preset: Preset = presets[name];
+  const ways = candidatesFor(geometry, profile, name && [name]);
+  const [first, second] = ways.find(({ strategy }) => strategy === 'two-pass')!.presets;
+  const preset: Preset = { ...presets[first!], pointwise: presets[second ?? first!].pointwise };
   const draft: Draft = {
     geometry, profile, op, borrowed, preset,
     depthwise: firstFitting(preset.depthwise, geometry, profile),
