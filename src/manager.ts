@@ -165,7 +165,7 @@ export class PipelineManager {
         for (const { dispatch } of portions.flatMap(({ steps }) => steps)) variants.set(dispatch.name, dispatch);
       }
     }
-    const unknown = calls.filter((call) => this.#tuning?.measures(call));
+    const unknown = this.#tuning?.unknown(calls) ?? [];
     const total = variants.size + unknown.length;
     let done = 0;
     await Promise.all([...variants.values()].map(async (variant) => {

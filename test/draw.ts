@@ -11,7 +11,8 @@ import { type PresetName, presetsOfKind } from '../src/plan/presets.js';
  * The seed draws the shares and the preset. `CASES=all` takes all of everything.
  */
 
-export const GPU_PRESETS = presetsOfKind('gpu').filter((name) => name !== 'gpuThin');
+export const GPU_PRESETS: readonly PresetName[] =
+  presetsOfKind('gpu').filter((name) => name !== 'gpuThin');
 
 const all = process.env['CASES'] === 'all';
 
