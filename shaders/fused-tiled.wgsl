@@ -47,7 +47,6 @@ const RUNS = TILE_PIXELS * GROUP_Y / TILE_W;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
 const LANES_OF_SLICE = GROUP_X * GROUP_Y;
 const WORKGROUP = SLICES * LANES_OF_SLICE;
-const HANDED = select(1, SLICES / 2 * LANES_OF_SLICE * SUMS, SLICES > 1);
 const PACKS = CHUNK / LANES;
 
 struct Params {
@@ -68,7 +67,7 @@ struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
 @group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
 var<workgroup> d: array<Lanes, RUNS * TILE_W * PACKS>;                          // [RUNS * TILE_W, CHUNK]
-var<workgroup> handed: array<OutputLanes, HANDED>;                              // half of all sums, if there are slices
+// var<workgroup> handed: array<OutputLanes, SLICES / 2 * LANES_OF_SLICE * SUMS>; // if SLICES > 1: half of all sums
 
 fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
@@ -168,13 +167,13 @@ fn main(
   for (var half = SLICES / 2; half > 0; half /= 2) {
     if (slice >= half && slice < 2 * half) {
       for (var s = 0; s < SUMS; s++) { // unroll
-        handed[((slice - half) * SUMS + s) * LANES_OF_SLICE + lane] = sum[s];
+        // handed[((slice - half) * SUMS + s) * LANES_OF_SLICE + lane] = sum[s]; // if SLICES > 1
       }
     }
     workgroupBarrier();
     if (slice < half) {
       for (var s = 0; s < SUMS; s++) { // unroll
-        sum[s] += handed[(slice * SUMS + s) * LANES_OF_SLICE + lane];
+        // sum[s] += handed[(slice * SUMS + s) * LANES_OF_SLICE + lane]; // if SLICES > 1
       }
     }
     workgroupBarrier();

@@ -2,7 +2,7 @@ import type { Convolution } from './convolution.js';
 import { checked } from './gpu/device.js';
 import { BUFFER, MAP_READ, QUERY_RESOLVE } from './gpu/flags.js';
 import type { AdapterKind } from './kernels/profile.js';
-import type { Choice } from './plan/forward.js';
+import type { Choice } from './plan/choice.js';
 
 /** One choice that was tried for a geometry. */
 export interface TuningTrial {
@@ -63,6 +63,10 @@ const EQUAL = 1.03;
 const CLEAR = 1.2;
 /** Candidates that take so many times as long as the best so far, in so many samples, get no more. */
 const [HOPELESS, FAIR_SAMPLES] = [1.5, 2];
+/** Samples of the plan's own choice and of the one that seems faster, which must be faster in these too. */
+const FINAL_SAMPLES = 4;
+/** After so many milliseconds no more than the fewest samples are taken. */
+const BUDGET = 1000;
 /**
  * By how much the runs grow that find out whether timestamps tell anything: five times at most, and not after one that
  * took so many milliseconds by the wall clock.
@@ -71,15 +75,17 @@ const [PROBE_GROWTH, LONGEST_PROBE] = [8, 200];
 /** The most samples that go into finding out how many runs a sample needs. */
 const MOST_CALIBRATIONS = 4;
 /**
- * The most candidates that are tried: the first ones in the order of the plan's preference. A contest takes at most 153
- * submits: for each candidate 4 to calibrate, 1 that is thrown away and 7 samples, and 9 to find out about clocks;
- * beside those that hurry Firefox. On a GPU with timestamps 12 candidates take 12 * 8 samples of 3.3 ms, about 0.3 s.
+ * The most candidates that are tried: the first ones in the order of the plan's preference. A contest takes at most 161
+ * submits: for each candidate 4 to calibrate, 1 that is thrown away and 7 samples, 8 for the final, and 9 to find out
+ * about clocks; beside those that hurry Firefox. On a GPU with timestamps 12 candidates take 12 * 8 samples of 3.3 ms,
+ * about 0.3 s.
  */
-const MOST_CANDIDATES = 12;
+export const MOST_RIVALS = 12;
 
 /**
  * Times candidates against each other, one sample of each in turn. Of those whose times cannot be told from the best,
- * the first in the order of preference wins. Destroys all convolutions.
+ * the first in the order of preference wins; where that is not the plan's own choice, the two meet once more. Destroys
+ * all convolutions.
  *
  * The outcome is undefined where there are no candidates, where tensors need portions, and where work fails: its time
  * says nothing then, and whoever runs it later gets the error.
@@ -92,7 +98,7 @@ export async function hold(
   let lost = false;
   void device.lost.then(() => (lost = true));
   try {
-    for (const choice of choices.slice(0, MOST_CANDIDATES)) {
+    for (const choice of choices) {
       const convolution = await prepare(choice).catch(() => undefined); // A candidate that cannot be had is none.
       if (convolution) candidates.push({ choice, convolution, runs: 1, times: [] });
     }
@@ -114,20 +120,37 @@ export async function hold(
 async function compare(clock: Clock, candidates: readonly Candidate[]): Promise<Outcome> {
   for (const candidate of candidates) await calibrate(clock, candidate);
   for (const candidate of candidates) await sampleOf(clock, candidate); // Thrown away.
+  const start = performance.now();
   let left = candidates;
-  for (let sample = 0; sample < MOST_SAMPLES && (sample < LEAST_SAMPLES || !isClear(left)); sample++) {
-    for (const candidate of left) candidate.times.push(await sampleOf(clock, candidate) / candidate.runs);
+  for (let sample = 0; sample < MOST_SAMPLES; sample++) {
+    if (sample >= LEAST_SAMPLES && (isClear(left) || performance.now() - start > BUDGET)) break;
+    await sampleAll(clock, left);
     if (sample < FAIR_SAMPLES - 1) continue;
     const best = Math.min(...left.map(leastOf));
     left = left.filter((candidate) => leastOf(candidate) <= HOPELESS * best);
   }
-  const best = Math.min(...left.map(leastOf));
-  const winner = left.find((candidate) => leastOf(candidate) <= EQUAL * best)!;
+  const [own] = candidates;
+  let winner = fastest(left);
+  if (winner !== own) {
+    const final = [own!, winner].map((candidate): Candidate => ({ ...candidate, times: [] }));
+    for (let sample = 0; sample < FINAL_SAMPLES; sample++) await sampleAll(clock, final);
+    if (fastest(final) === final[0]) winner = own!;
+  }
   const tried = candidates.map((candidate) => {
     const { choice, convolution: { kernels } } = candidate;
     return { ...choice, kernels, milliseconds: leastOf(candidate) };
   });
   return { choice: winner.choice, tried };
+}
+
+/** The first of those whose times are equal to the best. */
+function fastest(candidates: readonly Candidate[]): Candidate {
+  const best = Math.min(...candidates.map(leastOf));
+  return candidates.find((candidate) => leastOf(candidate) <= EQUAL * best)!;
+}
+
+async function sampleAll(clock: Clock, candidates: readonly Candidate[]): Promise<void> {
+  for (const candidate of candidates) candidate.times.push(await sampleOf(clock, candidate) / candidate.runs);
 }
 
 const sampleOf = (clock: Clock, candidate: Candidate): Promise<number> => clock.time(candidate, candidate.runs);

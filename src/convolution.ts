@@ -10,7 +10,8 @@ import { readTensor } from './arguments/reading.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
 import { bindMethods } from './bind-methods.js';
 import { Program, type Shared } from './gpu/program.js';
-import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
+import type { Choice } from './plan/choice.js';
+import { type ForwardPlan, planForward } from './plan/forward.js';
 import { byteLengthOf, type Step } from './plan/steps.js';
 
 /** Where `encode` reads and writes: whole buffers, or ranges of them. */

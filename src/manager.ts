@@ -10,7 +10,8 @@ import { type Convolution, prepareConvolution } from './convolution.js';
 import type { Shared } from './gpu/program.js';
 import { bindMethods } from './bind-methods.js';
 import type { Dispatch } from './plan/dispatch.js';
-import { type Choice, type ForwardPlan, planForward } from './plan/forward.js';
+import type { Choice } from './plan/choice.js';
+import { type ForwardPlan, planForward } from './plan/forward.js';
 import { PipelineCache } from './gpu/pipelines.js';
 import { type AdapterKind, type DeviceProfile, processorsOf } from './kernels/profile.js';
 import type { SavedTuning, Tuning, TuningEntry, TuningTable } from './tuning.js';
@@ -166,7 +167,7 @@ export class PipelineManager {
         for (const { dispatch } of portions.flatMap(({ steps }) => steps)) variants.set(dispatch.name, dispatch);
       }
     }
-    const unknown = calls.filter((call) => this.#tuning?.measures(call));
+    const unknown = this.#tuning?.unknown(calls) ?? [];
     const total = variants.size + unknown.length;
     let done = 0;
     await Promise.all([...variants.values()].map(async (variant) => {

@@ -75,7 +75,11 @@ export const blockScenarios: Scenarios = {
         await checkThrows(() => first.encode(pass, { input, output, intermediate: between }), ValueError,
           "intermediate must be absent for strategy 'depthwise', which never stores it");
       }
-      if (tuning) check(manager.tuningReport().length === 4, `${manager.tuningReport().length} geometries measured`);
+      if (tuning) {
+        const reports = manager.tuningReport();
+        check(reports.length > 0, 'nothing was measured'); // A pass that any preset computes alike is not.
+        for (const { chosen, key } of reports) check(key.includes(`passes=${chosen.strategy}`), `${key} chose another`);
+      }
       manager.destroy();
     }
     device.destroy();

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Dispatch } from '../src/plan/dispatch.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';
-import { chooseStrategy, presets, presetsFor } from '../src/plan/presets.js';
+import { candidatesFor } from '../src/plan/choice.js';
 import { type Case, geometryOf } from './cases.js';
 import { defaultProfile, planOf } from './plans.js';
 
@@ -16,6 +16,8 @@ interface Row {
   readonly id: string;
   readonly batch: number;
   readonly shape: Readonly<Record<'N' | 'H' | 'W' | 'C' | 'O' | 'M' | 'kernel' | 'stride' | 'rate', number>>;
+  /** Kinds of which it tells nothing: their first variants were measured at a low clock. */
+  readonly lowClock?: readonly Kind[];
   /** By the prototype's name. */
   readonly us: Readonly<Record<string, number>>;
 }
@@ -35,14 +37,14 @@ const caseOf = ({ id, batch, shape: { N, H, W, C, O, M, kernel, stride, rate } }
     padding: 'SAME',
   });
 
-/** What the prototypes call a kernel's tile. */
+/** What the prototypes call a kernel's tile. With rates, fused ones were measured with runs of one pixel only. */
 function prototypeOf({ kernel, constants: c, params }: Dispatch): string {
   const sums = `R${c['TILE_PIXELS']} C${c['COLUMNS']} LX${c['GROUP_X']} LY${c['GROUP_Y']}`;
   const names: Readonly<Record<string, string>> = {
     'depthwise': `dw TW${c['TILE_W']} TH${String(params['TILE_ROWS'])} WG${c['WORKGROUP']}`,
     'pointwise-split': `reg ${sums} S${c['SLICES']}`,
     'pointwise-tiled': `tile ${sums} KC${c['CHUNK']}${c['AHEAD'] ? ' PF1' : ''}`,
-    'fused-tiled': `fused ${sums} S${c['SLICES']} KC${c['CHUNK']} TW${c['TILE_W']} BS0`,
+    'fused-tiled': `fused ${sums} S${c['SLICES']} KC${c['CHUNK']} TW${Number(params['RW']) > 1 ? 1 : c['TILE_W']} BS0`,
   };
   return names[kernel]!;
 }
@@ -54,37 +56,33 @@ const dispatchesOf = (row: Row, strategy: 'fused' | 'two-pass'): readonly Dispat
   planOf(caseOf(row), profile, strategy).steps.map(({ dispatch }) => dispatch);
 
 const named = (some: readonly Row[]) => some.map((row) => [`${row.id}, batch ${row.batch}`, row] as const);
-const pointwise = rows.filter((row) => timesOf(row, 'tile').length > 0);
-const depthwise = rows.filter((row) => timesOf(row, 'dw').length > 0);
-const both = depthwise.filter((row) => timesOf(row, 'tile').length > 0 && timesOf(row, 'fused').length > 0);
+const measured = (kind: Kind) =>
+  named(rows.filter((row) => timesOf(row, kind).length > 0 && !row.lowClock?.includes(kind)));
 
-describe('a pass takes at most 1.10 of the best prototype', () => {
-  test.each(named(depthwise))('depthwise: %s', (_, row) => {
+describe('the chosen tile of a kernel takes at most 1.10 of the best prototype', () => {
+  test.each(measured('dw'))('depthwise: %s', (_, row) => {
     const name = prototypeOf(dispatchesOf(row, 'two-pass')[0]!);
     expect(row.us[name], name).toBeLessThanOrEqual(1.1 * bestOf(row, 'dw'));
   });
-  test.each(named(pointwise))('pointwise: %s', (_, row) => {
+  test.each(measured('tile'))('pointwise: %s', (_, row) => {
     const name = prototypeOf(dispatchesOf(row, 'two-pass')[1]!);
     expect(row.us[name], name).toBeLessThanOrEqual(1.1 * bestOf(row, 'reg', 'tile'));
   });
-});
-
-describe('one kernel or two', () => {
-  const chosen = (row: Row): 'fused' | 'two-pass' => {
-    const geometry = geometryOf(caseOf(row));
-    return chooseStrategy(geometry, profile, presets[presetsFor(geometry, profile)[0]]);
-  };
-  test.each(named(both))('at most 1.10 of the better: %s', (_, row) => {
-    const times = { 'fused': bestOf(row, 'fused'), 'two-pass': bestOf(row, 'dw') + bestOf(row, 'reg', 'tile') };
-    expect(times[chosen(row)]).toBeLessThanOrEqual(1.1 * Math.min(times.fused, times['two-pass']));
-  });
-  test.each(
-    named(both.filter((row) => chosen(row) === 'fused'))
-  )('where it is one, at most 1.10 of the best prototype: %s', (_, row) => {
+  test.each(measured('fused'))('fused: %s', (_, row) => {
     const name = prototypeOf(dispatchesOf(row, 'fused')[0]!);
     expect(row.us[name], name).toBeLessThanOrEqual(1.1 * bestOf(row, 'fused'));
   });
+});
+
+describe('what the model says', () => {
+  const both = measured('fused').filter(([, row]) => timesOf(row, 'dw').length > 0 && !row.lowClock);
+  test.each(both)('one kernel or two, whichever takes at most 1.10 of the better: %s', (_, row) => {
+    const times = { 'fused': bestOf(row, 'fused'), 'two-pass': bestOf(row, 'dw') + bestOf(row, 'reg', 'tile') };
+    const { strategy } = candidatesFor(geometryOf(caseOf(row)), profile)[0]!;
+    expect(times[strategy as 'fused']).toBeLessThanOrEqual(1.1 * Math.min(times.fused, times['two-pass']));
+  });
   test('both are chosen', () => {
-    expect(new Set(both.map(chosen)).size).toBe(2);
+    const chosen = both.map(([, row]) => candidatesFor(geometryOf(caseOf(row)), profile)[0]!.strategy);
+    expect(new Set(chosen).size).toBe(2);
   });
 });

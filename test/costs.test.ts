@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { chooseStrategy, presets, presetsFor } from '../src/plan/presets.js';
+import { candidatesFor } from '../src/plan/choice.js';
 import { type Case, geometryOf } from './cases.js';
 import { defaultProfile } from './plans.js';
 
@@ -24,6 +24,5 @@ const named = layers.map((layer) => {
 test.each(named)('%s', (_, [size, C, O, reckoned, { taps = 3, ...more } = {}]) => {
   const filter = [taps, taps, 1] as const;
   const geometry = geometryOf({ name: 'layer', input: [1, size, size, C], filter, O, padding: 'SAME', ...more });
-  const chosen = chooseStrategy(geometry, defaultProfile, presets[presetsFor(geometry, defaultProfile)[0]]);
-  expect(chosen).toBe(reckoned > 1 ? 'fused' : 'two-pass');
+  expect(candidatesFor(geometry, defaultProfile)[0]!.strategy).toBe(reckoned > 1 ? 'fused' : 'two-pass');
 });

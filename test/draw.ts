@@ -1,4 +1,4 @@
-import type { PresetName } from '../src/plan/presets.js';
+import { type PresetName, presetsOfKind } from '../src/plan/presets.js';
 
 /**
  * Which presets run which case where. Compiling takes most of the tests' time, so that the cases are shared out:
@@ -11,7 +11,8 @@ import type { PresetName } from '../src/plan/presets.js';
  * The seed draws the shares and the preset. `CASES=all` takes all of everything.
  */
 
-export const GPU_PRESETS: readonly PresetName[] = ['gpu', 'gpuFewPixels', 'gpuManyPixels'];
+export const GPU_PRESETS: readonly PresetName[] =
+  presetsOfKind('gpu').filter((name) => name !== 'gpuThin');
 
 const all = process.env['CASES'] === 'all';
 

@@ -466,7 +466,7 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
   },
 
   async 'measuring takes few submits, tells what it tried, and takes none that is slower'() {
-    const device = await borrowedDevice();
+    const device = await borrowedDevice({}, ['subgroups', 'timestamp-query']);
     const manager = await PipelineManager.create({ device, tuning: 'measure' });
     let submits = 0; // Empty ones, which hurry Firefox, are none.
     const { queue } = device;
@@ -476,7 +476,7 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
       return submit(commands);
     };
     const conv = await manager.prepare(layer([1, 14, 14, 64], 1, 64));
-    check(submits > 10 && submits <= 153, `${submits} submits`);
+    check(submits > 10 && submits <= 161, `${submits} submits`);
     const [entry, ...others] = manager.tuningReport();
     check(entry !== undefined && others.length === 0, 'the report');
     const { key, chosen, tried } = entry;
@@ -486,15 +486,39 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const best = Math.min(...tried.map(({ milliseconds }) => milliseconds));
     const index = tried.findIndex(({ strategy, presets }) =>
       strategy === chosen.strategy && String(presets) === String(chosen.presets));
-    // The first in the model's order that is as good as the best, so that the same times give the same choice.
-    check(tried.findIndex(({ milliseconds }) => milliseconds <= 1.03 * best) === index, told);
+    // The first in the model's order that is as good as the best, so that the same times give the same choice; or the
+    // model's own, where it was as good once more.
+    check([0, tried.findIndex(({ milliseconds }) => milliseconds <= 1.03 * best)].includes(index), told);
     check(JSON.stringify(manager.exportTuning().choices[key]) === JSON.stringify(chosen), 'exportTuning');
     // What is given out is a copy.
     (manager.exportTuning().choices[key] as { presets: string[] }).presets.length = 0;
     (manager.tuningReport()[0]!.chosen.presets as string[]).length = 0;
     const again = await manager.prepare(layer([1, 14, 14, 64], 1, 64));
     check(String(again.kernels) === String(conv.kernels), 'a table that was given out was changed');
+    const before = submits;
+    const only = await manager.prepare({ ...layer([1, 4, 4, 8], 1, 8), strategy: 'fused' });
+    check(submits <= before + 1 && only.strategy === 'fused', `${submits - before} submits, where there is no choice`);
+    check(manager.tuningReport().length === 1, 'what has no choice was measured');
     manager.destroy();
+    device.destroy();
+  },
+
+  async 'a device whose passes write no timestamps is measured by the wall clock'() {
+    const device = await borrowedDevice({}, ['timestamp-query']);
+    if (!device.features.has('timestamp-query')) return device.destroy();
+    const createCommandEncoder = device.createCommandEncoder.bind(device);
+    device.createCommandEncoder = (descriptor) => {
+      const encoder = createCommandEncoder(descriptor);
+      const beginComputePass = encoder.beginComputePass.bind(encoder);
+      encoder.beginComputePass = ({ timestampWrites: _, ...rest } = {}) => beginComputePass(rest);
+      return encoder;
+    };
+    const waits = counted(device.queue, 'onSubmittedWorkDone');
+    const manager = await PipelineManager.create({ device, tuning: 'measure' });
+    await manager.prepare(layer([1, 12, 12, 8], 1, 8));
+    const [entry] = manager.tuningReport();
+    check(waits() > 20 && entry !== undefined, `${waits()} waits`);
+    check(entry.tried.every(({ milliseconds }) => milliseconds > 0 && milliseconds < 100), JSON.stringify(entry));
     device.destroy();
   },
 };

@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
 import { adapterKindOf } from '../src/gpu/device.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';
-import { type PresetName, presets, presetsFor } from '../src/plan/presets.js';
+import { candidatesFor } from '../src/plan/choice.js';
+import { type PresetName, presets } from '../src/plan/presets.js';
 import { codeOf } from '../src/kernels/kernel.js';
+import { planForward } from '../src/plan/forward.js';
 import { type Case, cases, geometryOf } from './cases.js';
-import { backwardPlanOf, compatibilityLimits, defaultProfile, planOf } from './plans.js';
+import { backwardPlanOf, compatibilityLimits, defaultProfile, planOf, wantedOf } from './plans.js';
 
 /** What implementations tell of their adapters, as seen in 2026. */
 const adapters: readonly [string, Partial<GPUAdapterInfo> | undefined, 'software' | 'gpu'][] = [
@@ -39,10 +41,10 @@ const layer = (size: number, C: number, O: number): Case =>
 test.each<[Omit<DeviceProfile, 'limits' | 'processors'>, string, PresetName]>([
   [{ kind: 'software', subgroups: true, shaderF16: false }, 'SwiftShader', 'quads'],
   [{ kind: 'software', subgroups: false, shaderF16: true }, 'lavapipe', 'registers'],
-  [{ kind: 'gpu', subgroups: true, shaderF16: true }, 'a GPU', 'gpu'],
-  [{ kind: 'gpu', subgroups: false, shaderF16: false }, 'a GPU without subgroups', 'gpu'],
+  [{ kind: 'gpu', subgroups: true, shaderF16: true }, 'a GPU', 'gpuFewChannels'],
+  [{ kind: 'gpu', subgroups: false, shaderF16: false }, 'a GPU without subgroups', 'gpuFewChannels'],
 ])('%o is %s and gets %s', (adapter, _, preset) => {
-  expect(presetsFor(geometryOf(layer(112, 32, 64)), { ...defaultProfile, ...adapter })[0]).toBe(preset);
+  expect(candidatesFor(geometryOf(layer(112, 32, 64)), { ...defaultProfile, ...adapter })[0]!.presets[0]).toBe(preset);
 });
 
 test('without subgroups no kernel needs them, whatever the geometry', async () => {
@@ -50,11 +52,9 @@ test('without subgroups no kernel needs them, whatever the geometry', async () =
     [1, 4, 512].flatMap((C) => [C, 2 * C].map((O) => layer(size, C, O))));
   for (const kind of ['software', 'gpu'] as const) for (const one of layers) {
     const profile = { ...defaultProfile, kind, subgroups: false };
-    for (const preset of presetsFor(geometryOf(one), profile)) {
-      for (const strategy of ['fused', 'two-pass'] as const) {
-        for (const { dispatch } of planOf(one, profile, strategy, preset).steps) {
-          expect(await codeOf(dispatch)).not.toMatch(/enable subgroups|quadSwap/);
-        }
+    for (const choice of candidatesFor(geometryOf(one), profile)) {
+      for (const { dispatch } of planForward(wantedOf(one), profile, choice).portions[0].steps) {
+        expect(await codeOf(dispatch)).not.toMatch(/enable subgroups|quadSwap/);
       }
     }
   }

@@ -1,4 +1,4 @@
-import type { Choice } from '../src/plan/forward.js';
+import type { Choice } from '../src/plan/choice.js';
 import {
   type ConvolutionDescriptor, DeviceLostError, PipelineManager, type SavedTuning, SepconvError, separableConv2d,
   type Shape4D, type Tensor4D,
@@ -53,11 +53,13 @@ export async function checkThrows(work: () => unknown, type: ErrorClass, message
 const uncaptured: string[] = [];
 
 /** A device as an app has it, whose errors that no scope catches `checkUncaptured` tells. */
-export async function borrowedDevice(requiredLimits: Record<string, number> = {}): Promise<GPUDevice> {
+export async function borrowedDevice(
+  requiredLimits: Record<string, number> = {}, wanted: readonly GPUFeatureName[] = ['subgroups'],
+): Promise<GPUDevice> {
   const adapter = await navigator.gpu.requestAdapter();
   check(adapter !== null, 'no adapter');
-  // For quads, which want them.
-  const requiredFeatures = (['subgroups'] as const).filter((feature) => adapter.features.has(feature));
+  // Subgroups are for quads, which want them.
+  const requiredFeatures = wanted.filter((feature) => adapter.features.has(feature));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
   device.addEventListener('uncapturederror', ({ error }) => uncaptured.push(error.message));
   return device;

@@ -106,7 +106,7 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   const { rows, down } = rowsDown(g, height, across * tiles);
   return {
     constants: { ...constants, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD, TILE_W, SPAN_W, FULL_W: Number(fullW) },
-    params: { TILE_ROWS: rows }, tiles: down * across * tiles, outputTiles: tiles, cost,
+    params: { TILE_ROWS: rows }, tiles: down * across * tiles, cost,
   };
 }
 

@@ -1,6 +1,6 @@
 import { channelLanes, channelStride, depthwiseTile } from './cuts.js';
 import type { Kernel } from './kernel.js';
-import { withOffsets } from './params.js';
+import { bytesOf, withOffsets } from './params.js';
 
 /** Takes any geometry: `[N, H, W, C]` to the intermediate `[N, OH, OW, K_STRIDE]`, or alone to the output. */
 export const depthwise: Kernel = {
@@ -10,9 +10,13 @@ export const depthwise: Kernel = {
   operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'],
   cut(g, tile) {
     const { constants, params, tiles, cost } = depthwiseTile(g, tile);
+    const { TAPS_H, TILE_W, SPAN_W, CARRIED, FRESH, ROUNDS_H, ROUNDS_W } = constants;
+    const rows = params.TILE_ROWS;
+    const tapRows = ROUNDS_H * ROUNDS_W * (TAPS_H + (rows - 1) * (CARRIED > 0 ? FRESH : TAPS_H));
     const lanes = channelLanes(g);
     const { group } = tile;
     const WORKGROUP = group[0] * group[1];
+    const { input, intermediate } = bytesOf(g);
     return {
       constants: {
         ...lanes, ...constants, WORKGROUP, ...(g.passes === 'depthwise' && g.dtype === 'f16' && { LAST: 1 }),
@@ -20,6 +24,11 @@ export const depthwise: Kernel = {
       bodies: { activation: g.depthwiseActivation.kind }, elem: g.dtype,
       params: { ...withOffsets(g), ...params, FIRST_TAP: 0, TAP_STEP: 1 },
       workgroups: Math.ceil(tiles * (channelStride(g) / lanes.LANES) / WORKGROUP), group, cost,
+      effort: {
+        multiplyAdds: WORKGROUP * rows * TILE_W * g.KH * g.KW * lanes.LANES,
+        accesses: WORKGROUP * (tapRows * SPAN_W + g.KH * g.KW + rows * TILE_W),
+        vectors: rows * TILE_W + SPAN_W, tapRows, traffic: input + intermediate,
+      },
     };
   },
 };

@@ -1,13 +1,17 @@
 import type { Geometry } from '../arguments/geometry.js';
 import { channelLanes, evenTile, fusedQuadsTake, fusedQuadTile, outputLanes, QUAD, rowTile, rowTiles } from './cuts.js';
 import type { Kernel } from './kernel.js';
-import { withOffsets } from './params.js';
+import { bytesOf, withOffsets } from './params.js';
 
 /** Both passes in one: `[N, H, W, C]` to `[N, OH, OW, O]`. */
 
 const operands = ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'] as const;
 const loadLibrary: Kernel['loadLibrary'] = () => import('../../shaders/activations.wgsl?raw');
 
+const trafficOf = (g: Geometry): number => {
+  const { input, pointwiseFilter, output } = bytesOf(g);
+  return input + pointwiseFilter + output;
+};
 const bodiesOf = ({ depthwiseActivation, activation }: Geometry) =>
   ({ depthwiseActivation: depthwiseActivation.kind, activation: activation.kind });
 
@@ -22,11 +26,17 @@ export const fused: Kernel = {
     const OUTPUT_LANES = outputLanes(g);
     const COLUMNS = evenTile(g.O / OUTPUT_LANES, columns / OUTPUT_LANES);
     const WORKGROUP = group[0] * group[1];
-    const outputTiles = Math.ceil(g.O / OUTPUT_LANES / COLUMNS);
-    const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * outputTiles;
+    const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / OUTPUT_LANES / COLUMNS);
+    const { TILE_W, SPAN, TAPS } = row;
+    const tapRows = Math.ceil(g.K / channelLanes(g).LANES) * g.KH * Math.ceil(g.KW / TAPS);
     return {
       constants: { ...channelLanes(g), OUTPUT_LANES, ...row, COLUMNS, WORKGROUP }, bodies: bodiesOf(g), elem: g.dtype,
-      params: withOffsets(g), group, workgroups: Math.ceil(tiles / WORKGROUP), outputTiles,
+      params: withOffsets(g), group, workgroups: Math.ceil(tiles / WORKGROUP),
+      effort: {
+        multiplyAdds: WORKGROUP * TILE_W * g.K * (COLUMNS * OUTPUT_LANES + g.KH * g.KW),
+        accesses: WORKGROUP * (tapRows * (SPAN + TAPS) + g.K * COLUMNS + TILE_W * COLUMNS),
+        vectors: (TILE_W + 1) * COLUMNS * OUTPUT_LANES / 4 + SPAN, tapRows, traffic: trafficOf(g),
+      },
     };
   },
 };
@@ -39,10 +49,10 @@ export const fusedQuad: Kernel = {
   operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'filterTexture', 'nearest', 'bias', 'output'],
   fits: fusedQuadsTake,
   cut(g, tile) {
-    const { constants, params, tiles, outputTiles, cost } = fusedQuadTile(g, tile);
+    const { constants, params, tiles, cost } = fusedQuadTile(g, tile);
     return {
       constants, bodies: bodiesOf(g), params: { ...withOffsets(g), ...params }, group: [QUAD, 1], workgroups: tiles,
-      outputTiles, cost,
+      cost,
     };
   },
 };
@@ -59,16 +69,31 @@ export const fusedTiled: Kernel = {
     const COLUMNS = Math.max(1, columns / OUTPUT_LANES);
     const [GROUP_X, GROUP_Y] = group;
     const SUMS = TILE_PIXELS * COLUMNS;
-    const runs = g.N * g.OH * rowTiles(g, row.TILE_W);
+    const { TILE_W, SPAN, TAPS } = row;
+    const { LANES } = channelLanes(g);
+    const INVOCATIONS = GROUP_X * GROUP_Y * SLICES;
+    const runs = TILE_PIXELS * GROUP_Y / TILE_W;
     const outputTiles = Math.ceil(g.O / (COLUMNS * OUTPUT_LANES * GROUP_X));
-    const handed = SLICES > 1 ? SLICES / 2 * GROUP_X * GROUP_Y * SUMS : 1;
+    const rounds = Math.ceil(g.K / CHUNK);
+    const turns = rounds * Math.ceil(Math.min(g.K, CHUNK) / 4 / SLICES);
+    const rowsOfRun = g.KH * Math.ceil(g.KW / TAPS);
+    const items = runs * CHUNK / LANES; // Depthwise results of a round, in packs: shared out among all invocations.
+    const handed = SLICES > 1 ? SLICES / 2 * GROUP_X * GROUP_Y * SUMS : 0;
     return {
       constants: {
         ...channelLanes(g), OUTPUT_LANES, ...row, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES, SUMS,
       },
-      bodies: bodiesOf(g), elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES], outputTiles,
+      bodies: bodiesOf(g), elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
       memory: 4 * CHUNK * TILE_PIXELS * GROUP_Y + 4 * OUTPUT_LANES * handed,
-      workgroups: Math.ceil(runs / (TILE_PIXELS * GROUP_Y / row.TILE_W)) * outputTiles,
+      workgroups: Math.ceil(g.N * g.OH * rowTiles(g, TILE_W) / runs) * outputTiles,
+      effort: {
+        multiplyAdds: TILE_PIXELS * GROUP_Y * g.K * (COLUMNS * OUTPUT_LANES * GROUP_X + g.KH * g.KW),
+        accesses: rounds * items * (rowsOfRun * (SPAN + TAPS) + TILE_W)
+          + INVOCATIONS * (turns * (TILE_PIXELS + 4 * COLUMNS) + (SLICES > 1 ? 2 * SUMS : 0)),
+        vectors: (SUMS + 4 * COLUMNS) * OUTPUT_LANES / 4 + SPAN,
+        turns, tapRows: rounds * Math.ceil(items / INVOCATIONS) * rowsOfRun,
+        halvings: Math.log2(SLICES), traffic: trafficOf(g),
+      },
     };
   },
 };

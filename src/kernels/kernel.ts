@@ -1,6 +1,7 @@
 import type { ActivationKind } from '../arguments/activation.js';
 import { SepconvError, show } from '../arguments/errors.js';
 import type { Dtype, Geometry } from '../arguments/geometry.js';
+import type { Effort } from './gpu-time.js';
 import type { DeviceProfile } from './profile.js';
 import { packParams, specialize } from './shader.js';
 
@@ -56,10 +57,10 @@ export interface Cut {
   readonly group: Tile['group'];
   /** Bytes of workgroup memory; absent: none. */
   readonly memory?: number;
-  /** Tiles along the output channels, for each of which a fused kernel computes the depthwise result again. */
-  readonly outputTiles?: number;
-  /** What a pixel takes beside its multiply-adds by pointwise weights, in nanoseconds on the measured adapter. */
+  /** What a pixel takes beside its multiply-adds by pointwise weights, in nanoseconds on SwiftShader. */
   readonly cost?: number;
+  /** What its time depends on, on a GPU. */
+  readonly effort?: Effort;
 }
 
 /** What kind of resource a bind group's entry is. */

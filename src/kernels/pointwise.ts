@@ -1,11 +1,15 @@
 import type { Geometry } from '../arguments/geometry.js';
 import { channelStride, evenTile, fewPixels, outputLanes, pointwiseQuadTile, QUAD, quadsTake } from './cuts.js';
 import type { Kernel } from './kernel.js';
-import { withOffsets } from './params.js';
+import { bytesOf, withOffsets } from './params.js';
 
 /** From the intermediate `[N, OH, OW, K_STRIDE]`, or alone from the input `[N, H, W, C]`, to `[N, OH, OW, O]`. */
 
 const operands = ['intermediate', 'pointwiseFilter', 'bias', 'output'] as const;
+const trafficOf = (g: Geometry): number => {
+  const { intermediate, pointwiseFilter, output } = bytesOf(g);
+  return intermediate + pointwiseFilter + output;
+};
 const loadLibrary: Kernel['loadLibrary'] = () => import('../../shaders/activations.wgsl?raw');
 
 /** What variants that read the caller's input have in other ways than those that read the intermediate. */
@@ -30,6 +34,11 @@ export const pointwise: Kernel = {
       constants: { LANES, TILE_PIXELS, COLUMNS, WORKGROUP, ...inputConstants(g) },
       bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g), group,
       workgroups: Math.ceil(Math.ceil(pixels / TILE_PIXELS) * Math.ceil(g.O / LANES / COLUMNS) / WORKGROUP),
+      effort: {
+        multiplyAdds: WORKGROUP * TILE_PIXELS * COLUMNS * LANES * g.K,
+        accesses: WORKGROUP * (Math.ceil(g.K / 4) * (TILE_PIXELS + 4 * COLUMNS) + TILE_PIXELS * COLUMNS),
+        vectors: (TILE_PIXELS + 4) * COLUMNS * LANES / 4, turns: Math.ceil(g.K / 4), traffic: trafficOf(g),
+      },
     };
   },
 };
@@ -61,7 +70,8 @@ export const pointwiseTiled: Kernel = {
     const LANES = outputLanes(g);
     const COLUMNS = Math.max(1, columns / LANES);
     const [GROUP_X, GROUP_Y] = group;
-    const loadsOf = (vectors: number): number => Math.ceil(vectors / (GROUP_X * GROUP_Y));
+    const WORKGROUP = GROUP_X * GROUP_Y;
+    const loadsOf = (vectors: number): number => Math.ceil(vectors / WORKGROUP);
     const [vectorsA, vectorsB] = [TILE_PIXELS * GROUP_Y * CHUNK / 4, CHUNK * COLUMNS * GROUP_X];
     return {
       constants: {
@@ -70,6 +80,13 @@ export const pointwiseTiled: Kernel = {
       },
       bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g), group,
       memory: 16 * vectorsA + 4 * LANES * vectorsB,
+      effort: {
+        multiplyAdds: TILE_PIXELS * COLUMNS * LANES * WORKGROUP * g.K,
+        accesses: Math.ceil(g.K / CHUNK)
+          * (2 * (vectorsA + vectorsB) + WORKGROUP * CHUNK / 4 * (TILE_PIXELS + 4 * COLUMNS)),
+        vectors: (TILE_PIXELS + 4) * COLUMNS * LANES / 4 + (ahead ? (vectorsA + vectorsB) / WORKGROUP : 0),
+        traffic: trafficOf(g),
+      },
       workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
     };
   },
@@ -87,11 +104,18 @@ export const pointwiseSplit: Kernel = {
     const COLUMNS = Math.max(1, columns / LANES);
     const [GROUP_X, GROUP_Y] = group;
     const SUMS = TILE_PIXELS * COLUMNS;
+    const INVOCATIONS = GROUP_X * GROUP_Y * SLICES;
+    const turns = Math.ceil(g.K / 4 / SLICES);
     return {
       constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SUMS, ...inputConstants(g) },
       bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g),
       group: [GROUP_X, GROUP_Y * SLICES],
       memory: 2 * SLICES * GROUP_X * GROUP_Y * SUMS * LANES,
+      effort: {
+        multiplyAdds: GROUP_X * GROUP_Y * SUMS * LANES * g.K,
+        accesses: INVOCATIONS * (turns * (TILE_PIXELS + 4 * COLUMNS) + 2 * SUMS),
+        vectors: (SUMS + 4 * COLUMNS) * LANES / 4, turns, halvings: Math.log2(SLICES), traffic: trafficOf(g),
+      },
       workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
     };
   },

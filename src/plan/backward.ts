@@ -12,7 +12,8 @@ import { type Kernel, takesTexture, type Tile } from '../kernels/kernel.js';
 import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
 import { bindingLimit, dispatchOf } from './dispatch.js';
 import type { Wanted } from './forward.js';
-import { firstFitting, type KernelChoice, type Preset, presets, presetsFor, tileWithin } from './presets.js';
+import { candidatesFor } from './choice.js';
+import { firstFitting, type KernelChoice, type Preset, type PresetName, presets, tileWithin } from './presets.js';
 import type { Place, Plan, Step } from './steps.js';
 
 /** A gradient's name among the targets of `Gradients.encode`. */
@@ -91,13 +92,14 @@ interface Draft {
  * @throws UnsupportedError when a tensor is larger than the device can bind
  */
 export function planBackward(
-  { op, geometry: own, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile,
-  name = presetsFor(own, profile)[0],
+  { op, geometry: own, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile, name?: PresetName,
 ): GradientPlan {
-  const preset: Preset = presets[name];
   const { passes } = own;
   // A pointwise pass alone is the second of both, whose first one only gathers pixels, and fills up their channels.
   const geometry: Geometry = passes === 'pointwise' ? { ...own, passes: 'both' } : own;
+  const ways = candidatesFor(own, profile, name && [name]);
+  const [first, second] = ways.find(({ strategy }) => strategy !== 'fused')!.presets;
+  const preset: Preset = { ...presets[first!], pointwise: presets[second ?? first!].pointwise };
   const draft: Draft = {
     passes, geometry, aliases: aliasesOf(own), profile, op, borrowed, preset,
     depthwise: firstFitting(preset.depthwise, geometry, profile),

@@ -1,5 +1,5 @@
 import type { Call, Weight } from '../arguments/call.js';
-import type { PlannedStrategy, Strategy } from '../arguments/descriptor.js';
+import type { PlannedStrategy } from '../arguments/descriptor.js';
 import { UnsupportedError } from '../arguments/errors.js';
 import { elementBytes, elements, FILTERS, type Geometry, outputShape } from '../arguments/geometry.js';
 import { channelStride } from '../kernels/cuts.js';
@@ -8,15 +8,9 @@ import { takesTexture } from '../kernels/kernel.js';
 import type { DeviceProfile } from '../kernels/profile.js';
 import { type Band, bands, outputSpan, spatialBands } from './bands.js';
 import { bindingLimit, type Dispatch, dispatchOf } from './dispatch.js';
-import { chooseStrategy, firstFitting, type PresetName, presets, presetsFor, tileWithin } from './presets.js';
+import { candidatesFor, type Choice, kernelsOf } from './choice.js';
+import { tileWithin } from './presets.js';
 import type { Place, Plan, Range, Step, Use } from './steps.js';
-
-/** The decision of a plan that measuring can make instead. */
-export interface Choice {
-  readonly strategy: PlannedStrategy;
-  /** From which preset each pass has its kernel, in the order of the passes; where there is one, it is for all. */
-  readonly presets: readonly PresetName[];
-}
 
 /** What is computed between one upload and one readback: everything, unless a tensor is too large for a buffer. */
 export interface Portion extends Plan {
@@ -32,11 +26,6 @@ export interface ForwardPlan extends Choice {
 
 /** What plans need to know of a call. */
 export type Wanted = Pick<Call, 'op' | 'geometry' | 'strategy' | 'borrowed'>;
-
-/** The kernels of each strategy, in their order. */
-export const PASSES = {
-  'fused': ['fused'], 'two-pass': ['depthwise', 'pointwise'], 'depthwise': ['depthwise'], 'pointwise': ['pointwise'],
-} as const;
 
 /** What a pass alone reads and writes in the place of what has to do with the other. */
 const ALONE: Readonly<Partial<Record<PlannedStrategy, Readonly<Record<string, string>>>>> = {
@@ -67,46 +56,37 @@ export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Par
   const most = Math.floor(profile.limits.maxBufferSize / 16) * 16;
   // If even portions are too large, planning bands throws the error that says which tensor is.
   const parts = spatialBands(geometry, most, 'fused') ?? [{ geometry, inputStart: 0, outputStart: 0 }];
-  const names = choice?.presets ?? [presetsFor(parts[0]!.geometry, profile)[0]];
-  const strategies = strategiesFor(parts[0]!.geometry, profile, names[0]!, choice?.strategy ?? wanted.strategy);
-  const strategy = empty ? strategies[0]! : feasible(op, parts[0]!.geometry, profile, strategies);
+  const strategy = choice?.strategy ?? wanted.strategy;
+  const all = candidatesFor(parts[0]!.geometry, profile, choice?.presets);
+  const wantedWays = all.filter((way) => way.strategy === strategy); // None for 'auto', and for what has other passes.
+  const ways = wantedWays.length > 0 ? wantedWays : all;
+  const way = empty ? ways[0]! : feasible(op, parts[0]!.geometry, profile, ways);
   const [first, ...others] = parts.map(({ geometry: part, inputStart, outputStart }): Portion => {
     const { N, H, W, C } = part;
     const plan = empty ? { steps: [], places: placesOf(part) }
-      : planPortion({ ...wanted, geometry: part }, profile, { strategy, presets: names });
+      : planPortion({ ...wanted, geometry: part }, profile, way);
     return {
       ...plan,
       input: { offset: inputStart, size: elements([N, H, W, C]) },
       output: { offset: outputStart, size: elements(outputShape(part)) },
     };
   });
-  return { strategy, presets: names, portions: [first!, ...others] };
+  return { strategy: way.strategy, presets: way.presets, portions: [first!, ...others] };
 }
 
-/** The strategies that may be taken, the best first. */
-function strategiesFor(
-  geometry: Geometry, profile: DeviceProfile, preset: PresetName, wanted: Strategy | PlannedStrategy,
-): readonly PlannedStrategy[] {
-  if (geometry.passes !== 'both') return [geometry.passes];
-  if (wanted === 'fused' || wanted === 'two-pass') return [wanted];
-  const best = chooseStrategy(geometry, profile, presets[preset]);
-  return [best, best === 'fused' ? 'two-pass' : 'fused'];
+/** The first choice whose bands the device can bind. @throws UnsupportedError of the best one, where none can be */
+function feasible(op: string, geometry: Geometry, profile: DeviceProfile, ways: readonly Choice[]): Choice {
+  const refusals = new Map(ways.map(({ strategy }) =>
+    [strategy, bandsWithin(op, geometry, strategy, profile).refusal]));
+  const way = ways.find(({ strategy }) => !refusals.get(strategy));
+  if (!way) throw refusals.get(ways[0]!.strategy)!;
+  return way;
 }
 
-/** The first strategy whose bands the device can bind. @throws UnsupportedError of the best one, where none can be */
-function feasible(
-  op: string, geometry: Geometry, profile: DeviceProfile, strategies: readonly PlannedStrategy[],
-): PlannedStrategy {
-  const ways = strategies.map((strategy) => ({ strategy, ...bandsWithin(op, geometry, strategy, profile) }));
-  const way = ways.find(({ refusal }) => !refusal);
-  if (!way) throw ways[0]!.refusal!;
-  return way.strategy;
-}
-
-function planPortion(wanted: Wanted, profile: DeviceProfile, { strategy, presets: names }: Choice): Plan {
+function planPortion(wanted: Wanted, profile: DeviceProfile, choice: Choice): Plan {
   const { op, geometry, borrowed } = wanted;
-  const passes = PASSES[strategy].map((pass, index) =>
-    firstFitting(presets[names[index] ?? names[0]!][pass], geometry, profile));
+  const { strategy } = choice;
+  const passes = kernelsOf(choice, geometry, profile);
   const { parts, refusal } = bandsWithin(op, geometry, strategy, profile);
   if (refusal) throw refusal;
   const places = new Map(placesOf(geometry));

@@ -1,8 +1,7 @@
-import { elements, type Geometry, outputShape } from '../arguments/geometry.js';
-import { MAX_HELD_TAPS } from '../kernels/cuts.js';
+import type { Geometry } from '../arguments/geometry.js';
 import { depthwise } from '../kernels/depthwise.js';
 import { fused, fusedQuad, fusedTiled } from '../kernels/fused.js';
-import type { Cut, Kernel, Tile } from '../kernels/kernel.js';
+import type { Kernel, Tile } from '../kernels/kernel.js';
 import { pointwise, pointwiseQuad, pointwiseSplit, pointwiseTiled } from '../kernels/pointwise.js';
 import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
 
@@ -21,6 +20,8 @@ export interface Preset {
   readonly depthwise: readonly KernelChoice[];
   readonly pointwise: readonly KernelChoice[];
   readonly fused: readonly KernelChoice[];
+  /** Whether a plan may take it for some work by itself; absent: for any. */
+  readonly suits?: (geometry: Geometry) => boolean;
   /** Tiles of the backward pass through the depthwise one, and the workgroups of small kernels. */
   readonly backward: Tile;
   /** Tiles of the pointwise filter's gradient, by quads and by single invocations. */
@@ -46,23 +47,40 @@ const registers: Preset = {
   product: softwareProduct,
 };
 
-/** On a GPU where one invocation can hold all of a pixel in registers. Reasoned, not measured. */
-const thin: Preset = {
-  depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 4 } }],
-  pointwise: [{ kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }],
-  fused: [{ kernel: fused, tile: { group: line, width: 1, columns: 32 } }],
+/** Few pixels leave most of a GPU idle: one output an invocation, and K split among slices of a workgroup. */
+const gpuFewPixels: Preset = {
+  depthwise: [{ kernel: depthwise, tile: { group: [128, 1], height: 1, width: 1 } }],
+  pointwise: [
+    { kernel: pointwiseSplit, tile: { group: [16, 2], slices: 16, pixels: 2, columns: 4 }, whole: true },
+    { kernel: pointwiseSplit, tile: { group: [16, 1], slices: 16, pixels: 4, columns: 4 } },
+    { kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }, // Where two invocations are too many.
+  ],
+  fused: [{ kernel: fusedTiled, tile: { group: [16, 2], slices: 8, pixels: 4, columns: 4, chunk: 128, width: 1 } }],
+  backward: { group: line, height: 1, width: 1 },
+  product: gpuProduct,
+};
+
+/** Many pixels: 8x8 sums an invocation, so that each load serves many multiply-adds. */
+const gpuManyPixels: Preset = {
+  depthwise: [
+    {
+      kernel: depthwise, tile: { group: [128, 1], height: 2, width: 7 },
+      suits: ({ SH, SW, RH, RW }) => SH * SW * RH * RW === 1,
+    },
+    {
+      kernel: depthwise, tile: { group: [128, 1], height: 2, width: 1 }, // With strides, 7 take up to 1.25 of its time.
+      suits: ({ RH, RW }) => RH * RW === 1,
+    },
+    ...gpuFewPixels.depthwise, // Of rates only this one was measured.
+  ],
+  pointwise: [{ kernel: pointwiseTiled, tile: { group: [8, 8], pixels: 8, columns: 8, chunk: 16 } }],
+  fused: [{ kernel: fusedTiled, tile: { group: [16, 8], pixels: 8, columns: 8, chunk: 64, width: 4 } }],
   backward: { group: line, height: 1, width: 4 },
   product: gpuProduct,
 };
-/** One output an invocation: at batch 1 only latency counts. */
-const outputs1: KernelChoice = { kernel: depthwise, tile: { group: [128, 1], height: 1, width: 1 } };
-const wideRounds: KernelChoice = {
-  kernel: fusedTiled, tile: { group: [16, 4], pixels: 4, columns: 8, chunk: 64, width: 4 },
-};
 
-/** Workgroups of so many pixels by so many output channels. */
-const tilesOf = (pixels: number, tilePixels: number, O: number, tileChannels: number): number =>
-  Math.ceil(pixels / tilePixels) * Math.ceil(O / tileChannels);
+/** A preset of which only the fused kernel has another tile. */
+const withFused = (preset: Preset, tile: Tile): Preset => ({ ...preset, fused: [{ kernel: fusedTiled, tile }] });
 
 /**
  * On SwiftShader a load from a buffer costs as much as 30 multiply-adds, each value that a loop carries from turn to
@@ -73,11 +91,10 @@ const tilesOf = (pixels: number, tilePixels: number, O: number, tileChannels: nu
  *   holds 256, because the rest of it has to be compiled too: 64x64 weights in 1.2 to 1.9 s.
  * - `lightQuads`, for small convolutions: 64 vectors, compiled in 0.1 s.
  * - `registers` and `lightRegisters`, without subgroups: large register tiles win, although they spill.
- * - `gpuFewPixels`, `gpu`, `gpuManyPixels`: the few tiles that came within 10 % of the best of 1,500 prototypes on an
- *   H100 (test/bench/README.md). With few pixels K is split among the slices of a workgroup, because a GPU has more
- *   processors than there are tiles; with many, a tile is 64x64 with 8x8 sums an invocation.
+ * - `gpu…`: the tiles, of 1,500 prototypes on an H100, that come within 10 % of the best of their kernel in every layer
+ *   (test/bench/README.md). Where times are equal to the model, the first is taken.
  */
-export const presets = {
+const table = {
   quads: {
     depthwise: [{ kernel: depthwise, tile: { group: row, height: 28, width: 7 } }],
     pointwise: [{ kernel: pointwiseQuad, tile: { group: quad, pixels: 128, weights: 512 } }, ...registers.pointwise],
@@ -100,99 +117,43 @@ export const presets = {
     backward: { group: row, height: 2, width: 4 },
     product: softwareProduct,
   },
-  gpuFewPixels: {
-    depthwise: [outputs1],
-    pointwise: [
-      { kernel: pointwiseSplit, tile: { group: [16, 2], slices: 16, pixels: 2, columns: 4 }, whole: true },
-      { kernel: pointwiseSplit, tile: { group: [16, 1], slices: 16, pixels: 4, columns: 4 } },
-      ...thin.pointwise,
-    ],
-    fused: [{ kernel: fusedTiled, tile: { group: [16, 2], slices: 8, pixels: 4, columns: 4, chunk: 128, width: 1 } }],
-    backward: { group: line, height: 1, width: 1 },
-    product: gpuProduct,
+  gpuManyPixels,
+  gpuEvenPixels: withFused(gpuManyPixels, { group: [16, 8], pixels: 8, columns: 8, chunk: 64, width: 2 }),
+  gpuFewChannels: withFused(gpuManyPixels, { group: [16, 4], pixels: 4, columns: 4, chunk: 32, width: 2 }),
+  gpuManyTaps: withFused(gpuManyPixels, { group: [16, 4], pixels: 4, columns: 4, chunk: 64, width: 4 }),
+  gpuManyChannels: {
+    ...gpuManyPixels,
+    pointwise: [{ kernel: pointwiseTiled, tile: { group: [16, 8], pixels: 4, columns: 8, chunk: 16, ahead: true } }],
+    fused: [{ kernel: fusedTiled, tile: { group: [16, 4], slices: 2, pixels: 4, columns: 8, chunk: 64, width: 1 } }],
   },
   gpu: {
-    depthwise: [outputs1],
+    ...gpuFewPixels,
     pointwise: [{ kernel: pointwiseTiled, tile: { group: [16, 8], pixels: 4, columns: 4, chunk: 32 } }],
-    fused: [
-      { ...wideRounds, suits: ({ K }) => K < 128 },
-      {
-        kernel: fusedTiled, tile: { group: [16, 4], slices: 4, pixels: 4, columns: 4, chunk: 128, width: 2 },
-        suits: ({ N, OH, OW, O }) => tilesOf(N * OH * OW, 16, O, 64) > 256,
-      },
-      { kernel: fusedTiled, tile: { group: [16, 4], slices: 4, pixels: 2, columns: 4, chunk: 128, width: 2 } },
-    ],
+    fused: [{ kernel: fusedTiled, tile: { group: [16, 4], slices: 4, pixels: 4, columns: 4, chunk: 128, width: 2 } }],
+    backward: { group: line, height: 1, width: 4 },
+  },
+  gpuFewPixels,
+  gpuDeep: {
+    ...withFused(gpuFewPixels, { group: [16, 4], slices: 8, pixels: 2, columns: 4, chunk: 256, width: 2 }),
+    suits: ({ SH, SW }) => SH * SW === 1, // With strides it was not measured.
+  },
+  /** One invocation holds all of a pixel in registers. Reasoned, not measured. */
+  gpuThin: {
+    depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 4 } }],
+    pointwise: [{ kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }],
+    fused: [{ kernel: fused, tile: { group: line, width: 1, columns: 32 } }],
+    suits: ({ K, O }) => K <= 32 && O <= 32,
     backward: { group: line, height: 1, width: 4 },
     product: gpuProduct,
   },
-  gpuManyPixels: {
-    depthwise: [
-      { ...outputs1, suits: ({ RH, RW }) => RH * RW > 1 },
-      { kernel: depthwise, tile: { group: [128, 1], height: 2, width: 1 }, suits: ({ SW }) => SW > 1 },
-      { kernel: depthwise, tile: { group: [128, 1], height: 2, width: 7 } },
-    ],
-    pointwise: [
-      {
-        kernel: pointwiseTiled, tile: { group: [16, 8], pixels: 4, columns: 8, chunk: 16, ahead: true },
-        suits: ({ N, OH, OW, O }) => tilesOf(N * OH * OW, 64, O, 64) < 600,
-      },
-      { kernel: pointwiseTiled, tile: { group: [8, 8], pixels: 8, columns: 8, chunk: 16 } },
-    ],
-    fused: [
-      {
-        kernel: fusedTiled, tile: { group: [16, 4], pixels: 4, columns: 4, chunk: 32, width: 2 },
-        suits: ({ O }) => O <= 64,
-      },
-      wideRounds,
-    ],
-    backward: { group: line, height: 1, width: 4 },
-    product: gpuProduct,
-  },
-  gpuThin: thin,
-} as const satisfies Record<string, Preset>;
+} satisfies Record<string, Preset>;
 
-export type PresetName = keyof typeof presets;
-
-/**
- * A convolution of fewer multiply-adds takes at most about 2 ms on SwiftShader: compiling for a second never pays.
- */
-const LIGHT = 8e6;
-const isLight = (geometry: Geometry): boolean => {
-  const { passes, KH, KW, K } = geometry;
-  return elements(outputShape(geometry)) * (passes === 'depthwise' ? KH * KW : K) < LIGHT;
-};
-
-/**
- * Workgroups for each processor of a GPU. With fewer than `BUSY_SMALL`, tiles of 32 pixels by 64 channels leave it
- * idle; from `BUSY_LARGE` on, tiles of 64 by 64 keep it busy. On the H100, 56 tiles of 32x64 take 1.27 and 1.49
- * times as long as split sums, 100 take 0.8 of their time; 196 tiles of 64x64 take 1.5 times as long as those of 32x64,
- * 400 are as fast.
- */
-const [BUSY_SMALL, BUSY_LARGE] = [0.6, 2.3];
-/**
- * Channels between the passes, and output channels, up to which one invocation can hold all of a pixel in registers.
- */
-const THIN = 32;
+export type PresetName = keyof typeof table;
+export const presets: Readonly<Record<PresetName, Preset>> = table;
 
 /** The presets for a kind of adapter. Their kernels fall back to others where a device lacks what they need. */
 export const presetsOfKind = (kind: AdapterKind): readonly PresetName[] =>
   (Object.keys(presets) as PresetName[]).filter((name) => name.startsWith('gpu') === (kind === 'gpu'));
-
-/** The presets that suit a device, the one for this geometry first. */
-export function presetsFor(
-  geometry: Geometry, { kind, subgroups, processors }: DeviceProfile,
-): readonly [PresetName, ...PresetName[]] {
-  if (kind === 'gpu') {
-    const { N, OH, OW, K, O } = geometry;
-    const pixels = N * OH * OW;
-    if (K <= THIN && O <= THIN) return ['gpuThin', 'gpu'];
-    if (tilesOf(pixels, 32, O, 64) < BUSY_SMALL * processors) return ['gpuFewPixels', 'gpu'];
-    const few = tilesOf(pixels, 64, O, 64) < BUSY_LARGE * processors;
-    return few ? ['gpu', 'gpuFewPixels', 'gpuManyPixels'] : ['gpuManyPixels', 'gpu'];
-  }
-  if (subgroups) return isLight(geometry) ? ['lightQuads', 'quads'] : ['quads', 'lightQuads'];
-  return isLight(geometry) ? ['lightRegisters', 'registers'] : ['registers', 'lightRegisters'];
-}
 
 /** The first kernel of a list that suits some work and can compute it within a device's limits. */
 export function firstFitting<Work, K extends Kernel<Work>>(
@@ -214,35 +175,4 @@ export function tileWithin(tile: Tile, profile: DeviceProfile): Tile {
   if (x * y * slices <= profile.limits.maxComputeInvocationsPerWorkgroup) return tile;
   if (x * y === 1) return tileWithin({ ...tile, slices: slices / 2 }, profile);
   return tileWithin({ ...tile, group: y > x ? [x, y / 2] : [x / 2, y] }, profile);
-}
-
-/**
- * Whether one kernel or two take less time. The fused one computes the depthwise pass again for every tile of output
- * channels, but never stores its result or loads it.
- *
- * On software adapters with subgroups all three kernels have costs, which count loads and stores; the costs decide.
- * Software adapters without subgroups take two passes, which compile faster. So do small convolutions, unless their
- * filter is too large for the depthwise kernel to hold.
- *
- * On a GPU one kernel saves 2 us for a dispatch, and the traffic of the depthwise result. It loses more than that where
- * it computes the depthwise pass for several tiles of channels, or where K is so long that its rounds wait at barriers.
- * On the H100 one kernel is faster at batch 1 up to K = 256, except with strides and few channels, and at batch 32
- * where one tile has all output channels and the filter is small.
- */
-export function chooseStrategy(geometry: Geometry, profile: DeviceProfile, preset: Preset): 'fused' | 'two-pass' {
-  const { N, KH, KW, K, O, OH, OW, SH, SW } = geometry;
-  const cut = (pass: 'depthwise' | 'pointwise' | 'fused'): Cut => {
-    const { kernel, tile } = firstFitting(preset[pass], geometry, profile);
-    return kernel.cut(geometry, tile);
-  };
-  const one = cut('fused');
-  if (profile.kind === 'software') {
-    const two = [cut('depthwise'), cut('pointwise')].map(({ cost }) => cost);
-    if (one.cost === undefined || two.includes(undefined)) return 'two-pass';
-    if (isLight(geometry) && KH * KW <= MAX_HELD_TAPS) return 'two-pass';
-    return one.cost < two[0]! + two[1]! ? 'fused' : 'two-pass';
-  }
-  const few = tilesOf(N * OH * OW, 64, O, 64) < BUSY_LARGE * profile.processors;
-  if (few) return K <= 256 && (K >= 128 || SH * SW === 1) ? 'fused' : 'two-pass';
-  return one.outputTiles === 1 && KH * KW <= 9 ? 'fused' : 'two-pass';
 }

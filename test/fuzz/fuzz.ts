@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { UnsupportedError } from '../../src/arguments/errors.js';
 import type { DeviceProfile } from '../../src/kernels/profile.js';
-import type { PresetName } from '../../src/plan/presets.js';
+import { type PresetName, presetsOfKind } from '../../src/plan/presets.js';
 import type { Case } from '../cases.js';
 import { type Mutation, places, valueNames } from '../arguments.js';
 import type { Implementation } from '../implementations.js';
@@ -10,9 +10,7 @@ import { defaultProfile, planOf } from '../plans.js';
 import { families, type Family } from './families.js';
 
 /** Presets with every kernel between them, in tiles that compile fast. */
-const PRESETS: readonly PresetName[] = [
-  'lightQuads', 'lightRegisters', 'gpu', 'gpuFewPixels', 'gpuManyPixels', 'gpuThin',
-];
+const PRESETS: readonly PresetName[] = ['lightQuads', 'lightRegisters', ...presetsOfKind('gpu')];
 
 /** What was done so far, and what is wrong, each with the command that shows it again. */
 export interface Tally {
