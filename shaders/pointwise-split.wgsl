@@ -1,3 +1,4 @@
+// enable subgroups;       // if SHUFFLED > 1
 // Pointwise pass for few pixels on GPUs: K is split among the slices of a workgroup, which add their sums once, at
 // the end.
 //
@@ -7,9 +8,12 @@
 // A workgroup is SLICES slices of GROUP_X x GROUP_Y invocations. It computes GROUP_Y * TILE_PIXELS pixels by
 // GROUP_X * COLUMNS packs of LANES output channels. Each invocation has TILE_PIXELS pixels by COLUMNS packs in
 // registers, for every SLICES-th step of 4 k. Both operands come straight from memory, so that many loads are in flight
-// and no barrier waits for them. Then one half of the slices hands its sums to the other, until one slice has all.
+// and no barrier waits for them. At the end the 4 slices on neighbouring lanes of a subgroup add their sums by
+// shuffles; every subgroup has 4 lanes, and no more is asked of it. Then one half of the slices that are left hands its
+// sums to the other through workgroup memory, until one has all.
 // Grid: ceil(PIXELS / (GROUP_Y * TILE_PIXELS)) * ceil(O / (GROUP_X * COLUMNS * LANES)) workgroups.
-// Memory: 2 * SLICES * GROUP_X * GROUP_Y * TILE_PIXELS * COLUMNS * LANES bytes. Equals `pointwise` in src/reference.ts.
+// Memory: 4 * HANDED * GROUP_X * GROUP_Y * TILE_PIXELS * COLUMNS * LANES bytes, and 4 where there are shuffles.
+// Equals `pointwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
 alias Input = vec4<InputElem>; // if INPUT_LANES == 4: what one load of the input yields
@@ -31,11 +35,13 @@ const COLUMNS = 1;         // spec: packs of output channels of one invocation, 
 const GROUP_X = 16;        // spec: invocations of a slice along the output channels
 const GROUP_Y = 1;         // spec: invocations of a slice along the pixels
 const SLICES = 16;         // spec: parts of K, a power of 2 from 2 on
+const SHUFFLED = 1;        // spec: 4 where the slices on neighbouring lanes shuffle, else 1
+const HANDED = 8;          // spec: slices that hand their sums on at first: SLICES / SHUFFLED / 2
 const STEP = 4;            // k of one load of the input
 const LANES_OF_SLICE = GROUP_X * GROUP_Y;
 const SUMS = 4;            // spec: sums of one invocation: TILE_PIXELS * COLUMNS
 
-const_assert SUMS == TILE_PIXELS * COLUMNS && SLICES >= 2 && (SLICES & (SLICES - 1)) == 0;
+const_assert SUMS == TILE_PIXELS * COLUMNS && (SLICES & (SLICES - 1)) == 0 && HANDED == SLICES / SHUFFLED / 2;
 
 struct Params {
   PIXELS: i32,             // N * OH * OW
@@ -53,7 +59,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
-var<workgroup> handed: array<Lanes, SLICES / 2 * LANES_OF_SLICE * SUMS>;
+var<workgroup> handed: array<Lanes, HANDED * LANES_OF_SLICE * SUMS>; // if HANDED > 0
+// var<workgroup> placed: atomic<u32>; // if SHUFFLED > 1: invocations that have a place
 
 fn product(b: Weights, a: vec4f) -> Lanes {
   return b * a;            // if LANES == 4
@@ -77,19 +84,26 @@ fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activation
 
 @compute @workgroup_size(SLICES * LANES_OF_SLICE)
 fn main(
-  @builtin(workgroup_id) group: vec3u,
+  @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) local: u32,
+  @builtin(local_invocation_index) index: u32, // if SHUFFLED == 1
 ) {
-  let tile = i32(group.y * groups.x + group.x);
+  let tile = i32(workgroup.y * groups.x + workgroup.x);
   let packs = p.O / LANES;
   let columnTiles = (packs + COLUMNS * GROUP_X - 1) / (COLUMNS * GROUP_X);
   let firstPixel = tile / columnTiles * (TILE_PIXELS * GROUP_Y);
   if (firstPixel >= p.PIXELS) {
     return;
   }
-  let lane = i32(local) % LANES_OF_SLICE;
-  let slice = i32(local) / LANES_OF_SLICE;
+  // WGSL does not say which invocations share a subgroup: each subgroup takes places as it comes.
+  // var first = 0u;       // if SHUFFLED > 1
+  // let count = subgroupAdd(1u); // if SHUFFLED > 1
+  // if (subgroupElect()) { first = atomicAdd(&placed, count); } // if SHUFFLED > 1
+  // let index = subgroupBroadcastFirst(first) + subgroupExclusiveAdd(1u); // if SHUFFLED > 1
+  let place = i32(index) / SHUFFLED;
+  let lane = place % LANES_OF_SLICE;
+  let group = place / LANES_OF_SLICE;  // of slices
+  let slice = group * SHUFFLED + i32(index) % SHUFFLED;
   let pixel = firstPixel + lane / GROUP_X * TILE_PIXELS;
   let pack = tile % columnTiles * (COLUMNS * GROUP_X) + lane % GROUP_X;
   let steps = (p.K_STRIDE + STEP - 1) / STEP;
@@ -118,16 +132,20 @@ fn main(
       }
     }
   }
-  for (var half = SLICES / 2; half > 0; half /= 2) {
-    if (slice >= half && slice < 2 * half) {
+  for (var s = 0; s < SUMS; s++) { // unroll
+    // sum[s] += subgroupShuffleXor(sum[s], 1u); // if SHUFFLED > 1
+    // sum[s] += subgroupShuffleXor(sum[s], 2u); // if SHUFFLED > 1
+  }
+  for (var half = HANDED; half > 0; half /= 2) {
+    if (group >= half && group < 2 * half) {
       for (var s = 0; s < SUMS; s++) { // unroll
-        handed[((slice - half) * SUMS + s) * LANES_OF_SLICE + lane] = sum[s];
+        handed[((group - half) * SUMS + s) * LANES_OF_SLICE + lane] = sum[s]; // if HANDED > 0
       }
     }
     workgroupBarrier();
-    if (slice < half) {
+    if (group < half) {
       for (var s = 0; s < SUMS; s++) { // unroll
-        sum[s] += handed[(slice * SUMS + s) * LANES_OF_SLICE + lane];
+        sum[s] += handed[(group * SUMS + s) * LANES_OF_SLICE + lane]; // if HANDED > 0
       }
     }
     workgroupBarrier();

@@ -510,7 +510,7 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     device.createCommandEncoder = (descriptor) => {
       const encoder = createCommandEncoder(descriptor);
       const beginComputePass = encoder.beginComputePass.bind(encoder);
-      encoder.beginComputePass = ({ timestampWrites: _, ...rest } = {}) => beginComputePass(rest);
+      encoder.beginComputePass = ({ label = '' } = {}) => beginComputePass({ label });
       return encoder;
     };
     const waits = counted(device.queue, 'onSubmittedWorkDone');

@@ -1,6 +1,6 @@
 import type { Geometry } from '../arguments/geometry.js';
 import { channelStride, evenTile, fewPixels, outputLanes, pointwiseQuadTile, QUAD, quadsTake } from './cuts.js';
-import type { Kernel } from './kernel.js';
+import type { Cut, Kernel, Tile } from './kernel.js';
 import { bytesOf, withOffsets } from './params.js';
 
 /** From the intermediate `[N, OH, OW, K_STRIDE]`, or alone from the input `[N, H, W, C]`, to `[N, OH, OW, O]`. */
@@ -92,6 +92,32 @@ export const pointwiseTiled: Kernel = {
   },
 };
 
+/** `shuffled`: slices that add their sums by shuffles, 4 or 1. */
+function splitCut(g: Geometry, { pixels: TILE_PIXELS = 1, columns = 1, slices = 1, group }: Tile, shuffled: 4 | 1): Cut {
+  const LANES = outputLanes(g);
+  const COLUMNS = Math.max(1, columns / LANES);
+  const [GROUP_X, GROUP_Y] = group;
+  const SUMS = TILE_PIXELS * COLUMNS;
+  const SLICES = Math.max(shuffled, slices);
+  const HANDED = Math.floor(SLICES / shuffled / 2);
+  const INVOCATIONS = GROUP_X * GROUP_Y * SLICES;
+  const turns = Math.ceil(g.K / 4 / SLICES);
+  return {
+    constants: {
+      LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SHUFFLED: shuffled, HANDED, SUMS, ...inputConstants(g),
+    },
+    bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g),
+    group: [GROUP_X, GROUP_Y * SLICES],
+    memory: 4 * HANDED * GROUP_X * GROUP_Y * SUMS * LANES + (shuffled > 1 ? 4 : 0),
+    effort: {
+      multiplyAdds: GROUP_X * GROUP_Y * SUMS * LANES * g.K,
+      accesses: INVOCATIONS * (turns * (TILE_PIXELS + 4 * COLUMNS) + 2 * SUMS / shuffled),
+      vectors: (SUMS + 4 * COLUMNS) * LANES / 4, turns, halvings: Math.log2(SLICES / shuffled), traffic: trafficOf(g),
+    },
+    workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
+  };
+}
+
 /** Slices of a workgroup have parts of K each, straight from memory, and add their sums at the end. */
 export const pointwiseSplit: Kernel = {
   name: 'pointwise-split',
@@ -99,24 +125,12 @@ export const pointwiseSplit: Kernel = {
   loadLibrary,
   operands,
   fits: (_, { limits }) => limits.maxComputeInvocationsPerWorkgroup >= 2,
-  cut(g, { pixels: TILE_PIXELS = 1, columns = 1, slices: SLICES = 2, group }) {
-    const LANES = outputLanes(g);
-    const COLUMNS = Math.max(1, columns / LANES);
-    const [GROUP_X, GROUP_Y] = group;
-    const SUMS = TILE_PIXELS * COLUMNS;
-    const INVOCATIONS = GROUP_X * GROUP_Y * SLICES;
-    const turns = Math.ceil(g.K / 4 / SLICES);
-    return {
-      constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SUMS, ...inputConstants(g) },
-      bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g),
-      group: [GROUP_X, GROUP_Y * SLICES],
-      memory: 2 * SLICES * GROUP_X * GROUP_Y * SUMS * LANES,
-      effort: {
-        multiplyAdds: GROUP_X * GROUP_Y * SUMS * LANES * g.K,
-        accesses: INVOCATIONS * (turns * (TILE_PIXELS + 4 * COLUMNS) + 2 * SUMS),
-        vectors: (SUMS + 4 * COLUMNS) * LANES / 4, turns, halvings: Math.log2(SLICES), traffic: trafficOf(g),
-      },
-      workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
-    };
-  },
+  cut: (g, tile) => splitCut(g, tile, 1),
+};
+
+/** The same where there are subgroups: four slices on neighbouring lanes add their sums by shuffles. */
+export const pointwiseShuffled: Kernel = {
+  ...pointwiseSplit,
+  fits: (_, { subgroups, limits }) => subgroups && limits.maxComputeInvocationsPerWorkgroup >= 4,
+  cut: (g, tile) => splitCut(g, tile, 4),
 };

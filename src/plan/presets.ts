@@ -2,7 +2,7 @@ import type { Geometry } from '../arguments/geometry.js';
 import { depthwise } from '../kernels/depthwise.js';
 import { fused, fusedQuad, fusedTiled } from '../kernels/fused.js';
 import type { Kernel, Tile } from '../kernels/kernel.js';
-import { pointwise, pointwiseQuad, pointwiseSplit, pointwiseTiled } from '../kernels/pointwise.js';
+import { pointwise, pointwiseQuad, pointwiseShuffled, pointwiseSplit, pointwiseTiled } from '../kernels/pointwise.js';
 import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
 
 /** A kernel and the tile that it shall have. */
@@ -47,12 +47,17 @@ const registers: Preset = {
   product: softwareProduct,
 };
 
+const splitLarge: Tile = { group: [16, 2], slices: 16, pixels: 2, columns: 4 };
+const splitSmall: Tile = { group: [16, 1], slices: 16, pixels: 4, columns: 4 };
+
 /** Few pixels leave most of a GPU idle: one output an invocation, and K split among slices of a workgroup. */
 const gpuFewPixels: Preset = {
   depthwise: [{ kernel: depthwise, tile: { group: [128, 1], height: 1, width: 1 } }],
   pointwise: [
-    { kernel: pointwiseSplit, tile: { group: [16, 2], slices: 16, pixels: 2, columns: 4 }, whole: true },
-    { kernel: pointwiseSplit, tile: { group: [16, 1], slices: 16, pixels: 4, columns: 4 } },
+    { kernel: pointwiseShuffled, tile: splitLarge, whole: true },
+    { kernel: pointwiseShuffled, tile: splitSmall },
+    { kernel: pointwiseSplit, tile: splitLarge, whole: true },
+    { kernel: pointwiseSplit, tile: splitSmall },
     { kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }, // Where two invocations are too many.
   ],
   fused: [{ kernel: fusedTiled, tile: { group: [16, 2], slices: 8, pixels: 4, columns: 4, chunk: 128, width: 1 } }],
