@@ -40,6 +40,7 @@ const SPAN_W = 6;          // spec: input columns they read: (TILE_W - 1) * SW +
 const FULL_W = 0;          // spec: 1 where every tile along W is full
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 const LAST = 0;            // spec: 1 where the output is stored as Elem
+const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
 
 const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && FRESH == TAPS_H - CARRIED && (CARRIED == 0 || FRESH == SH);
 
@@ -60,11 +61,17 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<StoredInput>;     // [N, H, W, C]
 @group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [KH, KW, C, M]
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [K]
+// @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL == 1: [N, OH, OW, K]
 @group(0) @binding(4) var<storage, read_write> output: array<Result>;   // [N, OH, OW, K_STRIDE]
 
 fn inside(x: i32, OW: i32) -> bool {
   // return true;          // if FULL_W == 1
   return x < OW;           // if FULL_W == 0
+}
+// Sums with the residual, which is laid out as the output.
+fn completed(sum: Lanes, at: i32) -> Lanes {
+  return sum;              // if RESIDUAL == 0
+  // return sum + Lanes(residual[at]); // if RESIDUAL == 1
 }
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
@@ -143,8 +150,9 @@ fn main(
       let to = p.outputStart / LANES + ((n * p.OH + oy + t * p.RH) * p.OW + ox) * packs + pack;
       for (var s = 0; s < TILE_W; s++) { // unroll
         if (inside(ox + s * p.RW, p.OW)) {
-          let value = select(Lanes(0.0), activation(sum[s], p.depthwiseAlpha), pack < filterPacks);
-          output[to + s * p.RW * packs] = Result(value);
+          let at = to + s * p.RW * packs;
+          let value = activation(completed(sum[s], at), p.depthwiseAlpha);
+          output[at] = Result(select(Lanes(0.0), value, pack < filterPacks));
         }
       }
     }

@@ -50,6 +50,9 @@ export async function prepareGradients(shared: Shared, call: Call): Promise<Grad
   const { op, label, geometry } = call;
   shared.checkUsable(op);
   if (geometry.dtype === 'f16') throw new UnsupportedError(`${op}: gradients need dtype 'f32', got 'f16'`);
+  if (geometry.residual || geometry.inputScale) {
+    throw new UnsupportedError(`${op}: gradients know neither residual nor inputScale yet`);
+  }
   const plan = planBackward(call, shared.profile);
   return new Gradients(shared, call, plan, await Program.create(shared, call, `${label} gradients`, [plan]));
 }

@@ -1,12 +1,13 @@
 export type { Activation } from './arguments/activation.js';
+export type { AdditionTensors } from './arguments/additions.js';
 export type { Convolution, EncodeTargets } from './convolution.js';
 export type {
   ConvolutionDescriptor, GpuOptions, GpuTensor, PlannedStrategy, Pointwise, Strategy, WarmUpDescriptor,
 } from './arguments/descriptor.js';
 export { DeviceLostError, SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
 export type {
-  ConvolutionGradients, ConvolutionOptions, Dtype, Padding, Pair, ResultArray, ResultTensor, SeparableConv2dGradients,
-  Shape4D, Tensor4D, TensorArgument,
+  Additions, ConvolutionGradients, ConvolutionOptions, Dtype, Padding, Pair, ResultArray, ResultTensor,
+  SeparableConv2dGradients, Shape4D, Tensor4D, TensorArgument,
 } from './arguments/geometry.js';
 export type { GradientName } from './plan/backward.js';
 export type { Gradients, GradientTargets } from './gradients.js';

@@ -1,18 +1,20 @@
 import { activations, derivatives, derivesFromResult, type ResolvedActivation } from './arguments/activation.js';
+import { type AdditionTensors, readAdditions } from './arguments/additions.js';
 import {
-  checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, FILTERS, type Geometry, operation,
-  outputShape, type Passes, resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D,
+  type Additions, checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, FILTERS, type Geometry,
+  operation, outputShape, type Passes, resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D,
   type TensorArgument, withoutActivations,
 } from './arguments/geometry.js';
 import { REFERENCE, readOptions, readTensor } from './arguments/reading.js';
 
+export type { AdditionTensors } from './arguments/additions.js';
 export { ValueError } from './arguments/errors.js';
 export type {
-  ConvolutionOptions, ResultArray, ResultTensor, SeparableConv2dGradients, Tensor4D, TensorArgument,
+  Additions, ConvolutionOptions, ResultArray, ResultTensor, SeparableConv2dGradients, Tensor4D, TensorArgument,
 } from './arguments/geometry.js';
 
 /** What `separableConv2dReference` takes beside tensors. */
-export interface ReferenceOptions extends ConvolutionOptions {
+export interface ReferenceOptions extends ConvolutionOptions, Additions {
   /** `[C*M]`, added before `depthwiseActivation`. */
   readonly depthwiseBias?: Float32Array | undefined;
   /** `[O]`, added before `activation`. */
@@ -21,23 +23,26 @@ export interface ReferenceOptions extends ConvolutionOptions {
 
 /** What `depthwiseConv2dReference` takes beside tensors. */
 export interface DepthwiseReferenceOptions
-  extends Pick<ReferenceOptions, 'strides' | 'padding' | 'rate' | 'name' | 'bias' | 'activation'> {}
+  extends Pick<ReferenceOptions, 'strides' | 'padding' | 'rate' | 'name' | 'bias' | 'activation' | 'residual'> {}
 
 /** What `pointwiseConv2dReference` takes beside tensors. */
-export interface PointwiseReferenceOptions extends Partial<DepthwiseReferenceOptions> {}
+export interface PointwiseReferenceOptions
+  extends Partial<DepthwiseReferenceOptions>, Pick<ReferenceOptions, 'inputScale'> {}
 
 /**
  * TensorFlow's `separable_conv2d` on the CPU in plain loops, summed in float64: what every kernel is checked against.
  * Input `[N, H, W, C]`, depthwise filter `[KH, KW, C, M]`, pointwise filter `[1, 1, C*M, O]`, result `[N, OH, OW, O]`.
+ * `additions` are those that `options` says there are.
  * @throws ValueError for what TensorFlow refuses
  */
 export function separableConv2dReference(
   input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: ReferenceOptions,
+  additions?: AdditionTensors,
 ): ResultTensor {
-  const { geometry, x, d, p, depthwiseBias, bias } =
-    checked('both', { input, depthwiseFilter, pointwiseFilter }, options);
+  const { geometry, x, d, p, depthwiseBias, bias, others } =
+    checked('both', { input, depthwiseFilter, pointwiseFilter }, options, additions);
   const intermediate = depthwise(geometry, x.data, d.data, depthwiseBias);
-  return resultOf(geometry, pointwise(geometry, intermediate, p.data, bias));
+  return resultOf(geometry, pointwise(geometry, intermediate, p.data, bias, others));
 }
 
 /**
@@ -47,9 +52,10 @@ export function separableConv2dReference(
  */
 export function depthwiseConv2dReference(
   input: TensorArgument, depthwiseFilter: TensorArgument, options: DepthwiseReferenceOptions,
+  additions?: AdditionTensors,
 ): ResultTensor {
-  const { geometry, x, d, bias } = checked('depthwise', { input, depthwiseFilter }, options);
-  return resultOf(geometry, depthwise(geometry, x.data, d.data, bias));
+  const { geometry, x, d, bias, others } = checked('depthwise', { input, depthwiseFilter }, options, additions);
+  return resultOf(geometry, depthwise(geometry, x.data, d.data, bias, others.residual));
 }
 
 /**
@@ -59,9 +65,10 @@ export function depthwiseConv2dReference(
  */
 export function pointwiseConv2dReference(
   input: TensorArgument, pointwiseFilter: TensorArgument, options: PointwiseReferenceOptions = {},
+  additions?: AdditionTensors,
 ): ResultTensor {
-  const { geometry, x, p, bias } = checked('pointwise', { input, pointwiseFilter }, options);
-  return resultOf(geometry, pointwise(geometry, x.data, p.data, bias));
+  const { geometry, x, p, bias, others } = checked('pointwise', { input, pointwiseFilter }, options, additions);
+  return resultOf(geometry, pointwise(geometry, x.data, p.data, bias, others));
 }
 
 const resultOf = (geometry: Geometry, output: Float64Array): ResultTensor =>
@@ -108,8 +115,10 @@ interface Tensors {
 }
 
 /** The caller's arguments, read once and checked; `d` or `p` only where there is such a pass. */
-function checked(passes: Passes, tensors: Tensors, options: Partial<ReferenceOptions>) {
-  const own = readOptions(options, REFERENCE[passes], passes);
+function checked(
+  passes: Passes, tensors: Tensors, options: Partial<ReferenceOptions>, additions: AdditionTensors = {},
+) {
+  const own = readOptions(options, REFERENCE, operation(undefined, passes));
   const { depthwiseBias, bias, name } = own;
   const op = operation(name, passes);
   const read = (argument: keyof Tensors): Tensor4D => {
@@ -127,7 +136,8 @@ function checked(passes: Passes, tensors: Tensors, options: Partial<ReferenceOpt
     input: x.shape, depthwiseFilter: d?.shape, pointwiseFilter: p?.shape,
     depthwiseBias: depthwiseBias && [depthwiseBias.length], bias: bias && [bias.length],
   }, own, passes);
-  return { geometry, x, d: d!, p: p!, depthwiseBias, bias, op };
+  const others: AdditionData = Object.fromEntries(readAdditions(op, geometry, additions));
+  return { geometry, x, d: d!, p: p!, depthwiseBias, bias, op, others };
 }
 
 /**
@@ -136,6 +146,7 @@ function checked(passes: Passes, tensors: Tensors, options: Partial<ReferenceOpt
  */
 export function depthwise(
   geometry: Geometry, input: ArrayLike<number>, filter: ArrayLike<number>, bias?: ArrayLike<number>,
+  residual?: ArrayLike<number>,
 ): Float64Array {
   const { N, H, W, C, KH, KW, M, K, OH, OW, SH, SW, RH, RW, padTop, padLeft } = geometry;
   const activate = activation(geometry.depthwiseActivation);
@@ -155,7 +166,8 @@ export function depthwise(
               sum += input[((n * H + y) * W + x) * C + c]! * filter[(di * KW + dj) * K + k]!;
             }
           }
-          output[((n * OH + oy) * OW + ox) * K + k] = activate(sum);
+          const at = ((n * OH + oy) * OW + ox) * K + k;
+          output[at] = activate(sum + (residual?.[at] ?? 0));
         }
       }
     }
@@ -169,19 +181,29 @@ export function depthwise(
  */
 export function pointwise(
   geometry: Geometry, input: ArrayLike<number>, filter: ArrayLike<number>, bias?: ArrayLike<number>,
+  { residual, inputScale }: AdditionData = {},
 ): Float64Array {
   const { N, OH, OW, K, O } = geometry;
   const activate = activation(geometry.activation);
   const output = new Float64Array(elements([N, OH, OW, O]));
   for (let pixel = 0; pixel < N * OH * OW; pixel++) {
     const from = inputPixel(geometry, pixel) * K;
+    const scales = Math.floor(pixel / (OH * OW)) * K;
     for (let o = 0; o < O; o++) {
-      let sum = bias?.[o] ?? 0;
-      for (let k = 0; k < K; k++) sum += input[from + k]! * filter[k * O + o]!;
+      let sum = (bias?.[o] ?? 0) + (residual?.[pixel * O + o] ?? 0);
+      for (let k = 0; k < K; k++) sum += input[from + k]! * (inputScale?.[scales + k] ?? 1) * filter[k * O + o]!;
       output[pixel * O + o] = activate(sum);
     }
   }
   return output;
+}
+
+/** A residual and the factors of an input, as far as there are any. @internal */
+export interface AdditionData {
+  /** `[N, OH, OW, O]` */
+  readonly residual?: ArrayLike<number> | undefined;
+  /** `[N, C*M]` */
+  readonly inputScale?: ArrayLike<number> | undefined;
 }
 
 /** The pixel of its input that the pointwise pass reads for one of its output: another only with strides of its own. */

@@ -46,7 +46,7 @@ function sharedManager(): Promise<PipelineManager> {
 function readArguments(
   passes: Passes, { input, ...filters }: Tensors, options: Partial<SeparableConv2dOptions>,
 ): { readonly call: Call; readonly x: TensorArgument; readonly manager: PipelineManager | undefined } {
-  const own = readOptions(options, ONE_CALL[passes], passes);
+  const own = readOptions(options, ONE_CALL[passes], operation(undefined, passes));
   const { manager } = own;
   const op = operation(own.name, passes);
   const isManager = (): boolean => typeof manager === 'object' && manager !== null && 'prepareCall' in manager;

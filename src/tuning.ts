@@ -145,6 +145,7 @@ function agrees(saved: unknown, here: unknown): boolean {
 
 const FIELDS = [
   'N', 'H', 'W', 'C', 'KH', 'KW', 'M', 'OH', 'OW', 'O', 'SH', 'SW', 'RH', 'RW', 'padTop', 'padLeft', 'dtype', 'passes',
+  'residual', 'inputScale',
 ] as const satisfies (keyof Geometry)[];
 
 /** The same text for the same work: extents by name, and what follows each pass. */

@@ -1,9 +1,9 @@
 import {
-  type ConvolutionDescriptor, depthwiseConv2d, PipelineManager, pointwiseConv2d, separableConv2d, type Tensor4D,
-  ValueError,
+  type AdditionTensors, type ConvolutionDescriptor, depthwiseConv2d, PipelineManager, pointwiseConv2d, separableConv2d,
+  type Tensor4D, ValueError,
 } from 'sepconv-webgpu';
 import {
-  depthwiseConv2dReference, pointwiseConv2dReference, separableConv2dGradientsReference,
+  depthwiseConv2dReference, pointwiseConv2dReference, separableConv2dGradientsReference, separableConv2dReference,
 } from 'sepconv-webgpu/reference';
 import { randomData } from './random.js';
 import {
@@ -126,6 +126,100 @@ export const blockScenarios: Scenarios = {
       ] as const) checkClose(got, wanted, 200, `${name}, ${what}`);
       check(byP.byteLengths.depthwiseFilterGradient === 0 && byD.byteLengths.biasGradient === 4 * C, 'bytes');
     }
+  },
+
+  async 'a residual and factors of channels, by run and by encode'() {
+    const device = await borrowedDevice();
+    for (const more of [{}, { tuning: 'measure' }, { maxBindingBytes: 2048 }] as const) {
+      const manager = await PipelineManager.create({ device, ...more });
+      for (const [C, strategy] of [[8, 'fused'], [8, 'two-pass'], [5, 'auto']] as const) {
+        const [x, d, p, bias] = [tensor(2, 9, 7, C), tensor(3, 3, C, 1), tensor(1, 1, C, C), vector(C)];
+        const additions = { residual: tensor(2, 9, 7, C), inputScale: vector(2 * C) };
+        const shared = { inputShape: x.shape, bias, activation: 'relu6', residual: true } as const;
+        const both = { ...shared, padding: 'SAME', depthwiseFilter: d, pointwiseFilter: p, inputScale: true, strategy };
+        const alone = { ...shared, pointwiseFilter: p, inputScale: true };
+        const first = { ...shared, padding: 'SAME', depthwiseFilter: d };
+        const { residual: r } = additions;
+        const layers: readonly (readonly [Parameters<typeof manager.prepare>[0], Tensor4D, AdditionTensors])[] = [
+          [both, separableConv2dReference(x, d, p, both, additions), additions],
+          [alone, pointwiseConv2dReference(x, p, alone, additions), additions],
+          [first, depthwiseConv2dReference(x, d, first, { residual: r }), { residual: r }],
+        ];
+        for (const [layer, expected, given] of layers) {
+          const conv = await manager.prepare(layer);
+          checkClose(await conv.run(x, given), expected, 40, `${conv.label}, ${strategy}`);
+          const [input, residual, scale] = [upload(device, x.data), upload(device, given.residual!.data, 512),
+            upload(device, given.inputScale ?? new Float32Array(4), 256)];
+          const output = upload(device, new Float32Array(0), conv.outputByteLength);
+          const encoder = device.createCommandEncoder();
+          const pass = encoder.beginComputePass();
+          conv.encode(pass, {
+            input, output, residual: { buffer: residual, offset: 512 },
+            ...(given.inputScale && { inputScale: { buffer: scale, offset: 256 } }),
+          });
+          pass.end();
+          device.queue.submit([encoder.finish()]);
+          const data = new Float32Array(await download(device, output));
+          checkClose({ shape: expected.shape, data }, expected, 40, `${conv.label}, ${strategy}, encoded`);
+        }
+      }
+      manager.destroy();
+    }
+    device.destroy();
+  },
+
+  async "the residual may be the input's own buffer, but never the output's"() {
+    const device = await borrowedDevice();
+    const manager = await PipelineManager.create({ device });
+    const [x, d, p] = [tensor(1, 8, 7, 8), tensor(3, 3, 8, 1), tensor(1, 1, 8, 8)];
+    for (const strategy of ['fused', 'two-pass'] as const) {
+      const layer = {
+        inputShape: x.shape, padding: 'SAME', depthwiseFilter: d, pointwiseFilter: p, strategy, residual: true,
+      } as const;
+      const conv = await manager.prepare(layer);
+      const [buffer, output] = [upload(device, x.data), upload(device, new Float32Array(0), conv.outputByteLength)];
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      conv.encode(pass, { input: buffer, residual: buffer, output });
+      const other = upload(device, x.data);
+      await checkThrows(() => conv.encode(pass, { input: other, output: buffer, residual: buffer }), ValueError,
+        'output must be another buffer than residual, because WebGPU lets no dispatch read and write one buffer');
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+      const expected = separableConv2dReference(x, d, p, layer, { residual: x });
+      const data = new Float32Array(await download(device, output));
+      checkClose({ shape: expected.shape, data }, expected, 20, strategy);
+    }
+    manager.destroy();
+    device.destroy();
+  },
+
+  async 'residuals and factors that are wrong'() {
+    const device = await borrowedDevice();
+    using manager = await PipelineManager.create({ device });
+    const [x, d, p] = [tensor(2, 5, 5, 4), tensor(3, 3, 4, 1), tensor(1, 1, 4, 8)];
+    const wrong = (work: () => unknown, message: string) => checkThrows(work, ValueError, message);
+    const layer = { inputShape: x.shape, padding: 'SAME', depthwiseFilter: d, pointwiseFilter: p };
+    const [plain, full] = [
+      await manager.prepare(layer), await manager.prepare({ ...layer, residual: true, inputScale: true }),
+    ];
+    const residual = tensor(2, 5, 5, 8);
+    await wrong(() => plain.run(x, { residual }), "separableConv2d: additions must be among none, got 'residual'");
+    await wrong(() => full.run(x), 'separableConv2d: residual must be { shape, data }, got undefined');
+    await wrong(() => full.run(x, { residual: x, inputScale: vector(8) }),
+      'separableConv2d: residual must be [2, 5, 5, 8], got [2, 5, 5, 4]');
+    await wrong(() => full.run(x, { residual, inputScale: vector(4) }),
+      'separableConv2d: inputScale must have 8 elements for shape [2, 4], got 4');
+    const [input, output] = [upload(device, x.data), upload(device, residual.data)];
+    const pass = device.createCommandEncoder().beginComputePass();
+    await wrong(() => plain.encode(pass, { input, output, residual: input }), "got 'residual'");
+    await wrong(() => full.encode(pass, { input, output }),
+      'separableConv2d: residual must be a GPUBuffer with usage STORAGE, got undefined');
+    await wrong(() => manager.prepare({ inputShape: x.shape, padding: 'SAME', depthwiseFilter: d, inputScale: true }),
+      'depthwiseConv2d: inputScale must be false where there is no pointwise pass, got true');
+    await wrong(() => manager.prepare({ ...layer, residual: 1 as never }),
+      'separableConv2d: residual must be a boolean, got 1');
+    device.destroy();
   },
 
   async 'arguments of either pass alone that are wrong'() {

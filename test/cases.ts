@@ -1,5 +1,7 @@
 import { fromFloat16, toFloat16 } from '../src/gpu/float16.js';
-import { type Dtype, elements, type Geometry, type Passes, resolveGeometry } from '../src/arguments/geometry.js';
+import {
+  type Dtype, elements, type Geometry, outputShape, type Passes, resolveGeometry,
+} from '../src/arguments/geometry.js';
 import type { ReferenceOptions } from '../src/reference.js';
 import { random, randomData, randomMagnitudes } from './random.js';
 
@@ -31,6 +33,8 @@ export interface Problem {
   readonly pointwiseFilter: Float32Array;
   readonly depthwiseBias: Float32Array | undefined;
   readonly bias: Float32Array | undefined;
+  readonly residual: Float32Array | undefined;
+  readonly inputScale: Float32Array | undefined;
 }
 
 const shapesOf = ({ input, filter: [KH, KW, M], O }: Case) =>
@@ -42,11 +46,11 @@ export const geometryOf = (one: Case): Geometry =>
 export function problem(one: Case, seed: number): Problem {
   const geometry = geometryOf(one);
   const shapes = shapesOf(one);
-  const { passes, K, O } = geometry;
+  const { passes, N, K, O } = geometry;
   const next = random(seed);
-  const draw = (shape: readonly number[], what: keyof NonNullable<Case['exponents']>) => {
+  const draw = (shape: readonly number[], what?: keyof NonNullable<Case['exponents']>) => {
     const within = (exponent: number) => (one.dtype === 'f16' ? Math.max(-24, Math.min(exponent, 14)) : exponent);
-    const exponents = one.exponents?.[what].map(within) as [number, number] | undefined;
+    const exponents = what && one.exponents?.[what].map(within) as [number, number] | undefined;
     const values = exponents ? randomMagnitudes(elements(shape), exponents, next) : randomData(elements(shape), next);
     return one.dtype === 'f16' ? fromFloat16(toFloat16(values).buffer, values.length) : values;
   };
@@ -57,6 +61,8 @@ export function problem(one: Case, seed: number): Problem {
     pointwiseFilter: draw(shapes.pointwiseFilter, 'pointwiseFilter'),
     depthwiseBias: one.biases && passes === 'both' ? draw([K], 'biases') : undefined,
     bias: one.biases ? draw([O], 'biases') : undefined,
+    residual: one.residual ? draw(outputShape(geometry), 'biases') : undefined,
+    inputScale: one.inputScale ? draw([N, K]) : undefined,
   };
 }
 
@@ -111,6 +117,32 @@ export const cases: readonly Case[] = [
     }))),
   { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1],
     O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
+  // A residual, and factors for each channel.
+  ...([
+    ['c_eq_tile', [1, 8, 8, 4], [3, 3, 1], 16, {}],
+    ['c_prime', [2, 5, 7, 31], [3, 3, 1], 37, { biases: true, activation: 'relu6' }],
+    ['o_div_4_k_not', [3, 5, 7, 5], [3, 3, 1], 64, { strides: 2, activation: 'silu' }],
+    ['k_div_4_o_not', [2, 5, 7, 8], [3, 3, 1], 13, { padding: 'VALID' }],
+    ['k_gt_blocks', [2, 3, 5, 68], [3, 3, 1], 20, { biases: true, activation: 'relu' }],
+    ['multiplier_4', [2, 6, 6, 3], [3, 3, 4], 16, { rate: 2, depthwiseActivation: 'relu6' }],
+    ['pixels_lt_tile', [5, 2, 1, 8], [3, 3, 1], 8, {}],
+    ['bands_of_images', [13, 7, 9, 8], [3, 3, 1], 8, { activation: 'relu6' }],
+    ['bands_of_rows_and_channels', [2, 40, 5, 64], [3, 3, 1], 72, { biases: true }],
+    ['pointwise_c_5', [3, 5, 7, 5], [1, 1, 1], 7, { passes: 'pointwise', biases: true, activation: 'hardSwish' }],
+    ['pointwise_c_8_stride_2', [2, 5, 7, 8], [1, 1, 1], 20, { passes: 'pointwise', strides: 2 }],
+    ['pointwise_bands_of_rows', [2, 61, 17, 12], [1, 1, 1], 16, { passes: 'pointwise' }],
+    ['depthwise_c_8', [2, 7, 6, 8], [3, 3, 1], 8, { passes: 'depthwise', activation: 'relu', biases: true }],
+    ['depthwise_c_5_stride_2', [1, 7, 6, 5], [3, 3, 2], 10, { passes: 'depthwise', strides: 2 }],
+    ['depthwise_bands_of_rows', [1, 61, 9, 12], [3, 3, 1], 12, { passes: 'depthwise' }],
+  ] as const).flatMap(([name, input, filter, O, more]): Case[] => {
+    const one: Omit<Case, 'name'> = { input, filter, O, padding: 'SAME', ...more };
+    const scaled = one.passes !== 'depthwise';
+    return [
+      { name: `residual_${name}`, ...one, residual: true },
+      ...(scaled ? [{ name: `scale_${name}`, ...one, inputScale: true }] : []),
+      ...(scaled ? [{ name: `residual_and_scale_${name}`, ...one, residual: true, inputScale: true }] : []),
+    ];
+  }),
   // Either pass alone.
   ...([
     ['c_eq_tile', [1, 8, 8, 4], [3, 3, 1], {}],

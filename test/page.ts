@@ -86,6 +86,7 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
         input: data.input,
         depthwiseFilter: data.depthwiseFilter, depthwiseBias: data.depthwiseBias ?? new Float32Array(K),
         pointwiseFilter: data.pointwiseFilter, bias: data.bias ?? new Float32Array(O),
+        ...(data.residual && { residual: data.residual }), ...(data.inputScale && { inputScale: data.inputScale }),
       },
     };
   }));

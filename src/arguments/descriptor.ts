@@ -1,4 +1,4 @@
-import type { ConvolutionOptions, Dtype, Padding, Shape4D, TensorArgument } from './geometry.js';
+import type { Additions, ConvolutionOptions, Dtype, Padding, Shape4D, TensorArgument } from './geometry.js';
 
 /** How the two passes run: in one kernel, in two with the depthwise result in memory, or as the plan finds best. */
 export type Strategy = 'auto' | 'fused' | 'two-pass';
@@ -38,7 +38,7 @@ export interface GpuOptions {
  * depthwise pass alone is TensorFlow's `tf.nn.depthwise_conv2d`, a pointwise one alone `tf.nn.conv2d` of 1x1, which has
  * strides, but neither padding nor rate. `bias` and `activation` follow the last pass.
  */
-export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions {
+export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions, Additions {
   /** `[N, H, W, C]` */
   readonly inputShape: readonly number[];
   /** `[KH, KW, C, M]` */
@@ -52,7 +52,7 @@ export interface ConvolutionDescriptor extends ConvolutionOptions, GpuOptions {
 }
 
 /** A descriptor whose tensors may be shapes only. */
-export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions {
+export interface WarmUpDescriptor extends ConvolutionOptions, GpuOptions, Additions {
   /** `[N, H, W, C]` */
   readonly inputShape: readonly number[];
   /** `[KH, KW, C, M]` */

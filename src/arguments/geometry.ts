@@ -82,6 +82,17 @@ export interface ConvolutionOptions {
 /** Which passes a convolution has: the operation is made of two, and either may be alone. */
 export type Passes = 'both' | 'depthwise' | 'pointwise';
 
+/** What a layer may have beside its weights: tensors that come with each run, as its input does. */
+export interface Additions {
+  /** Whether a tensor of the output's shape is added before the last activation; default false. */
+  readonly residual?: boolean | undefined;
+  /**
+   * Whether the input of the pointwise pass is multiplied by `[N, C*M]` factors, one for each image and channel, as
+   * squeeze-and-excite does; default false.
+   */
+  readonly inputScale?: boolean | undefined;
+}
+
 /** The shapes of a convolution's tensors; biases are absent or `[length]`. Only passes that there are have filters. */
 export interface Shapes {
   readonly input: readonly number[];
@@ -112,6 +123,10 @@ export interface Geometry {
   readonly dtype: Dtype;
   readonly depthwiseActivation: ResolvedActivation;
   readonly activation: ResolvedActivation;
+  /** Whether a tensor of the output's shape is added before the last activation. */
+  readonly residual: boolean;
+  /** Whether the pointwise pass multiplies its input by `[N, K]` factors. */
+  readonly inputScale: boolean;
 }
 
 /** Starts every message: the operation, and the caller's name for it. */
@@ -144,7 +159,7 @@ export function withoutActivations(geometry: Geometry): Geometry {
  */
 export function resolveGeometry(
   shapes: Shapes,
-  options: Partial<ConvolutionOptions> & { readonly dtype?: string | undefined },
+  options: Partial<ConvolutionOptions & Additions> & { readonly dtype?: string | undefined },
   passes: Passes = 'both',
 ): Geometry {
   const op = operation(options.name, passes);
@@ -165,8 +180,13 @@ export function resolveGeometry(
     if (elements(shapes[argument]!) === 0) fail(argument, 'must not be empty', shapes[argument]);
   }
   const allowed = options.allowOverparameterized;
-  if (allowed !== undefined && typeof allowed !== 'boolean') {
-    fail('allowOverparameterized', 'must be a boolean', allowed);
+  for (const argument of ['allowOverparameterized', 'residual', 'inputScale'] as const) {
+    const flag: unknown = options[argument];
+    if (flag !== undefined && typeof flag !== 'boolean') fail(argument, 'must be a boolean', flag);
+  }
+  const { residual = false, inputScale = false } = options;
+  if (inputScale && passes === 'depthwise') {
+    fail('inputScale', 'must be false where there is no pointwise pass', inputScale);
   }
   if (passes === 'both' && !allowed && M * C > O) {
     throw new ValueError(`${op}: Refusing to perform an overparameterized separable convolution: channel_multiplier * `
@@ -216,6 +236,7 @@ export function resolveGeometry(
   return {
     passes, N, H, W, C, KH, KW, M, K, OH, OW, O, O_STRIDE: O, SH, SW, RH, RW, padTop, padLeft, dtype: dtype as Dtype,
     depthwiseActivation: passes === 'depthwise' ? last : between, activation: passes === 'depthwise' ? between : last,
+    residual, inputScale,
   };
 }
 

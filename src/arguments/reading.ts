@@ -36,7 +36,7 @@ const READERS = {
   strides: asArray, padding: asArray, rate: asArray, name: asIs,
   depthwiseBias: copyRecord, depthwiseActivation: copyRecord, bias: copyRecord, activation: copyRecord,
   allowOverparameterized: asIs, strategy: asIs, dtype: asIs, manager: asIs,
-  inputShape: asArray, depthwiseFilter: copyRecord, pointwiseFilter: copyRecord,
+  residual: copyRecord, inputScale: asIs, inputShape: asArray, depthwiseFilter: copyRecord, pointwiseFilter: copyRecord,
 } satisfies Record<string, (value: unknown, where: string) => unknown>;
 
 type OptionName = keyof typeof READERS;
@@ -52,9 +52,11 @@ export const ONE_CALL: Readonly<Record<Passes, readonly OptionName[]>> = {
   both: [...CONVOLUTION, 'manager'], depthwise: ONE_PASS, pointwise: ONE_PASS,
 };
 /** What `prepare`, `prepareGradients` and `warmUp` take. */
-export const DESCRIPTOR: readonly OptionName[] = ['inputShape', 'depthwiseFilter', 'pointwiseFilter', ...CONVOLUTION];
+export const DESCRIPTOR: readonly OptionName[] = [
+  'inputShape', 'depthwiseFilter', 'pointwiseFilter', ...CONVOLUTION, 'residual', 'inputScale',
+];
 /** What the references take: all that a call may be given, so that the two can be compared. */
-export const REFERENCE = { ...ONE_CALL, both: [...DESCRIPTOR, 'manager'] as const };
+export const REFERENCE: readonly OptionName[] = [...DESCRIPTOR, 'manager'];
 
 /** Without a prototype, so that nothing is found on it that was not put there. */
 const emptyRecord = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;
@@ -77,14 +79,14 @@ export function given(object: object, name: string): unknown {
  * differently the next time: so what is used is what was checked.
  * @throws ValueError unless options are an object whose properties are all among `names`
  */
-export function readOptions<T extends object>(options: T, names: readonly OptionName[], passes?: Passes): T {
-  const op = operation(undefined, passes);
+export function readOptions<T extends object>(
+  options: T, names: readonly OptionName[], op = operation(), what = 'options',
+): T {
   if (typeof options !== 'object' || options === null) {
-    const least = passes === 'pointwise' ? '' : ' with at least padding';
-    throw new ValueError(`${op}: options must be an object${least}, got ${show(options)}`);
+    throw new ValueError(`${op}: ${what} must be an object, got ${show(options)}`);
   }
-  const record = reading(`${op}: options`, () => {
-    checkNames(`${op}: options`, options, names);
+  const record = reading(`${op}: ${what}`, () => {
+    checkNames(`${op}: ${what}`, options, names);
     const read = emptyRecord();
     for (const option of names) {
       const value = READERS[option](given(options, option), `${op}: ${option}`);
@@ -101,7 +103,8 @@ export function readOptions<T extends object>(options: T, names: readonly Option
 /** Refuses properties that nothing reads, as misspelt ones are. @throws ValueError */
 export function checkNames(where: string, object: object, names: readonly string[]): void {
   const unknown = Object.keys(object).find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new ValueError(`${where} must be among ${names.join(', ')}, got ${show(unknown)}`);
+  if (unknown === undefined) return;
+  throw new ValueError(`${where} must be among ${names.join(', ') || 'none'}, got ${show(unknown)}`);
 }
 
 /** The same for a tensor. @throws ValueError */

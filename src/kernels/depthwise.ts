@@ -1,6 +1,6 @@
 import { channelLanes, channelStride, depthwiseTile } from './cuts.js';
 import type { Kernel } from './kernel.js';
-import { bytesOf, withOffsets } from './params.js';
+import { bytesOf, extrasOf, withOffsets } from './params.js';
 
 /** Takes any geometry: `[N, H, W, C]` to the intermediate `[N, OH, OW, K_STRIDE]`, or alone to the output. */
 export const depthwise: Kernel = {
@@ -17,10 +17,12 @@ export const depthwise: Kernel = {
     const { group } = tile;
     const WORKGROUP = group[0] * group[1];
     const { input, intermediate } = bytesOf(g);
+    const [last, more] = [g.passes === 'depthwise', extrasOf(g)];
     return {
       constants: {
-        ...lanes, ...constants, WORKGROUP, ...(g.passes === 'depthwise' && g.dtype === 'f16' && { LAST: 1 }),
+        ...lanes, ...constants, WORKGROUP, ...(last && { ...more.constants, ...(g.dtype === 'f16' && { LAST: 1 }) }),
       },
+      ...(last && { extras: more.extras }),
       bodies: { activation: g.depthwiseActivation.kind }, elem: g.dtype,
       params: { ...withOffsets(g), ...params, FIRST_TAP: 0, TAP_STEP: 1 },
       workgroups: Math.ceil(tiles * (channelStride(g) / lanes.LANES) / WORKGROUP), group, cost,

@@ -17,6 +17,8 @@ export interface Portion extends Plan {
   /** First element and count, in the whole input and output. */
   readonly input: Range;
   readonly output: Range;
+  /** The same for the factors of the pointwise pass's input. */
+  readonly inputScale: Range;
 }
 
 /** What to run for one convolution. A portion without steps has an output without elements. */
@@ -69,6 +71,7 @@ export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Par
       ...plan,
       input: { offset: inputStart, size: elements([N, H, W, C]) },
       output: { offset: outputStart, size: elements(outputShape(part)) },
+      inputScale: { offset: firstImage(geometry, outputStart) * part.K, size: N * part.K },
     };
   });
   return { strategy: way.strategy, presets: way.presets, portions: [first!, ...others] };
@@ -108,7 +111,7 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, choice: Choice): Pl
     const use = (name: string): Use => {
       const operand = ALONE[strategy]?.[name] ?? name;
       if (operand === 'input') return empty ? { value: 'zeros', range: undefined } : { value: operand, range: input };
-      if (operand === 'output') return { value: operand, range: output };
+      if (operand === 'output' || operand === 'residual') return { value: operand, range: output };
       if (operand === 'pointwiseFilter' || operand === 'bias') return { value: weight(operand), range: undefined };
       if (operand !== 'filterTexture') return { value: operand, range: undefined };
       const value = whole ? operand : `${operand} from channel ${firstChannel}`;
@@ -117,20 +120,19 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, choice: Choice): Pl
     };
     const dispatch = (pass: (typeof passes)[number]): Dispatch => dispatchOf(op, pass, band, profile, {
       inputStart: pass === passes[0] ? inputFrom : 0, outputStart: pass === passes.at(-1) ? outputFrom : 0,
+      scaleStart: firstImage(geometry, outputStart) * K,
     });
-    const step = (made: Dispatch, operands: readonly string[], once = false): Step => {
-      const uses = operands.map(use);
+    const step = (made: Dispatch, once = false): Step => {
+      const uses = made.operands.map(use);
       return { dispatch: made, reads: uses.slice(0, -1), writes: uses.at(-1)!, once };
     };
     // One depthwise result serves all bands of its pixels.
     const needed = firstChannel === 0 ? passes : passes.slice(-1);
-    const made = needed.map((pass) => step(dispatch(pass), pass.kernel.operands));
+    const made = needed.map((pass) => step(dispatch(pass)));
     if (!takesTexture(passes.at(-1)!.kernel) || inTextures.has(firstChannel)) return made;
     inTextures.add(firstChannel);
     const copy = { kernel: filterTexture, tile: tileWithin({ group: COPY_GROUP }, profile) };
-    return [
-      step(dispatchOf(op, copy, band, profile), filterTexture.operands, !borrowed.has('pointwiseFilter')), ...made,
-    ];
+    return [step(dispatchOf(op, copy, band, profile), !borrowed.has('pointwiseFilter')), ...made];
   });
   if (parts.some((part) => part.geometry.O < geometry.O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
     throw new UnsupportedError(`${op}: pointwiseFilter has ${storedBytes(geometry.K * geometry.O, geometry)} bytes, `
@@ -141,6 +143,10 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, choice: Choice): Pl
   if (strategy === 'two-pass') places.set('intermediate', { kind: 'scratch', byteLength });
   return { steps, places };
 }
+
+/** The image that an element of the output is in. */
+const firstImage = ({ OH, OW, O_STRIDE }: Geometry, outputStart: number): number =>
+  Math.floor(outputStart / Math.max(1, OH * OW * O_STRIDE));
 
 /** The aligned range that holds a band's tensor, and the tensor's first element in it. */
 function range(start: number, count: number, { dtype }: Geometry): readonly [Range, number] {
@@ -209,6 +215,8 @@ function placesOf(geometry: Geometry): ReadonlyMap<string, Place> {
   return new Map<string, Place>([
     ['input', { kind: 'caller', byteLength: storedBytes(N * H * W * C, geometry) }],
     ['output', { kind: 'caller', byteLength: storedBytes(N * OH * OW * O, geometry) }],
+    ['residual', { kind: 'caller', byteLength: geometry.residual ? storedBytes(N * OH * OW * O, geometry) : 0 }],
+    ['inputScale', { kind: 'caller', byteLength: geometry.inputScale ? storedBytes(N * K, geometry) : 0 }],
     weight('depthwiseFilter', KH * KW * K),
     weight('depthwiseBias', K),
     weight('pointwiseFilter', K * O),
