@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Call } from './arguments/call.js';
-import { SepconvError, UnsupportedError } from './arguments/errors.js';
+import { type AdditionTensors, readAdditions } from './arguments/additions.js';
+import { SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
 import {
   checkTensorOf, type ConvolutionGradients, type Geometry, outputShape, type ResultArray, type Shape4D,
   type TensorArgument,
@@ -30,6 +31,10 @@ export interface GradientTargets {
   readonly intermediate?: GPUBuffer | GPUBufferBinding | undefined;
   /** The output `[N, OH, OW, O]`; else it is computed again where an activation's derivative needs it. */
   readonly output?: GPUBuffer | GPUBufferBinding | undefined;
+  /** With `residual: true`, where an activation's derivative needs it: `[N, OH, OW, O]`. */
+  readonly residual?: GPUBuffer | GPUBufferBinding | undefined;
+  /** With `inputScale: true`: `[N, C*M]`. */
+  readonly inputScale?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[N, H, W, C]`. */
   readonly inputGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[KH, KW, C, M]`. */
@@ -40,6 +45,10 @@ export interface GradientTargets {
   readonly depthwiseBiasGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[O]`. */
   readonly biasGradient?: GPUBuffer | GPUBufferBinding | undefined;
+  /** Written: `[N, OH, OW, O]`. */
+  readonly residualGradient?: GPUBuffer | GPUBufferBinding | undefined;
+  /** Written: `[N, C*M]`. */
+  readonly inputScaleGradient?: GPUBuffer | GPUBufferBinding | undefined;
 }
 
 /**
@@ -50,12 +59,15 @@ export async function prepareGradients(shared: Shared, call: Call): Promise<Grad
   const { op, label, geometry } = call;
   shared.checkUsable(op);
   if (geometry.dtype === 'f16') throw new UnsupportedError(`${op}: gradients need dtype 'f32', got 'f16'`);
-  if (geometry.residual || geometry.inputScale) {
-    throw new UnsupportedError(`${op}: gradients know neither residual nor inputScale yet`);
-  }
   const plan = planBackward(call, shared.profile);
   return new Gradients(shared, call, plan, await Program.create(shared, call, `${label} gradients`, [plan]));
 }
+
+/** What `encode` cannot be given for a geometry. */
+const absentGivens = ({ passes, residual, inputScale }: Geometry): readonly GivenName[] => [
+  ...(passes === 'both' ? [] : ['intermediate'] as const), ...(residual ? [] : ['residual'] as const),
+  ...(inputScale ? [] : ['inputScale'] as const),
+];
 
 /** The backward pass of a convolution, ready to run. Made by `PipelineManager.prepareGradients`. */
 export class Gradients {
@@ -101,19 +113,23 @@ export class Gradients {
    */
   encode(pass: GPUComputePassEncoder, targets: GradientTargets): void {
     this.#checkUsable();
-    const { passes } = this.#geometry;
-    const given: readonly GivenName[] = GIVEN.filter((name) => passes === 'both' || name !== 'intermediate');
-    const names = [...given, ...gradientsOf(passes)];
+    const absent = absentGivens(this.#geometry);
+    const given: readonly GivenName[] = GIVEN.filter((name) => !absent.includes(name));
+    const names = [...given, ...gradientsOf(this.#geometry)];
     checkTargets(this.#op, targets, names);
     const bindings = new Map<string, Binding>();
     for (const name of names) {
       const byteLength = byteLengthOf(this.#plan.places.get(name));
-      const needed = name === 'outputGradient' || name === 'input';
+      const needed = name === 'outputGradient' || name === 'input' || name === 'inputScale';
       // What has no elements needs no buffer.
       if (byteLength === 0 || (targets[name] === undefined && !needed)) continue;
       bindings.set(name, resolveBinding(this.#shared.device, `${this.#op}: ${name}`, targets[name], byteLength));
     }
-    this.#program.encode(pass, bindings, 0, () => this.#stepsFor(bindings), GIVEN);
+    const steps = this.#stepsFor(bindings);
+    if (!bindings.has('residual') && steps.some(({ reads }) => reads.some(({ value }) => value === 'residual'))) {
+      throw new ValueError(`${this.#op}: residual must be a GPUBuffer with usage STORAGE, got undefined`);
+    }
+    this.#program.encode(pass, bindings, 0, () => steps, GIVEN);
   }
 
   /** The steps that compute the gradients that are asked for, from what is given. */
@@ -124,17 +140,20 @@ export class Gradients {
 
   /**
    * Uploads, runs, and reads back all gradients: each of its argument's shape, those of biases only where there are
-   * any. Calls may overlap.
+   * any. `additions` are those of the convolution. Calls may overlap.
    * @throws ValueError unless the tensors have this convolution's shapes; DeviceLostError
    */
-  async run(outputGradient: TensorArgument, input: TensorArgument): Promise<ConvolutionGradients> {
+  async run(
+    outputGradient: TensorArgument, input: TensorArgument, additions: AdditionTensors = {},
+  ): Promise<ConvolutionGradients> {
     this.#checkUsable();
+    const others = readAdditions(this.#op, this.#geometry, additions);
     const dy = readTensor(`${this.#op}: outputGradient`, outputGradient);
     const x = readTensor(`${this.#op}: input`, input);
     checkTensorOf(`${this.#op}: outputGradient`, this.outputShape, dy);
     checkTensorOf(`${this.#op}: input`, this.inputShape, x);
     const wanted = GRADIENTS.filter((name) => this.#hasBias[name] !== false && this.byteLengths[name] > 0);
-    const inputs = new Map([['outputGradient', dy.data], ['input', x.data]]);
+    const inputs = new Map([['outputGradient', dy.data], ['input', x.data], ...others]);
     const outputs = new Map(wanted.map((name) => [name, this.byteLengths[name] / 4]));
     const targets = new Set<string>([...inputs.keys(), ...outputs.keys()]);
     const results = await this.#program.run(inputs, outputs, 0, () => this.#stepsFor(targets));
@@ -150,6 +169,8 @@ export class Gradients {
       }),
       ...(this.#hasBias.depthwiseBiasGradient && { depthwiseBias: data('depthwiseBiasGradient') }),
       ...(this.#hasBias.biasGradient && { bias: data('biasGradient') }),
+      ...(this.#geometry.residual && { residual: { shape: this.outputShape, data: data('residualGradient') } }),
+      ...(this.#geometry.inputScale && { inputScale: data('inputScaleGradient') }),
     };
   }
 

@@ -81,10 +81,10 @@ const resultOf = (geometry: Geometry, output: Float64Array): ResultTensor =>
  */
 export function separableConv2dGradientsReference(
   outputGradient: TensorArgument, input: TensorArgument, depthwiseFilter: TensorArgument,
-  pointwiseFilter: TensorArgument, options: ReferenceOptions,
+  pointwiseFilter: TensorArgument, options: ReferenceOptions, additions?: AdditionTensors,
 ): SeparableConv2dGradients {
-  const { geometry, x, d, p, depthwiseBias, bias, op } =
-    checked('both', { input, depthwiseFilter, pointwiseFilter }, options);
+  const { geometry, x, d, p, depthwiseBias, bias, op, others } =
+    checked('both', { input, depthwiseFilter, pointwiseFilter }, options, additions);
   const dy = readTensor(`${op}: outputGradient`, outputGradient);
   checkTensorOf(`${op}: outputGradient`, outputShape(geometry), dy);
   const { depthwiseActivation, activation } = geometry;
@@ -92,20 +92,50 @@ export function separableConv2dGradientsReference(
   const intermediate = forward(geometry);
   const between = derivesFromResult(depthwiseActivation) ? intermediate : forward(withoutActivations(geometry));
   const last = derivesFromResult(activation) ? geometry : withoutActivations(geometry);
-  const output = pointwise(last, intermediate, p.data, bias);
+  const output = pointwise(last, intermediate, p.data, bias, others);
 
+  const { inputScale } = others;
   const scaled = activationGradient(activation, dy.data, output);
   const product = pointwiseInputGradient(geometry, scaled, p.data);
-  const intermediateGradient = activationGradient(depthwiseActivation, product, between);
+  const before = inputScale ? timesScale(geometry, product, inputScale) : product;
+  const intermediateGradient = activationGradient(depthwiseActivation, before, between);
+  const multiplied = inputScale ? timesScale(geometry, intermediate, inputScale) : intermediate;
   const { K, O } = geometry;
   const tensor = ({ shape }: Tensor4D, data: Float64Array): ResultTensor => ({ shape, data: Float32Array.from(data) });
   return {
     input: tensor(x, depthwiseInputGradient(geometry, intermediateGradient, d.data)),
     depthwiseFilter: tensor(d, depthwiseFilterGradient(geometry, x.data, intermediateGradient)),
-    pointwiseFilter: tensor(p, pointwiseFilterGradient(geometry, intermediate, scaled)),
+    pointwiseFilter: tensor(p, pointwiseFilterGradient(geometry, multiplied, scaled)),
     ...(depthwiseBias && { depthwiseBias: Float32Array.from(channelSums(intermediateGradient, K)) }),
     ...(bias && { bias: Float32Array.from(channelSums(scaled, O)) }),
+    ...(geometry.residual && { residual: { shape: outputShape(geometry), data: Float32Array.from(scaled) } }),
+    ...(inputScale && {
+      inputScale: Float32Array.from(inputScaleGradient(geometry, product, intermediate)),
+    }),
   };
+}
+
+/**
+ * `[N, OH, OW, C*M]` times factors `[N, C*M]`.
+ * @internal
+ */
+export const timesScale = (
+  { OH, OW, K }: Geometry, values: ArrayLike<number>, scale: ArrayLike<number>,
+): Float64Array =>
+  Float64Array.from(values, (value, i) => value * scale[Math.floor(i / (OH * OW * K)) * K + i % K]!);
+
+/**
+ * `[N, C*M]`: what is multiplied by a factor, times the gradient behind it, summed over the pixels of an image.
+ * @internal
+ */
+export function inputScaleGradient(
+  { N, OH, OW, K }: Geometry, product: ArrayLike<number>, intermediate: ArrayLike<number>,
+): Float64Array {
+  const result = new Float64Array(N * K);
+  for (let i = 0; i < product.length; i++) {
+    result[Math.floor(i / (OH * OW * K)) * K + i % K]! += product[i]! * intermediate[i]!;
+  }
+  return result;
 }
 
 interface Tensors {

@@ -168,6 +168,27 @@ export const blockScenarios: Scenarios = {
     device.destroy();
   },
 
+  async 'gradients of a residual and of factors'() {
+    using manager = await PipelineManager.create();
+    for (const activation of ['linear', 'relu6', 'silu'] as const) for (const C of [8, 5]) {
+      const [x, d, p, bias] = [tensor(2, 6, 7, C), tensor(3, 3, C, 1), tensor(1, 1, C, 9), vector(9)];
+      const given = { residual: tensor(2, 6, 7, 9), inputScale: vector(2 * C) };
+      const dy = tensor(2, 6, 7, 9);
+      const layer = {
+        inputShape: x.shape, padding: 'SAME', depthwiseFilter: d, pointwiseFilter: p, bias, activation,
+        depthwiseActivation: 'relu6', residual: true, inputScale: true,
+      } as const;
+      const expected = separableConv2dGradientsReference(dy, x, d, p, layer, given);
+      const actual = await (await manager.prepareGradients(layer)).run(dy, x, given);
+      check(Object.keys(actual).join() === Object.keys(expected).join(), `gradients ${Object.keys(actual).join()}`);
+      for (const name of Object.keys(expected) as (keyof typeof expected)[]) {
+        const [got, wanted] = [actual[name]!, expected[name]!].map((value): Tensor4D =>
+          ('shape' in value ? value : { shape: [1, 1, 1, value.length], data: value })) as [Tensor4D, Tensor4D];
+        checkClose(got, wanted, 200, `${name}, C = ${C}, ${activation}`);
+      }
+    }
+  },
+
   async "the residual may be the input's own buffer, but never the output's"() {
     const device = await borrowedDevice();
     const manager = await PipelineManager.create({ device });

@@ -4,8 +4,8 @@ import type { PipelineCache } from '../src/gpu/pipelines.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';
 import type { PresetName } from '../src/plan/presets.js';
 import {
-  activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient,
-  pointwiseInputGradient,
+  activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, inputScaleGradient,
+  pointwiseFilterGradient, pointwiseInputGradient, timesScale,
 } from '../src/reference.js';
 import {
   type Bounded, boundedDepthwise, boundedPointwise, boundedSums, type Expected, isTranscendental,
@@ -49,6 +49,7 @@ export async function checkGradientSteps(
     const given = {
       input: data.input, depthwiseFilter: data.depthwiseFilter, pointwiseFilter: data.pointwiseFilter,
       depthwiseBias: data.depthwiseBias ?? new Float32Array(K), bias: data.bias ?? new Float32Array(O),
+      ...(data.residual && { residual: data.residual }), ...(data.inputScale && { inputScale: data.inputScale }),
       outputGradient: randomData(N * OH * OW * O, random(seed - 1 - index)),
     };
     return presets.map((preset): Job =>
@@ -101,7 +102,8 @@ function expectedStage(
 ): Stage | undefined {
   const read = (of: Value): Float32Array => all.get(of)!;
   const scaledName = all.has('scaledGradient') ? 'scaledGradient' : 'outputGradient';
-  const betweenName = all.has('intermediateGradient') ? 'intermediateGradient' : 'product';
+  const beforeName = all.has('scaledProduct') ? 'scaledProduct' : 'product'; // Behind the depthwise activation.
+  const betweenName = all.has('intermediateGradient') ? 'intermediateGradient' : beforeName;
   const g = data.geometry;
   const { N, OH, OW, KH, KW, K, M, C, O, activation, depthwiseActivation } = g;
   const pixels = N * OH * OW;
@@ -119,7 +121,7 @@ function expectedStage(
     case 'scaledGradient':
       return sum(0, O, scaled(activation, read('outputGradient'), dense(reads[1]!, O)), strideOf(value));
     case 'intermediateGradient':
-      return sum(0, K, scaled(depthwiseActivation, read('product'), dense(reads[1]!, K)));
+      return sum(0, K, scaled(depthwiseActivation, read(beforeName), dense(reads[1]!, K)));
     case 'transposedFilter': {
       const values = Float64Array.from({ length: K * O }, (_, i) =>
         data.pointwiseFilter[(i % K) * O + Math.floor(i / K)]!);
@@ -132,9 +134,22 @@ function expectedStage(
       return sum(pixels, O, both((take) => channelSums(take(dense(scaledName, O)), O)));
     case 'depthwiseBiasGradient':
       return sum(pixels, K, both((take) => channelSums(take(read(betweenName)), K)));
-    case 'pointwiseFilterGradient':
+    case 'pointwiseFilterGradient': {
+      const multiplied = all.has('scaledIntermediate') ? 'scaledIntermediate' : 'intermediate';
       return sum(pixels, O, both((take) => pixels === 0 ? new Float64Array(K * O)
-        : pointwiseFilterGradient(g, take(dense('intermediate', K)), take(dense(scaledName, O)))));
+        : pointwiseFilterGradient(g, take(dense(multiplied, K)), take(dense(scaledName, O)))));
+    }
+    case 'scaledIntermediate':
+      return sum(0, K, both((take) => timesScale(g, take(dense('intermediate', K)), take(data.inputScale!))),
+        strideOf(value));
+    case 'scaledProduct':
+      return sum(0, K, both((take) => timesScale(g, take(read('product')), take(data.inputScale!))));
+    case 'inputScaleGradient':
+      return sum(pixels, K, both((take) => pixels === 0 ? new Float64Array(g.N * K)
+        : inputScaleGradient(g, take(read('product')), take(dense('intermediate', K)))));
+    case 'residualGradient':
+      return sum(0, O, scaled(g.passes === 'depthwise' ? depthwiseActivation : activation, read('outputGradient'),
+        dense(reads[1]!, O)));
     case 'depthwiseFilterGradient':
       return sum(pixels, K, both((take) => pixels === 0 ? new Float64Array(KH * KW * K)
         : depthwiseFilterGradient(g, take(data.input), take(read(betweenName)))));

@@ -40,6 +40,10 @@ export interface ConvolutionGradients {
   readonly depthwiseBias?: ResultArray;
   /** `[O]` */
   readonly bias?: ResultArray;
+  /** `[N, OH, OW, O]` */
+  readonly residual?: ResultTensor;
+  /** `[N, C*M]` */
+  readonly inputScale?: ResultArray;
 }
 
 /** The same where there are both passes. */

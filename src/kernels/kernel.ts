@@ -48,7 +48,7 @@ export interface Cut {
   /** The shader's constants, which say which variant it is. */
   readonly constants: Readonly<Record<string, number>>;
   /** For each of its activation functions, the activation whose body it gets. */
-  readonly bodies?: Readonly<Record<string, ActivationKind>>;
+  readonly bodies?: Readonly<Record<string, ActivationKind | 'itself'>>;
   /** What is stored as `dtype` says; absent: the shader has float32 only. */
   readonly elem?: Dtype;
   /** What it binds before what it writes, beside the kernel's operands. */

@@ -2,7 +2,7 @@ import { derivesFromResult, type ResolvedActivation } from '../arguments/activat
 import { type Weight, WEIGHTS } from '../arguments/call.js';
 import { UnsupportedError } from '../arguments/errors.js';
 import { type Geometry, type Passes, withoutActivations } from '../arguments/geometry.js';
-import { channelStride } from '../kernels/cuts.js';
+import { channelStride, divisor } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import {
   activationGradient, depthwiseFilterGradient, depthwiseInputGradient, outputStride, pixelTiles,
@@ -18,9 +18,11 @@ import type { Place, Plan, Step } from './steps.js';
 
 /** A gradient's name among the targets of `Gradients.encode`. */
 export type GradientName =
-  | 'inputGradient' | 'depthwiseFilterGradient' | 'pointwiseFilterGradient' | 'depthwiseBiasGradient' | 'biasGradient';
+  | 'inputGradient' | 'depthwiseFilterGradient' | 'pointwiseFilterGradient' | 'depthwiseBiasGradient' | 'biasGradient'
+  | 'residualGradient' | 'inputScaleGradient';
 export const GRADIENTS: readonly GradientName[] = [
   'inputGradient', 'depthwiseFilterGradient', 'pointwiseFilterGradient', 'depthwiseBiasGradient', 'biasGradient',
+  'residualGradient', 'inputScaleGradient',
 ];
 
 /** The gradients of arguments that a pass alone does not have. */
@@ -28,18 +30,26 @@ const ABSENT: Readonly<Record<Passes, readonly GradientName[]>> = {
   both: [], depthwise: ['pointwiseFilterGradient', 'depthwiseBiasGradient'],
   pointwise: ['depthwiseFilterGradient', 'depthwiseBiasGradient'],
 };
+const absentOf = ({ residual, inputScale }: Geometry, passes: Passes): readonly GradientName[] => [
+  ...ABSENT[passes], ...(residual ? [] : ['residualGradient'] as const),
+  ...(inputScale ? [] : ['inputScaleGradient'] as const),
+];
 /** The gradients that there are. */
-export const gradientsOf = (passes: Passes): readonly GradientName[] =>
-  GRADIENTS.filter((name) => !ABSENT[passes].includes(name));
+export const gradientsOf = (geometry: Geometry): readonly GradientName[] =>
+  GRADIENTS.filter((name) => !absentOf(geometry, geometry.passes).includes(name));
 
-/** What `encode` is given. The last two may be absent: they are then computed again. */
-export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output'] as const;
+/**
+ * What `encode` is given. The intermediate and the output may be absent: they are then computed again. So may the
+ * residual where that needs none.
+ */
+export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output', 'residual', 'inputScale'] as const;
 export type GivenName = (typeof GIVEN)[number];
 
 /** What only the steps use. A `…Sum` goes into an activation; `…Parts` are parts of sums, still to be summed. */
 export const TEMPORARIES = [
   'depthwiseSum', 'outputSum', 'scaledGradient', 'transposedFilter', 'product', 'intermediateGradient', 'biasParts',
-  'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts',
+  'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts', 'scaledIntermediate', 'scaledProduct', 'scaleTerms',
+  'scaleParts',
 ] as const;
 
 /** The pointwise filter, its transpose, and the output's gradient as textures, for kernels that read textures. */
@@ -59,6 +69,9 @@ export type GradientPlan = Plan<Value>;
 const BUSY: Readonly<Record<AdapterKind, number>> = { software: 128, gpu: 16384 };
 /** The fewest pixels and tiles that are worth a part of their own. */
 const [LEAST_PIXELS, LEAST_TILES] = [64, 4];
+
+/** The most pixels whose products with factors an invocation sums. */
+const LARGEST_PART = 256;
 
 /** From this many elements of a pointwise filter on, quads compute its gradient as a pointwise pass. */
 const LEAST_PRODUCT = 8192;
@@ -123,7 +136,7 @@ export function planBackward(
   return { steps: draft.steps, places: placesOf(draft) };
 }
 
-export function aliasesOf({ passes, C, SH, SW }: Geometry): Draft['aliases'] {
+export function aliasesOf({ passes, C, SH, SW, inputScale }: Geometry): Draft['aliases'] {
   if (passes === 'both') return {};
   if (passes === 'depthwise') {
     return {
@@ -133,7 +146,8 @@ export function aliasesOf({ passes, C, SH, SW }: Geometry): Draft['aliases'] {
   }
   const gathers = SH * SW > 1;
   return {
-    depthwiseFilter: 'ones', depthwiseBias: 'zeros', ...(!gathers && { product: 'inputGradient' }),
+    depthwiseFilter: 'ones', depthwiseBias: 'zeros',
+    ...(!gathers && { [inputScale ? 'scaledProduct' : 'product']: 'inputGradient' }),
     ...(!gathers && C % 4 === 0 && { intermediate: 'input' }),
   };
 }
@@ -153,7 +167,7 @@ function placeOf(value: Value): { readonly kind: 'caller' | 'scratch' | 'zeros' 
   const weight = WEIGHTS.find((name) => name === value);
   if (weight) return { kind: 'weight', weight, columns: undefined };
   if (value === 'zeros' || value === 'ones') return { kind: value };
-  const given = value === 'outputGradient' || value === 'input' || (GRADIENTS as readonly Value[]).includes(value);
+  const given = ['outputGradient', 'input', 'residual', 'inputScale', ...GRADIENTS].includes(value);
   return { kind: given ? 'caller' : 'scratch' };
 }
 
@@ -169,8 +183,12 @@ function countsOf(geometry: Geometry, passes: Passes): Record<BufferValue, numbe
     intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
     scaledGradient: pixels * outputStride(geometry), transposedFilter: pointwiseFilter,
     product: pixels * K, intermediateGradient: pixels * K,
-    biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // Set where sums are cut up.
-    ...Object.fromEntries(ABSENT[passes].map((gradient) => [gradient, 0])),
+    residual: geometry.residual ? pixels * O : 0, residualGradient: pixels * O,
+    inputScale: geometry.inputScale ? N * K : 0, inputScaleGradient: N * K,
+    scaledIntermediate: intermediate, scaledProduct: pixels * K, scaleTerms: pixels * K,
+    // Set where sums are cut up.
+    biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, scaleParts: 0,
+    ...Object.fromEntries(absentOf(geometry, passes).map((gradient) => [gradient, 0])),
   };
 }
 
@@ -219,18 +237,68 @@ function addPointwise(draft: Draft, after: Value): Value {
       ['outputGradient', linear ? 'outputGradient' : after], scaled);
   }
   addChannelSums(draft, { CHANNELS: O, STRIDE }, scaled, 'biasParts', 'biasGradient');
+  addResidualGradient(draft, activation, after);
 
   addPointwiseFilterGradient(draft, scaled);
 
-  const back: Geometry = { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K };
+  const back: Geometry = { ...bare(geometry), K: O, O: K, O_STRIDE: K };
   // The transposed filter may fit no texture where the filter does.
   const choice = firstFitting(draft.preset.pointwise, back, draft.profile);
   const textured = takesTexture(choice.kernel);
   if (textured) addTexture(draft, back, 'transposedTexture', 'pointwiseFilter', { ROW_STRIDE: 1, COLUMN_STRIDE: O });
   else add(draft, transpose, geometry, ['pointwiseFilter'], 'transposedFilter');
   addPass(draft, choice, back, [scaled, textured ? 'transposedTexture' : 'transposedFilter', 'zeros'], 'product');
-  return 'product';
+  return geometry.inputScale ? addScale(draft) : 'product';
 }
+
+/** The gradient behind the last activation, dense, is that of the residual too. */
+function addResidualGradient(draft: Draft, activation: ResolvedActivation, after: Value): void {
+  const { geometry: { residual, N, OH, OW, O } } = draft;
+  if (!residual) return;
+  const linear = activation.kind === 'linear';
+  const extents = { PIXELS: N * OH * OW, CHANNELS: O, VALUE_STRIDE: O, STRIDE: O };
+  add(draft, activationGradient, { activation, ...extents }, ['outputGradient', linear ? 'outputGradient' : after],
+    'residualGradient');
+}
+
+/** Back through the factors of the pointwise pass's input; says where the gradient before them is. */
+function addScale(draft: Draft): Value {
+  const { geometry } = draft;
+  const { N, OH, OW, K } = geometry;
+  const [PIXELS, pixels] = [N * OH * OW, OH * OW];
+  const extents = { PIXELS, CHANNELS: K, STRIDE: K };
+  add(draft, activationGradient, { ...extents, VALUE_STRIDE: channelStride(geometry) }, ['product', 'intermediate'],
+    'scaleTerms');
+  // Sums of each image: first of parts that divide it.
+  const part = divisor(pixels, LARGEST_PART);
+  const one = { ROWS: 1, CHANNELS: K, STRIDE: K };
+  if (part === pixels) {
+    add(draft, sum, { ...one, TERMS: PIXELS, SPLITS: N, PER_SPLIT: pixels }, ['scaleTerms'], 'inputScaleGradient');
+  } else {
+    const parts = pixels / part;
+    draft.counts.scaleParts = N * parts * K;
+    add(draft, sum, { ...one, TERMS: PIXELS, SPLITS: N * parts, PER_SPLIT: part }, ['scaleTerms'], 'scaleParts');
+    add(draft, sum, { ...one, TERMS: N * parts, SPLITS: N, PER_SPLIT: parts }, ['scaleParts'], 'inputScaleGradient');
+  }
+  add(draft, activationGradient, { ...extents, VALUE_STRIDE: K, VALUE_PIXELS: pixels }, ['product', 'inputScale'],
+    'scaledProduct');
+  return 'scaledProduct';
+}
+
+/** What the pointwise pass multiplied by its filter. */
+function addScaledIntermediate(draft: Draft): Value {
+  const { geometry } = draft;
+  const { N, OH, OW, K, inputScale } = geometry;
+  if (!inputScale) return 'intermediate';
+  const [PIXELS, STRIDE] = [N * OH * OW, channelStride(geometry)];
+  const extents = { PIXELS, CHANNELS: K, GRADIENT_STRIDE: STRIDE, STRIDE, VALUE_STRIDE: K, VALUE_PIXELS: OH * OW };
+  add(draft, activationGradient, extents, ['intermediate', 'inputScale'], 'scaledIntermediate');
+  return 'scaledIntermediate';
+}
+
+/** Only the linear part of a convolution. */
+const bare = (geometry: Geometry): Geometry =>
+  ({ ...withoutActivations(geometry), residual: false, inputScale: false });
 
 /**
  * The transposed intermediate times the gradient. Quads can compute that as a pointwise pass whose filter is the
@@ -241,11 +309,12 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
   const { geometry, profile, pointwise, preset } = draft;
   const { N, OH, OW, K, O } = geometry;
   const [PIXELS, STRIDE] = [N * OH * OW, outputStride(geometry)];
-  const product: Geometry = { ...withoutActivations(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
+  const between = addScaledIntermediate(draft);
+  const product: Geometry = { ...bare(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
   const textured = takesTexture(pointwise.kernel);
   if (textured && pointwise.kernel.fits!(product, profile) && K * O >= LEAST_PRODUCT) {
     addTexture(draft, product, 'gradientTexture', scaled, { ROW_STRIDE: STRIDE });
-    const reads = ['intermediate', 'gradientTexture', 'nearest', 'zeros'] as const;
+    const reads = [between, 'gradientTexture', 'nearest', 'zeros'] as const;
     addWith(draft, pointwise, product, reads, 'pointwiseFilterGradient',
       { PIXEL_STRIDE: 1, K_STEP: channelStride(geometry) });
     return;
@@ -254,7 +323,7 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
   const kernel = textured ? pointwiseFilterGradientQuad : pointwiseFilterGradient;
   const tile = { ...preset.product[textured ? 'quads' : 'invocations'], group };
   addSplit(draft, kernel, tile, splitOf(PIXELS, kernel.parallel(geometry, tile), LEAST_PIXELS, profile.kind),
-    { ROWS: K, CHANNELS: O, STRIDE }, ['intermediate', scaled], 'pointwiseParts', 'pointwiseFilterGradient');
+    { ROWS: K, CHANNELS: O, STRIDE }, [between, scaled], 'pointwiseParts', 'pointwiseFilterGradient');
 }
 
 /**
@@ -270,6 +339,7 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
     const extents = { PIXELS: N * OH * OW, CHANNELS: K, VALUE_STRIDE: channelStride(geometry), STRIDE: K };
     add(draft, activationGradient, { activation: depthwiseActivation, ...extents }, [product, between], gradient);
   }
+  if (draft.passes === 'depthwise') addResidualGradient(draft, depthwiseActivation, between);
   if (draft.passes !== 'pointwise') {
     addChannelSums(draft, { CHANNELS: K, STRIDE: K }, gradient, 'depthwiseBiasParts', 'depthwiseBiasGradient');
 
@@ -279,7 +349,7 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
       ['input', gradient], 'depthwiseParts', 'depthwiseFilterGradient');
   }
 
-  if (draft.counts.inputGradient === 0 || draft.aliases.product === 'inputGradient') return;
+  if (draft.counts.inputGradient === 0 || draft.aliases[product] === 'inputGradient') return;
   const { C, SH, SW } = geometry;
   if (geometry.M > 1 || SH > 1 || SW > 1 || C % 4 !== 0) {
     add(draft, depthwiseInputGradient, geometry, [gradient, 'depthwiseFilter'], 'inputGradient');
@@ -289,7 +359,7 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
   // less the padding.
   const { H, W, RH, RW, padTop, padLeft } = geometry;
   const back: Geometry = {
-    ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W,
+    ...bare(geometry), H: OH, W: OW, OH: H, OW: W,
     padTop: (KH - 1) * RH - padTop, padLeft: (KW - 1) * RW - padLeft,
   };
   addWith(draft, draft.depthwise, back, [gradient, 'depthwiseFilter', 'zeros'], 'inputGradient',
@@ -359,10 +429,12 @@ function addWith<Work>(
   // Unlike scratch memory, a texture keeps its contents: what was uploaded is copied only once.
   const once = (textures as ReadonlyMap<Value, unknown>).has(writes)
     && reads.every((value) => (WEIGHTS as readonly Value[]).includes(value) && !borrowed.has(value as Weight));
+  const dispatch = dispatchOf(op, choice, work, profile, others);
+  const all = [...reads, ...dispatch.operands.slice(reads.length, -1) as Value[]]; // What it binds beside.
   steps.push({
-    dispatch: dispatchOf(op, choice, work, profile, others), once, writes: use(writes),
+    dispatch, once, writes: use(writes),
     // What has no elements is never read, but something must be bound.
-    reads: reads.map((value) => use(counts[value as BufferValue] === 0 ? 'zeros' : value)),
+    reads: all.map((value) => use(counts[value as BufferValue] === 0 ? 'zeros' : value)),
   });
 }
 

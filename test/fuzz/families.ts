@@ -50,16 +50,20 @@ export function families(
     maxStorageBufferBindingSize: fc.oneof(
       { weight: 7, arbitrary: fc.constant(undefined) },
       { weight: 1, arbitrary: fc.constantFrom(2048, 4096, 16384) }),
+    residual: fc.constantFrom(false, false, true), inputScale: fc.constantFrom(false, false, true),
     wide: fc.boolean(),
   });
   return fc.noShrink(shared).chain(({
     preset, maxComputeInvocationsPerWorkgroup, maxStorageBufferBindingSize, channels, outputs, wide, filter: drawn,
-    depthwiseActivation, ...others
+    depthwiseActivation, inputScale, ...others
   }) => {
     const { passes, strides: [SH, SW], dtype } = others;
     const filter = passes === 'pointwise' ? [1, 1, 1] as const : drawn;
     const [KH, KW, M] = filter;
-    const common = { ...others, filter, ...(passes === 'both' && { depthwiseActivation }) };
+    const common = {
+      ...others, filter, inputScale: inputScale && passes !== 'depthwise',
+      ...(passes === 'both' && { depthwiseActivation }),
+    };
     const banded = maxStorageBufferBindingSize !== undefined;
     const rate = SH === 1 && SW === 1 && passes !== 'pointwise'
       ? fc.oneof(fc.constant([1, 1] as const), fc.tuple(extent(4), extent(4)))
@@ -76,13 +80,15 @@ export function families(
       exponents: wide ? exponents(dtype) : fc.constant(undefined),
     }).map(({ seed, N, H, W, C, O, rate: [RH, RW], padding, biases, exponents: range }): Case => {
       const one = {
-        input: [N, H, W, C] as const, O: passes === 'depthwise' ? C * M : O, ...common, rate: [RH, RW] as const, biases, seed,
+        input: [N, H, W, C] as const, O: passes === 'depthwise' ? C * M : O, ...common, rate: [RH, RW] as const, biases,
+        seed,
         ...(range && { exponents: range }),
       };
       const fits = (size: number, pad: readonly [number, number], k: number, r: number) =>
         size + pad[0] + pad[1] >= (k - 1) * r + 1;
       const pads = padding === 'VALID' ? [[0, 0], [0, 0]] as const : padding;
-      const possible = typeof pads === 'string' || (passes !== 'pointwise' && fits(H, pads[0], KH, RH) && fits(W, pads[1], KW, RW));
+      const possible = typeof pads === 'string'
+        || (passes !== 'pointwise' && fits(H, pads[0], KH, RH) && fits(W, pads[1], KW, RW));
       const actual = { ...one, padding: possible ? padding : 'SAME' as const };
       return { name: JSON.stringify(actual), ...actual };
     });
