@@ -49,7 +49,7 @@ export function boundedPointwise(
   const sums = bounded(convolve, g.K, g.dtype, {
     ...(inputScale ? scaled(g, own, inputScale) : own), w: pointwiseFilter, b: bias, r: residual,
   });
-  if (inputScale) { // A product of a factor and a weight may be subnormal.
+  if (inputScale) { // Kernels may multiply the weight by the factor first, and that product may be subnormal.
     const lost = convolve(absolute(x), new Float32Array(pointwiseFilter.length).fill(NORMAL.f32), undefined);
     for (const [i, most] of lost.entries()) sums.tolerances[i]! += most;
   }
@@ -96,7 +96,8 @@ const LINEAR = { kind: 'linear', alpha: 0 } as const;
 type Values = ArrayLike<number>;
 type Convolve = (x: Values, w: Values, b: Values | undefined) => Float64Array;
 /**
- * Inputs times the factors of their images and channels: a rounding more, of which operand makes no difference.
+ * Inputs times the factors of their images and channels: a rounding more, and the product may be taken for 0 where it
+ * is subnormal.
  */
 function scaled(
   g: Geometry, { x, xErrors }: Pick<Operands, 'x' | 'xErrors'>, scale: Values,
@@ -108,7 +109,7 @@ function scaled(
     x: Float64Array.from(x, (value, i) => value * scale[factorOf(i)]!),
     xErrors: xErrors.map((error, i) => {
       const factor = Math.abs(scale[factorOf(i)]!);
-      return error * factor + (Math.abs(x[i]!) + error) * (gamma(1) * factor + lost[factorOf(i)]!);
+      return error * factor + (Math.abs(x[i]!) + error) * (gamma(1) * factor + lost[factorOf(i)]!) + NORMAL.f32;
     }),
   };
 }
