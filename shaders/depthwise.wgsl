@@ -40,7 +40,7 @@ const SPAN_W = 6;          // spec: input columns they read: (TILE_W - 1) * SW +
 const FULL_W = 0;          // spec: 1 where every tile along W is full
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 const LAST = 0;            // spec: 1 where the output is stored as Elem
-const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
+const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 
 const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && FRESH == TAPS_H - CARRIED && (CARRIED == 0 || FRESH == SH);
 
@@ -61,7 +61,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<StoredInput>;     // [N, H, W, C]
 @group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [KH, KW, C, M]
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [K]
-// @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL == 1: [N, OH, OW, K]
+// @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL > 0: [N, OH, OW, K]
 @group(0) @binding(4) var<storage, read_write> output: array<Result>;   // [N, OH, OW, K_STRIDE]
 
 fn inside(x: i32, OW: i32) -> bool {
@@ -71,7 +71,7 @@ fn inside(x: i32, OW: i32) -> bool {
 // Sums with the residual, which is laid out as the output.
 fn completed(sum: Lanes, at: i32) -> Lanes {
   return sum;              // if RESIDUAL == 0
-  // return sum + Lanes(residual[at]); // if RESIDUAL == 1
+  // return sum + Lanes(residual[at]); // if RESIDUAL > 0
 }
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
@@ -86,7 +86,8 @@ fn main(
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
-  let length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
+  var length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
+  // length = min(length, arrayLength(&residual)); // if RESIDUAL > 0
   if ((index >= p.N * down * across * packs) | (length == 0u)) {
     return;
   }

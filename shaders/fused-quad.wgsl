@@ -34,7 +34,7 @@ const EXACT_K = 0;         // spec: 1 where no step goes beyond K
 const FULL_W = 0;          // spec: 1 where every tile along W is full
 const FULL_O = 0;          // spec: 1 where every tile of output channels is full
 const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
-const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
+const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 const TAPS = TAPS_H * TAPS_W * STEPS;
 
@@ -60,7 +60,7 @@ struct Params {
 @group(0) @binding(5) var nearest: sampler;
 @group(0) @binding(6) var<storage, read> bias: array<Lanes>;                // [O]
 // @group(0) @binding(7) var<storage, read> inputScale: array<f32>; // if SCALED == 1: [N, K]
-// @group(0) @binding(7) var<storage, read> residual: array<Lanes>; // if RESIDUAL == 1: [N, OH, OW, O]
+// @group(0) @binding(7) var<storage, read> residual: array<Lanes>; // if RESIDUAL > 0: [N, OH, OW, O]
 @group(0) @binding(7) var<storage, read_write> output: array<Lanes>;        // [N, OH, OW, O]
 
 fn biasOf(pack: i32, last: i32) -> vec4f {
@@ -76,19 +76,14 @@ fn soFar(at: i32, pack: i32, last: i32) -> vec4f {
   // return vec4f(output[at + min(o, last)], output[at + min(o + 1, last)], // if LANES == 1
   //   output[at + min(o + 2, last)], output[at + min(o + 3, last)]); // if LANES == 1
 }
-// The residual of a pack, which is laid out as the output, is what its sums begin with, beside the bias.
-// fn residualOf(at: i32, pack: i32, last: i32) -> vec4f { // if RESIDUAL == 1
-//   var x: array<Lanes, PARTS>; // if RESIDUAL == 1
-//   for (var i = 0; i < PARTS; i++) { x[i] = residual[at + min(pack * PARTS + i, last)]; } // if RESIDUAL == 1
-//   return joined(x); // if RESIDUAL == 1
-// } // if RESIDUAL == 1
-fn joined(x: array<Lanes, PARTS>) -> vec4f {
-  return x[0];             // if LANES == 4
-  // return vec4f(x[0], x[1], x[2], x[3]); // if LANES == 1
-}
+// What sums begin with: the bias, and the residual, which is laid out as the output. Every block loads it, because
+// SwiftShader takes longer for a branch or a loop here.
 fn beginning(start: vec4f, at: i32, pack: i32, last: i32) -> vec4f {
-  return start;            // if RESIDUAL == 0
-  // return start + residualOf(at, pack, last); // if RESIDUAL == 1
+  return start;              // if RESIDUAL == 0
+  // return start + residual[at + min(pack, last)]; // if RESIDUAL == 4
+  // let o = pack * 4;       // if RESIDUAL == 1
+  // return start + vec4f(residual[at + min(o, last)], residual[at + min(o + 1, last)], // if RESIDUAL == 1
+  //   residual[at + min(o + 2, last)], residual[at + min(o + 3, last)]); // if RESIDUAL == 1
 }
 fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f {
   // return beginning(start, at, pack, last); // if ALONE == 1
@@ -129,7 +124,8 @@ fn main(
   let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
   let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
-  let length = min(min(arrayLength(&input), arrayLength(&depthwiseFilter)), arrayLength(&output));
+  var length = min(min(arrayLength(&input), arrayLength(&depthwiseFilter)), arrayLength(&output));
+  // length = min(length, arrayLength(&residual)); // if RESIDUAL > 0
   if ((index >= p.N * down * across * columnTiles) | (length == 0u)) {
     return;
   }

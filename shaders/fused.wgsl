@@ -27,7 +27,7 @@ const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
 const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
-const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
+const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 const SW = 1;              // spec: stride along W
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
 const TILE_W = 4;          // spec: pixels of one invocation
@@ -55,14 +55,14 @@ struct Params {
 @group(0) @binding(4) var<storage, read> pointwiseFilter: array<StoredOutput>;  // [1, 1, K, O]
 @group(0) @binding(5) var<storage, read> bias: array<StoredOutput>;             // [O]
 // @group(0) @binding(6) var<storage, read> inputScale: array<Stored>; // if SCALED == 1: [N, K]
-// @group(0) @binding(6) var<storage, read> residual: array<StoredOutput>; // if RESIDUAL == 1: [N, OH, OW, O]
+// @group(0) @binding(6) var<storage, read> residual: array<StoredOutput>; // if RESIDUAL > 0: [N, OH, OW, O]
 @group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
 fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 // Sums with the residual, which is laid out as the output.
 fn completed(sum: OutputLanes, at: i32) -> OutputLanes {
   return sum;              // if RESIDUAL == 0
-  // return sum + OutputLanes(residual[at]); // if RESIDUAL == 1
+  // return sum + OutputLanes(residual[at]); // if RESIDUAL > 0
 }
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
 

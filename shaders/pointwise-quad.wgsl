@@ -24,7 +24,7 @@ const EXACT_K = 0;         // spec: 1 where no step goes beyond K
 const FULL_O = 0;          // spec: 1 where every tile of output channels is full
 const STRIDED = 0;         // spec: 1 where the pass has strides of its own
 const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
-const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
+const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 
 struct Params {
@@ -46,7 +46,7 @@ struct Params {
 @group(0) @binding(3) var nearest: sampler;
 @group(0) @binding(4) var<storage, read> bias: array<Lanes>;            // [O]
 // @group(0) @binding(5) var<storage, read> inputScale: array<f32>; // if SCALED == 1: [N, K]
-// @group(0) @binding(5) var<storage, read> residual: array<Lanes>; // if RESIDUAL == 1: [N, OH, OW, O]
+// @group(0) @binding(5) var<storage, read> residual: array<Lanes>; // if RESIDUAL > 0: [N, OH, OW, O]
 @group(0) @binding(5) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
 
 // The pixel of the input that is read for one of the output.
@@ -68,19 +68,14 @@ fn soFar(at: i32, pack: i32, last: i32) -> vec4f {
   // return vec4f(output[at + min(o, last)], output[at + min(o + 1, last)], // if LANES == 1
   //   output[at + min(o + 2, last)], output[at + min(o + 3, last)]); // if LANES == 1
 }
-// The residual of a pack, which is laid out as the output, is what its sums begin with, beside the bias.
-// fn residualOf(at: i32, pack: i32, last: i32) -> vec4f { // if RESIDUAL == 1
-//   var x: array<Lanes, PARTS>; // if RESIDUAL == 1
-//   for (var i = 0; i < PARTS; i++) { x[i] = residual[at + min(pack * PARTS + i, last)]; } // if RESIDUAL == 1
-//   return joined(x); // if RESIDUAL == 1
-// } // if RESIDUAL == 1
-fn joined(x: array<Lanes, PARTS>) -> vec4f {
-  return x[0];             // if LANES == 4
-  // return vec4f(x[0], x[1], x[2], x[3]); // if LANES == 1
-}
+// What sums begin with: the bias, and the residual, which is laid out as the output. Every block loads it, because
+// SwiftShader takes longer for a branch or a loop here.
 fn beginning(start: vec4f, at: i32, pack: i32, last: i32) -> vec4f {
-  return start;            // if RESIDUAL == 0
-  // return start + residualOf(at, pack, last); // if RESIDUAL == 1
+  return start;              // if RESIDUAL == 0
+  // return start + residual[at + min(pack, last)]; // if RESIDUAL == 4
+  // let o = pack * 4;       // if RESIDUAL == 1
+  // return start + vec4f(residual[at + min(o, last)], residual[at + min(o + 1, last)], // if RESIDUAL == 1
+  //   residual[at + min(o + 2, last)], residual[at + min(o + 3, last)]); // if RESIDUAL == 1
 }
 fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f {
   // return beginning(start, at, pack, last); // if ALONE == 1
@@ -117,7 +112,8 @@ fn main(
   let first = image * p.PIXELS;
   let pixel = first + index / columnTiles * p.TILE_PIXELS;
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
-  let length = min(arrayLength(&input), arrayLength(&output));
+  var length = min(arrayLength(&input), arrayLength(&output));
+  // length = min(length, arrayLength(&residual)); // if RESIDUAL > 0
   if ((pixel >= first + p.PIXELS) | (length == 0u)) {
     return;
   }

@@ -22,7 +22,7 @@ const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const FIRST = 0;           // spec: 1 where the input is stored as Elem
 const STRIDED = 0;         // spec: 1 where the pass has strides of its own
 const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
-const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
+const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const TILE_PIXELS = 8;     // spec: pixels of one invocation
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
@@ -55,7 +55,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [1, 1, K, O]
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
 // @group(0) @binding(4) var<storage, read> inputScale: array<Elem>; // if SCALED == 1: [N, K]
-// @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL == 1: [N, OH, OW, O]
+// @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL > 0: [N, OH, OW, O]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
 var<workgroup> a: array<vec4f, GROUP_PIXELS * STEPS>;                   // [GROUP_PIXELS, CHUNK]
@@ -78,7 +78,7 @@ fn channels(start: i32, k: i32) -> vec4f {
 // Sums with the residual, which is laid out as the output.
 fn completed(sum: Lanes, at: i32) -> Lanes {
   return sum;              // if RESIDUAL == 0
-  // return sum + Lanes(residual[at]); // if RESIDUAL == 1
+  // return sum + Lanes(residual[at]); // if RESIDUAL > 0
 }
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 

@@ -134,14 +134,14 @@ export const cases: readonly Case[] = [
     ['depthwise_c_8', [2, 7, 6, 8], [3, 3, 1], 8, { passes: 'depthwise', activation: 'relu', biases: true }],
     ['depthwise_c_5_stride_2', [1, 7, 6, 5], [3, 3, 2], 10, { passes: 'depthwise', strides: 2 }],
     ['depthwise_bands_of_rows', [1, 61, 9, 12], [3, 3, 1], 12, { passes: 'depthwise' }],
-  ] as const).flatMap(([name, input, filter, O, more]): Case[] => {
+  ] as const).flatMap(([name, input, filter, O, more], index): Case[] => {
     const one: Omit<Case, 'name'> = { input, filter, O, padding: 'SAME', ...more };
-    const scaled = one.passes !== 'depthwise';
-    return [
-      { name: `residual_${name}`, ...one, residual: true },
-      ...(scaled ? [{ name: `scale_${name}`, ...one, inputScale: true }] : []),
-      ...(scaled ? [{ name: `residual_and_scale_${name}`, ...one, residual: true, inputScale: true }] : []),
+    if (one.passes === 'depthwise') return [{ name: `residual_${name}`, ...one, residual: true }];
+    const each: Case[] = [
+      { name: `residual_${name}`, ...one, residual: true }, { name: `scale_${name}`, ...one, inputScale: true },
     ];
+    const both: Case = { name: `residual_and_scale_${name}`, ...one, residual: true, inputScale: true };
+    return [...(index < 3 ? each : []), both];
   }),
   // Either pass alone.
   ...([

@@ -1,5 +1,5 @@
 import { elementBytes, elements, type Geometry } from '../arguments/geometry.js';
-import { channelStride } from './cuts.js';
+import { channelStride, outputLanes } from './cuts.js';
 
 /** Values for the struct `Params` of the forward kernels; a band's tensors may start after their bindings do. */
 export const withOffsets = (g: Geometry): Readonly<Record<string, unknown>> => ({
@@ -20,5 +20,5 @@ export const bytesOf = (g: Geometry) => {
 /** What a kernel reads beside its operands, and how its variant differs by that. */
 export const extrasOf = (g: Geometry) => ({
   extras: [...(g.inputScale ? ['inputScale'] : []), ...(g.residual ? ['residual'] : [])],
-  constants: { ...(g.inputScale && { SCALED: 1 }), ...(g.residual && { RESIDUAL: 1 }) },
+  constants: { ...(g.inputScale && { SCALED: 1 }), ...(g.residual && { RESIDUAL: outputLanes(g) }) },
 });
