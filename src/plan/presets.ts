@@ -1,6 +1,6 @@
 import type { Geometry } from '../arguments/geometry.js';
 import { depthwise } from '../kernels/depthwise.js';
-import { fused, fusedQuad, fusedTiled } from '../kernels/fused.js';
+import { fused, fusedQuad, fusedRows, fusedTiled } from '../kernels/fused.js';
 import type { Kernel, Tile } from '../kernels/kernel.js';
 import { pointwise, pointwiseQuad, pointwiseShuffled, pointwiseSplit, pointwiseTiled } from '../kernels/pointwise.js';
 import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
@@ -22,6 +22,8 @@ export interface Preset {
   readonly fused: readonly KernelChoice[];
   /** Whether a plan may take it for some work by itself; absent: for any. */
   readonly suits?: (geometry: Geometry) => boolean;
+  /** Whether only measured tuning takes it, because no GPU has timed it yet. */
+  readonly untimed?: boolean;
   /** Tiles of the backward pass through the depthwise one, and the workgroups of small kernels. */
   readonly backward: Tile;
   /** Tiles of the pointwise filter's gradient, by quads and by single invocations. */
@@ -84,6 +86,8 @@ const gpuManyPixels: Preset = {
   product: gpuProduct,
 };
 
+const fewChannels: Tile = { group: [16, 4], pixels: 4, columns: 4, chunk: 32, width: 2 };
+
 /** A preset of which only the fused kernel has another tile. */
 const withFused = (preset: Preset, tile: Tile): Preset => ({ ...preset, fused: [{ kernel: fusedTiled, tile }] });
 
@@ -124,7 +128,7 @@ const table = {
   },
   gpuManyPixels,
   gpuEvenPixels: withFused(gpuManyPixels, { group: [16, 8], pixels: 8, columns: 8, chunk: 64, width: 2 }),
-  gpuFewChannels: withFused(gpuManyPixels, { group: [16, 4], pixels: 4, columns: 4, chunk: 32, width: 2 }),
+  gpuFewChannels: withFused(gpuManyPixels, fewChannels),
   gpuManyTaps: withFused(gpuManyPixels, { group: [16, 4], pixels: 4, columns: 4, chunk: 64, width: 4 }),
   gpuManyChannels: {
     ...gpuManyPixels,
@@ -141,6 +145,15 @@ const table = {
   gpuDeep: {
     ...withFused(gpuFewPixels, { group: [16, 4], slices: 8, pixels: 2, columns: 4, chunk: 256, width: 2 }),
     suits: ({ SH, SW }) => SH * SW === 1, // With strides it was not measured.
+  },
+  /** Goes down rows: each input element is loaded about 1.7 times instead of 4.5 at 3x3. */
+  gpuRows: {
+    ...gpuManyPixels,
+    fused: [
+      { kernel: fusedRows, tile: { group: [16, 8], columns: 8, height: 14, width: 4 } },
+      { kernel: fusedTiled, tile: fewChannels }, // For more channels or taps.
+    ],
+    untimed: true,
   },
   /** One invocation holds all of a pixel in registers. Reasoned, not measured. */
   gpuThin: {
