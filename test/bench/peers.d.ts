@@ -42,7 +42,8 @@ declare module 'onnxruntime-web/webgpu' {
   }
 }
 
-declare module 'litert' {
+/** `@litertjs/core`, by a name that TypeScript does not follow: its own types change everybody's Float32Array. */
+declare module '#litert' {
   export class Tensor {
     constructor(data: Float32Array, shape: readonly number[]);
     moveTo(destination: 'webgpu'): Promise<Tensor>;
