@@ -36,10 +36,13 @@ const isShared = (data: AllowSharedBufferSource): boolean =>
 export async function withImportScripts<T>(work: () => Promise<T>): Promise<T> {
   const importScripts = (path: string): void => {
     const module = { exports: {} };
-    const names = ['module', 'exports', 'require', '__filename', '__dirname', 'console'];
-    const run = compileFunction(readFileSync(path, 'utf8'), names, { filename: path }) as (...values: unknown[]) => void;
     const quiet = { ...console, log() {}, warn() {}, error() {} }; // It tells how it starts.
-    run(module, module.exports, createRequire(path), path, dirname(path), quiet);
+    const names = {
+      module, exports: module.exports, require: createRequire(path), __filename: path, __dirname: dirname(path),
+      console: quiet,
+    };
+    const script = compileFunction(readFileSync(path, 'utf8'), Object.keys(names), { filename: path });
+    (script as (...values: unknown[]) => void)(...Object.values(names));
     Object.assign(globalThis, { ModuleFactory: module.exports });
   };
   Object.assign(globalThis, { importScripts });

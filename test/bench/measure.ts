@@ -40,7 +40,7 @@ export interface Row {
 
 /** So long a sample takes at least, in milliseconds, so that neither clocks nor submission count. */
 const SAMPLE = 100;
-/** Where the device's own clock counts, it is busy with other work for so many milliseconds while a sample is recorded. */
+/** Where the device's own clock counts, it has other work for so many milliseconds, while a sample is recorded. */
 export const AHEAD = 40;
 
 /** Runs that make a sample, by what one takes. */

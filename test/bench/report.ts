@@ -83,8 +83,8 @@ function times({ contenders, rows }: Results): string[] {
 function lowClocks({ rows, ceilings: { emptyDispatch } }: Results): string[] {
   const marked = rows.some(({ outcomes }) => Object.values(outcomes).some(({ timing }) => timing?.lowClock));
   return marked
-    ? ['', `↓: so many of the samples were taken at a low clock. An empty dispatch just before took more than ${LOW} times `
-      + `the ${microseconds(emptyDispatch)} that it can.`]
+    ? ['', '↓: so many of the samples were taken at a low clock. An empty dispatch just before took more than '
+      + `${LOW} times the ${microseconds(emptyDispatch)} that it can.`]
     : [];
 }
 
