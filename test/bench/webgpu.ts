@@ -123,20 +123,20 @@ export async function measureCeilings(
   const bytes = software ? 2 ** 25 : Math.min(2 ** 28, device.limits.maxStorageBufferBindingSize);
   const groups = software ? 64 : 2 ** 14;
   const { multiplyAdd, copy, empty, destroy: release } = await ceilingKernels(device, code, bytes);
-  const best = async (record: Recorder, workgroups: number): Promise<number> => {
+  const best = async (record: Recorder, workgroups: number, atLeast = 1): Promise<number> => {
     const run = async (repetitions: number): Promise<number> => {
       const { milliseconds } = await clock(() => repeat(device, repetitions, (pass) => record(pass, workgroups)));
       return milliseconds / repetitions;
     };
     await run(1);
-    const repetitions = Math.min(1000, Math.max(1, Math.round(100 / (await run(1)))));
+    const repetitions = Math.min(1000, Math.max(atLeast, Math.round(100 / (await run(1)))));
     let least = Infinity;
     for (let sample = 0; sample < samples; sample++) least = Math.min(least, await run(repetitions));
     return least;
   };
   const gflops = groups * OPERATIONS / 1e6 / (await best(multiplyAdd, groups));
   const gbytes = 2 * bytes / 1e6 / (await best(copy, bytes / 16 / 4 / 256));
-  const emptyDispatch = await best(empty, 1); // last, at a high clock
+  const emptyDispatch = await best(empty, 1, 1000); // last, at a high clock
   release();
   return { gflops, gbytes, emptyDispatch };
 }
