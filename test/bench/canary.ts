@@ -6,7 +6,7 @@ import type { Row, Timing } from './measure.js';
  * took much longer than it can, the sample was taken at a low clock.
  */
 
-/** Much longer: so many times the least that was seen. On SwiftShader it varies by less, 1.15; see the README. */
+/** Much longer: so many times the least that was seen. SwiftShader undisturbed stays within 1.15; see the README. */
 export const LOW = 1.25;
 /** A sample is taken so often at most. */
 const TAKES = 4;
