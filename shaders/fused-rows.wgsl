@@ -6,7 +6,7 @@
 //
 // A workgroup of GROUP_X x GROUP_Y invocations goes down TILE_ROWS rows, RH apart, of RUNS runs of TILE_W pixels, RW
 // apart, by TILE_COLUMNS packs of OUTPUT_LANES output channels. Each invocation has one run and one pack of k: of these
-// it adds each input row to the LEAD + 1 rows of d that are begun, as fused-quad.wgsl does, and puts a finished one into
+// it adds each input row to the LEAD + 1 rows of d that are begun, as fused-quad.wgsl does, and puts finished ones into
 // workgroup memory. From there each invocation multiplies TILE_PIXELS pixels by COLUMNS packs, GROUP_X apart, with
 // weights straight from memory. d has two buffers, so that a row takes one barrier. All k are taken at once, so that
 // there can be at most CHUNK of them. d is computed again for every tile of output channels.

@@ -6,7 +6,7 @@ import shared from '../vite.config.js';
 export default mergeConfig({ ...shared, test: { ...shared.test, include: [], globalSetup: [] } }, defineConfig({
   test: {
     include: [
-      'geometry', 'reference', 'gradients-reference', 'float16', 'shader', 'shaders', 'presets', 'choice', 'costs',
+      'canary', 'geometry', 'reference', 'gradients-reference', 'float16', 'shader', 'shaders', 'presets', 'choice', 'costs',
       'style',
     ].map((name) => `test/${name}.test.ts`),
     fileParallelism: true,

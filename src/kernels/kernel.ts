@@ -113,7 +113,8 @@ const TAGS: Readonly<Record<string, string>> = {
   KEPT: 'kept', LOADED: FOLLOWS, CARRIED: 'carried', FRESH: 'fresh', LEAD: 'lead',
   TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', CHUNK: 'chunk',
   ALONE: 'alone', EXACT_K: 'exact', FULL_O: 'fullo', FULL_W: 'fullw',
-  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl', SHUFFLED: 'shuffled', HANDED: FOLLOWS, SUMS: FOLLOWS,
+  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl',
+  SHUFFLED: 'shuffled', HANDED: FOLLOWS, SUMS: FOLLOWS,
   AHEAD: 'ahead', LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
 };
 
