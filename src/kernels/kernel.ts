@@ -23,6 +23,8 @@ export interface Tile {
   readonly ahead?: boolean;
   /** Vectors of 4 pointwise weights that an invocation holds. */
   readonly weights?: number;
+  /** The most taps of the depthwise filter that are taken at once. */
+  readonly taps?: number;
 }
 
 /** What there is to know of a kernel. `Work` is what it computes: a convolution's geometry, or the extents of a sum. */

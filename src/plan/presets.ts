@@ -21,29 +21,16 @@ export interface Preset {
   readonly depthwise: readonly KernelChoice[];
   readonly pointwise: readonly KernelChoice[];
   readonly fused: readonly KernelChoice[];
-  /** Tiles of the backward pass through the depthwise one, and the workgroups of small kernels. */
-  readonly backward: Tile;
-  /** Tiles of the pointwise filter's gradient, by quads and by single invocations. */
-  readonly product: Readonly<Record<'quads' | 'invocations', Omit<Tile, 'group'>>>;
 }
 
 const row: Tile['group'] = [16, 1];
 const quad: Tile['group'] = [4, 1];
 const line: Tile['group'] = [64, 1];
 
-/**
- * On SwiftShader 32x32 a quad take 0.6 times as long as 16x16 an invocation, and compile twice as fast; 32x64 are
- * slower. On a GPU more than 64 registers an invocation cost occupancy (not measured).
- */
-const softwareProduct = { quads: { pixels: 32, columns: 32 }, invocations: { pixels: 16, columns: 16 } };
-const gpuProduct = { quads: { pixels: 32, columns: 32 }, invocations: { pixels: 8, columns: 8 } };
-
 const registers: Preset = {
   depthwise: [{ kernel: depthwise, tile: { group: row, height: 14, width: 7 } }],
   pointwise: [{ kernel: pointwise, tile: { group: row, pixels: 28, columns: 16 } }],
   fused: [{ kernel: fused, tile: { group: row, width: 7, columns: 32 } }],
-  backward: { group: row, height: 4, width: 7 },
-  product: softwareProduct,
 };
 
 /** On a GPU where one invocation can hold all of a pixel in registers. Reasoned, not measured. */
@@ -51,8 +38,6 @@ const thin: Preset = {
   depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 4 } }],
   pointwise: [{ kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }],
   fused: [{ kernel: fused, tile: { group: line, width: 1, columns: 32 } }],
-  backward: { group: line, height: 1, width: 4 },
-  product: gpuProduct,
 };
 /** One output an invocation: at batch 1 only latency counts. */
 const outputs1: KernelChoice = { kernel: depthwise, tile: { group: [128, 1], height: 1, width: 1 } };
@@ -82,23 +67,17 @@ export const presets = {
     depthwise: [{ kernel: depthwise, tile: { group: row, height: 28, width: 7 } }],
     pointwise: [{ kernel: pointwiseQuad, tile: { group: quad, pixels: 128, weights: 512 } }, ...registers.pointwise],
     fused: [{ kernel: fusedQuad, tile: { group: quad, height: 112, width: 7, weights: 256 } }, ...registers.fused],
-    backward: { group: row, height: 4, width: 7 },
-    product: softwareProduct,
   },
   lightQuads: {
     depthwise: [{ kernel: depthwise, tile: { group: row, height: 28, width: 4 } }],
     pointwise: [{ kernel: pointwiseQuad, tile: { group: quad, pixels: 128, weights: 64 } }, ...registers.pointwise],
     fused: [{ kernel: fusedQuad, tile: { group: quad, height: 112, width: 4, weights: 64 } }, ...registers.fused],
-    backward: { group: row, height: 2, width: 2 },
-    product: softwareProduct,
   },
   registers,
   lightRegisters: {
     depthwise: [{ kernel: depthwise, tile: { group: row, height: 14, width: 2 } }],
     pointwise: [{ kernel: pointwise, tile: { group: row, pixels: 7, columns: 16 } }],
     fused: [{ kernel: fused, tile: { group: row, width: 7, columns: 16 } }],
-    backward: { group: row, height: 2, width: 4 },
-    product: softwareProduct,
   },
   gpuFewPixels: {
     depthwise: [outputs1],
@@ -108,8 +87,6 @@ export const presets = {
       ...thin.pointwise,
     ],
     fused: [{ kernel: fusedTiled, tile: { group: [16, 2], slices: 8, pixels: 4, columns: 4, chunk: 128, width: 1 } }],
-    backward: { group: line, height: 1, width: 1 },
-    product: gpuProduct,
   },
   gpu: {
     depthwise: [outputs1],
@@ -122,8 +99,6 @@ export const presets = {
       },
       { kernel: fusedTiled, tile: { group: [16, 4], slices: 4, pixels: 2, columns: 4, chunk: 128, width: 2 } },
     ],
-    backward: { group: line, height: 1, width: 4 },
-    product: gpuProduct,
   },
   gpuManyPixels: {
     depthwise: [
@@ -145,8 +120,6 @@ export const presets = {
       },
       wideRounds,
     ],
-    backward: { group: line, height: 1, width: 4 },
-    product: gpuProduct,
   },
   gpuThin: thin,
 } as const satisfies Record<string, Preset>;
