@@ -87,9 +87,9 @@ fn main(
     var freshB: array<vec4f, LOADS_B>;
     for (var i = 0; i < LOADS_B; i++) { // unroll
       let at = local + i * WORKGROUP;
-      let from = pixel + at / TILE_COLUMNS;
-      let value = gradient[min(from, end - 1) * columnPacks + min(firstColumn + at % TILE_COLUMNS, columnPacks - 1)];
-      freshB[i] = select(vec4f(0.0), value, from < end);
+      let own = pixel + at / TILE_COLUMNS;
+      let value = gradient[min(own, end - 1) * columnPacks + min(firstColumn + at % TILE_COLUMNS, columnPacks - 1)];
+      freshB[i] = select(vec4f(0.0), value, own < end);
     }
     workgroupBarrier();
     for (var i = 0; i < LOADS_A; i++) { // unroll
@@ -104,13 +104,13 @@ fn main(
     }
     workgroupBarrier();
     for (var step = 0; step < STEPS; step++) {
-      let from = step * SLICES + slice;
+      let taken = step * SLICES + slice;
       var a: array<vec4f, ROWS>;
       for (var r = 0; r < ROWS; r++) { // unroll
-        a[r] = memory[from * TILE_ROWS + row + r * GROUP_Y];
+        a[r] = memory[taken * TILE_ROWS + row + r * GROUP_Y];
       }
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        let b = memory[VECTORS_A + from * TILE_COLUMNS + column + j * GROUP_X];
+        let b = memory[VECTORS_A + taken * TILE_COLUMNS + column + j * GROUP_X];
         for (var r = 0; r < ROWS; r++) { // unroll
           for (var i = 0; i < PACK; i++) { // unroll
             sum[(r * COLUMNS + j) * PACK + i] += a[r][i] * b;

@@ -97,7 +97,7 @@ export const sum: SplitKernel<Terms> = {
  * on the H100 when it has nothing to do, as long as an invocation takes for a few loads, one after the other. Reasoned,
  * not measured, as is the fewest rounds below.
  */
-const [LEAST_OF_SLICE, LEAST_ROUNDS] = [16, 4];
+const [LEAST_OF_SLICE, LEAST_ROUNDS] = [32, 4];
 
 /** Slices of a workgroup have parts of the terms each, of which there must be some, and add their sums at the end. */
 export const sumSplit: SplitKernel<Terms> = {

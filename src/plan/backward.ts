@@ -43,10 +43,10 @@ export type Value = BufferValue | TextureName | 'nearest';
 export type GradientPlan = Plan<Value>;
 
 /**
- * How many invocations keep a device busy. Sums that fewer compute are cut into parts. On the H100 few workgroups of
- * many slices did best in the forward pass, down to about one for each processor: of 256 invocations.
+ * How many invocations keep a device busy. Sums that fewer compute are cut into parts. On a GPU these are two
+ * workgroups of 256 for each processor, of which one computes while the other waits (reasoned, not measured).
  */
-const busy = ({ kind, processors }: DeviceProfile): number => (kind === 'software' ? 128 : 256 * processors);
+const busy = ({ kind, processors }: DeviceProfile): number => (kind === 'software' ? 128 : 512 * processors);
 
 /** From this many elements of a pointwise filter on, quads compute its gradient as a pointwise pass. */
 const LEAST_PRODUCT = 8192;
