@@ -18,9 +18,9 @@ export interface SplitWork<Work = Geometry> {
   readonly split: Split;
 }
 
-/** What says how the sums of a kernel can be cut. */
+/** How the sums of a kernel can be cut. */
 export interface Sums {
-  /** What each sum is over: pixels, tiles of them, or any other terms. */
+  /** How many terms each sum has: pixels, or tiles of them. */
   readonly terms: number;
   /** Invocations that compute one part of all sums. */
   readonly invocations: number;
@@ -93,9 +93,9 @@ export const sum: SplitKernel<Terms> = {
 };
 
 /**
- * The fewest terms of a slice that are worth a part of their own. Parts cost a dispatch more, which sums them: 1.6 us
- * on the H100 when it has nothing to do, as long as an invocation takes for a few loads, one after the other. Reasoned,
- * not measured, as is the fewest rounds below.
+ * The least that is worth a part of its own on GPUs: terms of a slice, and rounds through workgroup memory. Parts cost
+ * a dispatch more, which sums them. It takes 1.6 us on the H100 even if it is empty, and then loads the parts. Reasoned
+ * from that, not measured.
  */
 const [LEAST_OF_SLICE, LEAST_ROUNDS] = [32, 4];
 
@@ -142,7 +142,7 @@ function productTile(g: Geometry, { pixels: down = 4, columns = 4 }: Tile, lanes
 }
 
 const pixelsOf = ({ N, OH, OW }: Geometry): number => N * OH * OW;
-const productParams = ({ work: g, split }: SplitWork) =>
+const productParams = (g: Geometry, split: Split) =>
   ({ ...split, PIXELS: pixelsOf(g), K: g.K, K_STRIDE: channelStride(g), O_STRIDE: outputStride(g) });
 const productOperands = ['input', 'gradient', 'output'] as const;
 const productSums = (g: Geometry, tile: Tile, lanes: number): Sums =>
@@ -153,9 +153,9 @@ export const pointwiseFilterGradient: SplitKernel = {
   load: () => import('../../shaders/pointwise-filter-gradient.wgsl?raw'),
   operands: productOperands,
   sums: (g, tile) => productSums(g, tile, 1),
-  cut(work, tile) {
-    const { constants, parallel } = productTile(work.work, tile, 1);
-    return invocationsOf(parallel * work.split.SPLITS, tile, { constants, params: productParams(work) });
+  cut({ work: g, split }, tile) {
+    const { constants, parallel } = productTile(g, tile, 1);
+    return invocationsOf(parallel * split.SPLITS, tile, { constants, params: productParams(g, split) });
   },
 };
 
@@ -166,11 +166,11 @@ export const pointwiseFilterGradientQuad: SplitKernel = {
   // Where the forward pass goes by quads too.
   fits: ({ work }, profile) => quadsTake(work, profile),
   sums: (g, tile) => productSums(g, tile, QUAD),
-  cut(work, tile) {
-    const { constants, parallel } = productTile(work.work, tile, QUAD);
+  cut({ work: g, split }, tile) {
+    const { constants, parallel } = productTile(g, tile, QUAD);
     return {
-      constants, params: productParams(work), group: [QUAD, 1],
-      workgroups: Math.ceil(parallel * work.split.SPLITS / QUAD),
+      constants, params: productParams(g, split), group: [QUAD, 1],
+      workgroups: Math.ceil(parallel * split.SPLITS / QUAD),
     };
   },
 };
@@ -184,12 +184,12 @@ export const pointwiseFilterGradientTiled: SplitKernel = {
     const { tiles, workgroup, constants: { CHUNK } } = sharedTile(g, outputStride(g), tile);
     return { terms: pixelsOf(g), invocations: tiles * workgroup, least: LEAST_ROUNDS * CHUNK, step: CHUNK };
   },
-  cut(work, tile) {
-    const { tiles, constants, memory } = sharedTile(work.work, outputStride(work.work), tile);
+  cut({ work: g, split }, tile) {
+    const { tiles, constants, memory } = sharedTile(g, outputStride(g), tile);
     const { GROUP_X, GROUP_Y, SLICES } = constants;
     return {
-      constants, memory, params: productParams(work), group: [GROUP_X, GROUP_Y * SLICES],
-      workgroups: tiles * work.split.SPLITS,
+      constants, memory, params: productParams(g, split), group: [GROUP_X, GROUP_Y * SLICES],
+      workgroups: tiles * split.SPLITS,
     };
   },
 };

@@ -15,7 +15,7 @@ export interface Tile {
   readonly pixels?: number;
   /** Output channels. */
   readonly columns?: number;
-  /** K that go through workgroup memory in one round. */
+  /** K that go through workgroup memory in one round; of a filter's gradient, pixels. */
   readonly chunk?: number;
   /** Parts that the k of a round, or all of K, are split into; each has a group of invocations of its own. */
   readonly slices?: number;

@@ -55,8 +55,13 @@ const tiles64: SplitChoices[number] = {
   kernel: pointwiseFilterGradientTiled, tile: { group: [8, 8], pixels: 8, columns: 8, chunk: 16 },
 };
 
-/** With fewer terms most slices of `sumSplit` would have none. */
-const LEAST_TERMS = 16;
+/**
+ * Where slices pay: with fewer terms there is little to split, and with more sums a GPU is busy without slices. Both
+ * are reasoned.
+ */
+const [LEAST_TERMS, MOST_SUMS] = [8, 2 ** 16];
+const slicesPay = ({ work: { TERMS, ROWS, CHANNELS } }: SplitWork<Terms>): boolean =>
+  TERMS >= LEAST_TERMS && ROWS * CHANNELS <= MOST_SUMS;
 
 /**
  * GPU tiles follow from what an H100 showed of the forward pass's kernels. They were not measured themselves. Of a 5x5
@@ -66,10 +71,7 @@ const gpu = (height: number, width: number, product: SplitChoices[number]): Back
   const tile = { group: line, height, width, taps: 16 };
   return {
     tile, depthwiseFilter: [{ kernel: depthwiseFilterGradient, tile }], pointwiseFilter: [product],
-    sums: [
-      { kernel: sumSplit, tile: { group: [4, 1], slices: 64 }, suits: ({ work: { TERMS } }) => TERMS >= LEAST_TERMS },
-      { kernel: sum, tile },
-    ],
+    sums: [{ kernel: sumSplit, tile: { group: [4, 1], slices: 64 }, suits: slicesPay }, { kernel: sum, tile }],
   };
 };
 

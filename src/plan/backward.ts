@@ -47,6 +47,8 @@ export type GradientPlan = Plan<Value>;
  * workgroups of 256 for each processor, of which one computes while the other waits (reasoned, not measured).
  */
 const busy = ({ kind, processors }: DeviceProfile): number => (kind === 'software' ? 128 : 512 * processors);
+/** The most parts of a sum: the sum of more would take as long as they save. Reasoned, for GPUs; others have fewer. */
+const MOST_PARTS = 4096;
 
 /** From this many elements of a pointwise filter on, quads compute its gradient as a pointwise pass. */
 const LEAST_PRODUCT = 8192;
@@ -274,9 +276,10 @@ function addSplit<Work>(
   const { profile, counts, backward } = draft;
   const choice = firstFitting(choices, { work, split: whole(Infinity) }, profile);
   const split = splitOf(choice.kernel.sums(work, choice.tile), profile);
-  if (split.SPLITS === 1 && part.STRIDE === part.CHANNELS) return addWith(draft, choice, { work, split }, reads, writes);
+  const done = split.SPLITS === 1 && part.STRIDE === part.CHANNELS;
+  addWith(draft, choice, { work, split }, reads, done ? writes : parts);
+  if (done) return;
   counts[parts] = split.SPLITS * part.ROWS * part.STRIDE;
-  addWith(draft, choice, { work, split }, reads, parts);
   const all = { work: { ...part, TERMS: split.SPLITS }, split: whole(split.SPLITS) };
   addWith(draft, firstFitting(backward.sums, all, profile), all, [parts], writes);
 }
@@ -323,7 +326,7 @@ const whole = (terms: number): Split => ({ SPLITS: 1, PER_SPLIT: terms });
 
 /** How sums are cut: into enough parts to keep the device busy, none of them too small. */
 function splitOf({ terms, invocations, least, step }: Sums, profile: DeviceProfile): Split {
-  const wanted = Math.min(Math.floor(terms / least), Math.ceil(busy(profile) / invocations));
+  const wanted = Math.min(Math.floor(terms / least), Math.ceil(busy(profile) / invocations), MOST_PARTS);
   const PER_SPLIT = Math.ceil(terms / Math.max(1, wanted) / step) * step;
   return { SPLITS: Math.ceil(terms / PER_SPLIT), PER_SPLIT };
 }
