@@ -13,7 +13,7 @@ import {
 import { type Case, type Problem, problem } from './cases.js';
 import { compare } from './compare.js';
 import type { Report } from './page.js';
-import { backwardPlanOf } from './plans.js';
+import { backwardPlanOf, kindOf } from './plans.js';
 import { random, randomData } from './random.js';
 import { runSteps } from './steps.js';
 
@@ -41,8 +41,10 @@ export async function checkGradientSteps(
       depthwiseBias: data.depthwiseBias ?? new Float32Array(K), bias: data.bias ?? new Float32Array(O),
       outputGradient: randomData(N * OH * OW * O, random(seed - 1 - index)),
     };
-    return presets.map((preset): Job =>
-      ({ title: `${one.name} [${preset}]`, problem: data, plan: backwardPlanOf(one, profile, preset), given }));
+    return presets.map((preset): Job => {
+      const plan = backwardPlanOf(one, { ...profile, kind: kindOf(preset) }, preset);
+      return { title: `${one.name} [${preset}]`, problem: data, plan, given };
+    });
   });
   const results = await runSteps(
     device, pipelines, jobs.map(({ plan, given }) => ({ plan, given, dtype: 'f32', stored: new Map() })));
