@@ -9,6 +9,7 @@
 // Filters too large to be held are taken in rounds, which share no rows.
 // Grid: N * tiles of a column * tiles of a row * K_STRIDE / LANES invocations. No workgroup memory.
 // Equals `depthwise` in src/reference.ts; channels K to K_STRIDE - 1 of the output, which only pad it, are 0.
+// Where the pass is the last, the output is the caller's: dense, and stored as the input is.
 
 alias Elem = f32;          // spec: what input and weights are stored as: f32 or f16
 alias Input = vec4f;       // if INPUT_LANES == 4: what one load of the input yields
@@ -19,6 +20,8 @@ alias Lanes = vec4f;       // if LANES == 4: channels of one invocation
 // alias Lanes = f32;      // if LANES == 1
 alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
 // alias Stored = Elem;    // if LANES == 1
+alias Result = Lanes;      // if LAST == 0: what one store writes
+// alias Result = Stored;  // if LAST == 1
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const SH = 1;              // spec: stride along H
@@ -36,6 +39,8 @@ const TILE_W = 4;          // spec: outputs of one invocation along W
 const SPAN_W = 6;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
 const FULL_W = 0;          // spec: 1 where every tile along W is full
 const WORKGROUP = 64;      // spec: invocations of a workgroup
+const LAST = 0;            // spec: 1 where the output is stored as Elem
+const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
 
 const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && FRESH == TAPS_H - CARRIED && (CARRIED == 0 || FRESH == SH);
 
@@ -44,8 +49,8 @@ struct Params {
   KW: i32, M: i32, K: i32,
   OH: i32, OW: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
-  K_STRIDE: i32,           // channels from one output pixel to the next: K rounded up to a multiple of 4
-  inputStart: i32,         // the input's first element in its binding
+  K_STRIDE: i32,           // channels from one output pixel to the next: K, or that rounded up to a multiple of 4
+  inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
   TILE_ROWS: i32,          // rows of outputs of one invocation
   FIRST_TAP: i32,          // the filter's first tap: 0, or the last for a filter that is flipped
   TAP_STEP: i32,           // from one tap to the next: 1 or -1
@@ -56,11 +61,17 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<StoredInput>;     // [N, H, W, C]
 @group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [KH, KW, C, M]
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [K]
-@group(0) @binding(4) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, K_STRIDE], always f32
+// @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL == 1: [N, OH, OW, K]
+@group(0) @binding(4) var<storage, read_write> output: array<Result>;   // [N, OH, OW, K_STRIDE]
 
 fn inside(x: i32, OW: i32) -> bool {
   // return true;          // if FULL_W == 1
   return x < OW;           // if FULL_W == 0
+}
+// Sums with the residual, which is laid out as the output.
+fn completed(sum: Lanes, at: i32) -> Lanes {
+  return sum;              // if RESIDUAL == 0
+  // return sum + Lanes(residual[at]); // if RESIDUAL == 1
 }
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
@@ -136,10 +147,12 @@ fn main(
       }
     }
     if (t >= 0) {
-      let to = ((n * p.OH + oy + t * p.RH) * p.OW + ox) * packs + pack;
+      let to = p.outputStart / LANES + ((n * p.OH + oy + t * p.RH) * p.OW + ox) * packs + pack;
       for (var s = 0; s < TILE_W; s++) { // unroll
         if (inside(ox + s * p.RW, p.OW)) {
-          output[to + s * p.RW * packs] = select(Lanes(0.0), activation(sum[s], p.depthwiseAlpha), pack < filterPacks);
+          let at = to + s * p.RW * packs;
+          let value = activation(completed(sum[s], at), p.depthwiseAlpha);
+          output[at] = Result(select(Lanes(0.0), value, pack < filterPacks));
         }
       }
     }

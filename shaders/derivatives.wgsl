@@ -19,4 +19,6 @@ fn silu(x: T, alpha: f32) -> T {
   return (1.0 + clamp(x, T(-80.0), T(80.0)) / (1.0 + exp(clamp(x, T(-80.0), T(80.0)))))
     / (1.0 + exp(clamp(-x, T(-80.0), T(80.0))));
 }
+// For products with what is no derivative.
+fn itself(x: T, alpha: f32) -> T { return x; }
 fn elu(x: T, alpha: f32) -> T { return select(x + 1.0, T(1.0), x > T(0.0)); }

@@ -33,6 +33,8 @@ const ALONE = 0;           // spec: 1 where one block has all k
 const EXACT_K = 0;         // spec: 1 where no step goes beyond K
 const FULL_W = 0;          // spec: 1 where every tile along W is full
 const FULL_O = 0;          // spec: 1 where every tile of output channels is full
+const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 const TAPS = TAPS_H * TAPS_W * STEPS;
 
@@ -45,6 +47,7 @@ struct Params {
   padTop: i32, padLeft: i32,
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
   O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
+  scaleStart: i32,                     // the first factor in its binding
   TILE_ROWS: i32,                      // rows of outputs of a quad
   depthwiseAlpha: f32, alpha: f32,
 }
@@ -56,6 +59,8 @@ struct Params {
 @group(0) @binding(4) var weights: texture_2d<f32>;                         // [K, ceil(O / 4)] of filter-texture.wgsl
 @group(0) @binding(5) var nearest: sampler;
 @group(0) @binding(6) var<storage, read> bias: array<Lanes>;                // [O]
+// @group(0) @binding(7) var<storage, read> inputScale: array<f32>; // if SCALED == 1: [N, K]
+// @group(0) @binding(7) var<storage, read> residual: array<Lanes>; // if RESIDUAL == 1: [N, OH, OW, O]
 @group(0) @binding(7) var<storage, read_write> output: array<Lanes>;        // [N, OH, OW, O]
 
 fn biasOf(pack: i32, last: i32) -> vec4f {
@@ -71,9 +76,23 @@ fn soFar(at: i32, pack: i32, last: i32) -> vec4f {
   // return vec4f(output[at + min(o, last)], output[at + min(o + 1, last)], // if LANES == 1
   //   output[at + min(o + 2, last)], output[at + min(o + 3, last)]); // if LANES == 1
 }
+// The residual of a pack, which is laid out as the output, is what its sums begin with, beside the bias.
+// fn residualOf(at: i32, pack: i32, last: i32) -> vec4f { // if RESIDUAL == 1
+//   var x: array<Lanes, PARTS>; // if RESIDUAL == 1
+//   for (var i = 0; i < PARTS; i++) { x[i] = residual[at + min(pack * PARTS + i, last)]; } // if RESIDUAL == 1
+//   return joined(x); // if RESIDUAL == 1
+// } // if RESIDUAL == 1
+fn joined(x: array<Lanes, PARTS>) -> vec4f {
+  return x[0];             // if LANES == 4
+  // return vec4f(x[0], x[1], x[2], x[3]); // if LANES == 1
+}
+fn beginning(start: vec4f, at: i32, pack: i32, last: i32) -> vec4f {
+  return start;            // if RESIDUAL == 0
+  // return start + residualOf(at, pack, last); // if RESIDUAL == 1
+}
 fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f {
-  // return start;           // if ALONE == 1
-  return select(start, soFar(at, pack, last), block > 0); // if ALONE == 0
+  // return beginning(start, at, pack, last); // if ALONE == 1
+  return select(beginning(start, at, pack, last), soFar(at, pack, last), block > 0); // if ALONE == 0
 }
 fn within(x: f32, inside: bool) -> f32 {
   // return x;             // if EXACT_K == 1
@@ -139,8 +158,11 @@ fn main(
     for (var i = 0; i < QUAD; i++) { // unroll
       let v = (f32(block + (lane ^ i)) + 0.5) * texel;
       for (var s = 0; s < STEPS; s++) { // unroll
+        // let k = min(block + s * QUAD + (lane ^ i), p.K - 1); // if SCALED == 1
+        // let factor = inputScale[p.scaleStart + n * p.K + k]; // if SCALED == 1
         for (var j = 0; j < COLUMNS; j++) { // unroll
           b[s][j][i] = textureSampleLevel(weights, nearest, vec2f(u[j], v + f32(s * QUAD) * texel), 0.0);
+          // b[s][j][i] *= factor; // if SCALED == 1
         }
       }
     }

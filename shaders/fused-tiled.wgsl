@@ -29,6 +29,8 @@ alias StoredOutput = vec4<Elem>; // if OUTPUT_LANES == 4: OutputLanes as stored
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
+const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
 const SW = 1;              // spec: stride along W
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
 const TILE_W = 4;          // spec: pixels of one run
@@ -54,6 +56,7 @@ struct Params {
   SH: i32, RH: i32, RW: i32, padTop: i32, padLeft: i32, depthwiseAlpha: f32, alpha: f32,
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
   O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
+  scaleStart: i32,                     // the first factor in its binding
 }
 
 struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
@@ -64,12 +67,19 @@ struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
 @group(0) @binding(3) var<storage, read> depthwiseBias: array<Stored>;          // [K]
 @group(0) @binding(4) var<storage, read> pointwiseFilter: array<StoredOutput>;  // [1, 1, K, O]
 @group(0) @binding(5) var<storage, read> bias: array<StoredOutput>;             // [O]
+// @group(0) @binding(6) var<storage, read> inputScale: array<Stored>; // if SCALED == 1: [N, K]
+// @group(0) @binding(6) var<storage, read> residual: array<StoredOutput>; // if RESIDUAL == 1: [N, OH, OW, O]
 @group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
 var<workgroup> d: array<Lanes, RUNS * TILE_W * PACKS>;                          // [RUNS * TILE_W, CHUNK]
 // var<workgroup> handed: array<OutputLanes, SLICES / 2 * LANES_OF_SLICE * SUMS>; // if SLICES > 1: half of all sums
 
 fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
+// Sums with the residual, which is laid out as the output.
+fn completed(sum: OutputLanes, at: i32) -> OutputLanes {
+  return sum;              // if RESIDUAL == 0
+  // return sum + OutputLanes(residual[at]); // if RESIDUAL == 1
+}
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
 
 fn runOf(index: i32) -> Run {
@@ -112,7 +122,9 @@ fn depthwise(run: Run, pack: i32, at: i32) {
     }
   }
   for (var t = 0; t < TILE_W; t++) { // unroll
-    d[at + t * PACKS] = select(Lanes(0.0), depthwiseActivation(sum[t], p.depthwiseAlpha), pack < filterPacks);
+    var value = depthwiseActivation(sum[t], p.depthwiseAlpha);
+    // value *= Lanes(inputScale[(p.scaleStart + run.n * p.K) / LANES + k]); // if SCALED == 1
+    d[at + t * PACKS] = select(Lanes(0.0), value, pack < filterPacks);
   }
 }
 
@@ -187,8 +199,9 @@ fn main(
     for (var j = 0; j < COLUMNS; j++) { // unroll
       if (firstRun + (row + r) / TILE_W < runs && ox < p.OW && pack + j * GROUP_X < packs) {
         let pixel = (run.n * p.OH + run.oy) * p.OW + ox;
-        let value = activation(OutputLanes(bias[column[j]]) + sum[r * COLUMNS + j], p.alpha);
-        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j * GROUP_X] = StoredOutput(value);
+        let at = (p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j * GROUP_X;
+        let value = completed(OutputLanes(bias[column[j]]) + sum[r * COLUMNS + j], at);
+        output[at] = StoredOutput(activation(value, p.alpha));
       }
     }
   }

@@ -26,6 +26,8 @@ alias StoredOutput = vec4<Elem>; // if OUTPUT_LANES == 4: OutputLanes as stored
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
+const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
 const SW = 1;              // spec: stride along W
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
 const TILE_W = 4;          // spec: pixels of one invocation
@@ -42,6 +44,7 @@ struct Params {
   padTop: i32, padLeft: i32,
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
   O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
+  scaleStart: i32,                     // the first factor in its binding
   depthwiseAlpha: f32, alpha: f32,
 }
 
@@ -51,9 +54,16 @@ struct Params {
 @group(0) @binding(3) var<storage, read> depthwiseBias: array<Stored>;          // [K]
 @group(0) @binding(4) var<storage, read> pointwiseFilter: array<StoredOutput>;  // [1, 1, K, O]
 @group(0) @binding(5) var<storage, read> bias: array<StoredOutput>;             // [O]
+// @group(0) @binding(6) var<storage, read> inputScale: array<Stored>; // if SCALED == 1: [N, K]
+// @group(0) @binding(6) var<storage, read> residual: array<StoredOutput>; // if RESIDUAL == 1: [N, OH, OW, O]
 @group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
 fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
+// Sums with the residual, which is laid out as the output.
+fn completed(sum: OutputLanes, at: i32) -> OutputLanes {
+  return sum;              // if RESIDUAL == 0
+  // return sum + OutputLanes(residual[at]); // if RESIDUAL == 1
+}
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
 
 @compute @workgroup_size(WORKGROUP)
@@ -117,6 +127,7 @@ fn main(
     }
     for (var t = 0; t < TILE_W; t++) { // unroll
       d[t] = depthwiseActivation(d[t], p.depthwiseAlpha);
+      // d[t] *= Lanes(inputScale[(p.scaleStart + n * p.K) / LANES + k]); // if SCALED == 1
     }
     for (var i = 0; i < LANES; i++) { // unroll
       for (var j = 0; j < COLUMNS; j++) { // unroll
@@ -131,8 +142,8 @@ fn main(
     for (var j = 0; j < COLUMNS; j++) { // unroll
       if (ox + t * p.RW < p.OW && pack + j < packs) {
         let pixel = (n * p.OH + oy) * p.OW + ox + t * p.RW;
-        let value = StoredOutput(activation(sum[t][j], p.alpha));
-        output[(p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j] = value;
+        let at = (p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j;
+        output[at] = StoredOutput(activation(completed(sum[t][j], at), p.alpha));
       }
     }
   }

@@ -22,6 +22,9 @@ const STEPS = 2;           // spec: steps of 4 k in a block
 const ALONE = 0;           // spec: 1 where one block has all k
 const EXACT_K = 0;         // spec: 1 where no step goes beyond K
 const FULL_O = 0;          // spec: 1 where every tile of output channels is full
+const STRIDED = 0;         // spec: 1 where the pass has strides of its own
+const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 
 struct Params {
@@ -31,17 +34,27 @@ struct Params {
   PIXEL_STRIDE: i32,       // from one input pixel to the next: 1 in a transposed input
   K_STEP: i32,             // from one k to the next
   O_STRIDE: i32,           // channels from one output pixel to the next, at least O
-  outputStart: i32,        // the output's first element in its binding
+  inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
+  scaleStart: i32,         // the first factor in its binding
+  H: i32, W: i32, OH: i32, OW: i32, SH: i32, SW: i32, // used where STRIDED == 1
   alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;             // [PIXELS, K], or transposed
+@group(0) @binding(1) var<storage, read> input: array<f32>;             // [PIXELS, K], or transposed, or strided
 @group(0) @binding(2) var weights: texture_2d<f32>;                     // [K, ceil(O / 4)] of filter-texture.wgsl
 @group(0) @binding(3) var nearest: sampler;
 @group(0) @binding(4) var<storage, read> bias: array<Lanes>;            // [O]
+// @group(0) @binding(5) var<storage, read> inputScale: array<f32>; // if SCALED == 1: [N, K]
+// @group(0) @binding(5) var<storage, read> residual: array<Lanes>; // if RESIDUAL == 1: [N, OH, OW, O]
 @group(0) @binding(5) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
 
+// The pixel of the input that is read for one of the output.
+fn inputPixel(pixel: i32) -> i32 {
+  return pixel;            // if STRIDED == 0
+  // let row = pixel / (p.OW * p.OH) * p.H + pixel / p.OW % p.OH * p.SH; // if STRIDED == 1
+  // return row * p.W + pixel % p.OW * p.SW; // if STRIDED == 1
+}
 fn biasOf(pack: i32, last: i32) -> vec4f {
   return bias[min(pack, last)]; // if LANES == 4
   // let o = pack * 4;     // if LANES == 1
@@ -55,9 +68,23 @@ fn soFar(at: i32, pack: i32, last: i32) -> vec4f {
   // return vec4f(output[at + min(o, last)], output[at + min(o + 1, last)], // if LANES == 1
   //   output[at + min(o + 2, last)], output[at + min(o + 3, last)]); // if LANES == 1
 }
+// The residual of a pack, which is laid out as the output, is what its sums begin with, beside the bias.
+// fn residualOf(at: i32, pack: i32, last: i32) -> vec4f { // if RESIDUAL == 1
+//   var x: array<Lanes, PARTS>; // if RESIDUAL == 1
+//   for (var i = 0; i < PARTS; i++) { x[i] = residual[at + min(pack * PARTS + i, last)]; } // if RESIDUAL == 1
+//   return joined(x); // if RESIDUAL == 1
+// } // if RESIDUAL == 1
+fn joined(x: array<Lanes, PARTS>) -> vec4f {
+  return x[0];             // if LANES == 4
+  // return vec4f(x[0], x[1], x[2], x[3]); // if LANES == 1
+}
+fn beginning(start: vec4f, at: i32, pack: i32, last: i32) -> vec4f {
+  return start;            // if RESIDUAL == 0
+  // return start + residualOf(at, pack, last); // if RESIDUAL == 1
+}
 fn begun(start: vec4f, at: i32, pack: i32, last: i32, block: i32) -> vec4f {
-  // return start;           // if ALONE == 1
-  return select(start, soFar(at, pack, last), block > 0); // if ALONE == 0
+  // return beginning(start, at, pack, last); // if ALONE == 1
+  return select(beginning(start, at, pack, last), soFar(at, pack, last), block > 0); // if ALONE == 0
 }
 fn within(x: f32, inside: bool) -> f32 {
   // return x;             // if EXACT_K == 1
@@ -86,13 +113,15 @@ fn main(
   let index = i32(group.y * groups.x + group.x);
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
-  let pixel = index / columnTiles * p.TILE_PIXELS;
+  let image = i32(group.z);  // 0 but where there are factors
+  let first = image * p.PIXELS;
+  let pixel = first + index / columnTiles * p.TILE_PIXELS;
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   let length = min(arrayLength(&input), arrayLength(&output));
-  if ((pixel >= p.PIXELS) | (length == 0u)) {
+  if ((pixel >= first + p.PIXELS) | (length == 0u)) {
     return;
   }
-  let end = min(pixel + p.TILE_PIXELS, p.PIXELS);
+  let end = min(pixel + p.TILE_PIXELS, first + p.PIXELS);
   let lane = i32(invocation % QUAD);
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
   let stores = p.O / LANES;
@@ -113,8 +142,11 @@ fn main(
     for (var i = 0; i < QUAD; i++) { // unroll
       let v = (f32(block + (lane ^ i)) + 0.5) * texel;
       for (var s = 0; s < STEPS; s++) { // unroll
+        // let k = min(block + s * QUAD + (lane ^ i), p.K - 1); // if SCALED == 1
+        // let factor = inputScale[p.scaleStart + image * p.K + k]; // if SCALED == 1
         for (var j = 0; j < COLUMNS; j++) { // unroll
           b[s][j][i] = textureSampleLevel(weights, nearest, vec2f(u[j], v + f32(s * QUAD) * texel), 0.0);
+          // b[s][j][i] *= factor; // if SCALED == 1
         }
       }
     }
@@ -123,14 +155,14 @@ fn main(
     var inside: array<bool, STEPS>;
     for (var s = 0; s < STEPS; s++) { // unroll
       let k = block + s * QUAD + lane;
-      own[s] = k * p.K_STEP;
+      own[s] = p.inputStart + k * p.K_STEP;
       inside[s] = k < p.K;
       for (var j = 0; j < COLUMNS; j++) { // unroll
         b[s][j] = transpose(b[s][j]);
       }
     }
     for (var row = pixel; row < end; row++) {
-      let pixelStart = row * pixelStride;
+      let pixelStart = inputPixel(row) * pixelStride;
       var a: array<vec4f, STEPS>;
       for (var s = 0; s < STEPS; s++) { // unroll
         let x = within(input[pixelStart + own[s]], inside[s]);

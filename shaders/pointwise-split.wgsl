@@ -16,12 +16,21 @@
 // Equals `pointwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
+alias Input = vec4<InputElem>; // if INPUT_LANES == 4: what one load of the input yields
+// alias Input = InputElem; // if INPUT_LANES == 1
+alias InputElem = f32;     // if FIRST == 0
+// alias InputElem = Elem; // if FIRST == 1
 alias Lanes = vec4f;       // if LANES == 4
 // alias Lanes = f32;      // if LANES == 1
 alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
 // alias Stored = Elem;    // if LANES == 1
 alias Weights = mat4x4f;   // if LANES == 4: 4 k of one pack
 // alias Weights = vec4f;  // if LANES == 1
+const INPUT_LANES = 4;     // spec: 4 or 1, as Input
+const FIRST = 0;           // spec: 1 where the input is stored as Elem
+const STRIDED = 0;         // spec: 1 where the pass has strides of its own
+const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const TILE_PIXELS = 4;     // spec: pixels of one invocation
 const COLUMNS = 1;         // spec: packs of output channels of one invocation, GROUP_X apart
@@ -39,16 +48,20 @@ const_assert SUMS == TILE_PIXELS * COLUMNS && (SLICES & (SLICES - 1)) == 0 && HA
 struct Params {
   PIXELS: i32,             // N * OH * OW
   K: i32, O: i32,
-  K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  K_STRIDE: i32,           // from one input pixel to the next: K, or that rounded up with zeros to packs of 4
   O_STRIDE: i32,           // channels from one output pixel to the next, at least O
-  outputStart: i32,        // the output's first element in its binding
+  inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
+  scaleStart: i32,         // the first factor in its binding
+  H: i32, W: i32, OH: i32, OW: i32, SH: i32, SW: i32, // used where STRIDED == 1
   alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;           // [N, OH, OW, K_STRIDE], always f32
+@group(0) @binding(1) var<storage, read> input: array<Input>;           // [PIXELS, K_STRIDE], or strided [N, H, W, K]
 @group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [1, 1, K, O]
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
+// @group(0) @binding(4) var<storage, read> inputScale: array<Elem>; // if SCALED == 1: [N, K]
+// @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL == 1: [N, OH, OW, O]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
 var<workgroup> handed: array<Lanes, HANDED * LANES_OF_SLICE * SUMS>; // if HANDED > 0
@@ -57,6 +70,25 @@ var<workgroup> handed: array<Lanes, HANDED * LANES_OF_SLICE * SUMS>; // if HANDE
 fn product(b: Weights, a: vec4f) -> Lanes {
   return b * a;            // if LANES == 4
   // return dot(b, a);     // if LANES == 1
+}
+// Where the channels of a pixel begin in the input.
+fn startOf(pixel: i32) -> i32 {
+  let at = pixel;          // if STRIDED == 0
+  // let row = pixel / (p.OW * p.OH) * p.H + pixel / p.OW % p.OH * p.SH; // if STRIDED == 1
+  // let at = row * p.W + pixel % p.OW * p.SW; // if STRIDED == 1
+  return (p.inputStart + at * p.K_STRIDE) / INPUT_LANES;
+}
+// 4 channels from k on, 0 beyond K.
+fn channels(start: i32, k: i32) -> vec4f {
+  return vec4f(input[start + k / STEP]); // if INPUT_LANES == 4
+  // let x = vec4f(f32(input[start + k]), f32(input[start + k + 1]), // if INPUT_LANES == 1
+  //   f32(input[start + k + 2]), f32(input[start + k + 3])); // if INPUT_LANES == 1
+  // return select(vec4f(0.0), x, k + vec4i(0, 1, 2, 3) < vec4i(p.K)); // if INPUT_LANES == 1
+}
+// Sums with the residual, which is laid out as the output.
+fn completed(sum: Lanes, at: i32) -> Lanes {
+  return sum;              // if RESIDUAL == 0
+  // return sum + Lanes(residual[at]); // if RESIDUAL == 1
 }
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
@@ -69,22 +101,25 @@ fn main(
   let tile = i32(workgroup.y * groups.x + workgroup.x);
   let packs = p.O / LANES;
   let columnTiles = (packs + COLUMNS * GROUP_X - 1) / (COLUMNS * GROUP_X);
-  let firstPixel = tile / columnTiles * (TILE_PIXELS * GROUP_Y);
-  if (firstPixel >= p.PIXELS) {
+  let image = i32(workgroup.z);  // 0 but where there are factors
+  let first = image * p.PIXELS;
+  let end = first + p.PIXELS;
+  let firstPixel = first + tile / columnTiles * (TILE_PIXELS * GROUP_Y);
+  if (firstPixel >= end) {
     return;
   }
   // WGSL does not say which invocations share a subgroup: each subgroup takes places as it comes.
-  // var first = 0u;       // if SHUFFLED > 1
+  // var taken = 0u;       // if SHUFFLED > 1
   // let count = subgroupAdd(1u); // if SHUFFLED > 1
-  // if (subgroupElect()) { first = atomicAdd(&placed, count); } // if SHUFFLED > 1
-  // let index = subgroupBroadcastFirst(first) + subgroupExclusiveAdd(1u); // if SHUFFLED > 1
+  // if (subgroupElect()) { taken = atomicAdd(&placed, count); } // if SHUFFLED > 1
+  // let index = subgroupBroadcastFirst(taken) + subgroupExclusiveAdd(1u); // if SHUFFLED > 1
   let place = i32(index) / SHUFFLED;
   let lane = place % LANES_OF_SLICE;
   let group = place / LANES_OF_SLICE;  // of slices
   let slice = group * SHUFFLED + i32(index) % SHUFFLED;
   let pixel = firstPixel + lane / GROUP_X * TILE_PIXELS;
   let pack = tile % columnTiles * (COLUMNS * GROUP_X) + lane % GROUP_X;
-  let steps = p.K_STRIDE / STEP;
+  let steps = (p.K_STRIDE + STEP - 1) / STEP;
 
   var column: array<i32, COLUMNS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
@@ -93,18 +128,20 @@ fn main(
   var row: array<i32, TILE_PIXELS>;
   var sum: array<Lanes, SUMS>;
   for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-    row[r] = min(pixel + r, p.PIXELS - 1) * steps;
+    row[r] = startOf(min(pixel + r, end - 1));
   }
   for (var step = slice; step < steps; step += SLICES) {
     var b: array<Weights, COLUMNS>;
     for (var i = 0; i < STEP; i++) { // unroll
       let weightRow = min(step * STEP + i, p.K - 1) * packs;
+      // let factor = f32(inputScale[p.scaleStart + image * p.K + min(step * STEP + i, p.K - 1)]); // if SCALED == 1
       for (var j = 0; j < COLUMNS; j++) { // unroll
         b[j][i] = Lanes(weights[weightRow + column[j]]);
+        // b[j][i] *= factor; // if SCALED == 1
       }
     }
     for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-      let a = input[row[r] + step];
+      let a = channels(row[r], step * STEP);
       for (var j = 0; j < COLUMNS; j++) { // unroll
         sum[r * COLUMNS + j] += product(b[j], a);
       }
@@ -133,9 +170,10 @@ fn main(
   }
   for (var r = 0; r < TILE_PIXELS; r++) { // unroll
     for (var j = 0; j < COLUMNS; j++) { // unroll
-      if (pixel + r < p.PIXELS && pack + j * GROUP_X < packs) {
-        let value = activation(Lanes(bias[column[j]]) + sum[r * COLUMNS + j], p.alpha);
-        output[(p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j * GROUP_X] = Stored(value);
+      if (pixel + r < end && pack + j * GROUP_X < packs) {
+        let at = (p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j * GROUP_X;
+        let value = activation(completed(Lanes(bias[column[j]]) + sum[r * COLUMNS + j], at), p.alpha);
+        output[at] = Stored(value);
       }
     }
   }

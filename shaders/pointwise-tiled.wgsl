@@ -10,10 +10,19 @@
 // Workgroup memory: 4 * CHUNK * (GROUP_PIXELS + TILE_COLUMNS * LANES) bytes. Equals `pointwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
+alias Input = vec4<InputElem>; // if INPUT_LANES == 4: what one load of the input yields
+// alias Input = InputElem; // if INPUT_LANES == 1
+alias InputElem = f32;     // if FIRST == 0
+// alias InputElem = Elem; // if FIRST == 1
 alias Lanes = vec4f;       // if LANES == 4
 // alias Lanes = f32;      // if LANES == 1
 alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
 // alias Stored = Elem;    // if LANES == 1
+const INPUT_LANES = 4;     // spec: 4 or 1, as Input
+const FIRST = 0;           // spec: 1 where the input is stored as Elem
+const STRIDED = 0;         // spec: 1 where the pass has strides of its own
+const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const TILE_PIXELS = 8;     // spec: pixels of one invocation
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
@@ -33,43 +42,68 @@ const STEPS = CHUNK / STEP;
 struct Params {
   PIXELS: i32,             // N * OH * OW
   K: i32, O: i32,
-  K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  K_STRIDE: i32,           // from one input pixel to the next: K, or that rounded up with zeros to packs of 4
   O_STRIDE: i32,           // channels from one output pixel to the next, at least O
-  outputStart: i32,        // the output's first element in its binding
+  inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
+  scaleStart: i32,         // the first factor in its binding
+  H: i32, W: i32, OH: i32, OW: i32, SH: i32, SW: i32, // used where STRIDED == 1
   alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;           // [N, OH, OW, K_STRIDE], always f32
+@group(0) @binding(1) var<storage, read> input: array<Input>;           // [PIXELS, K_STRIDE], or strided [N, H, W, K]
 @group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [1, 1, K, O]
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
+// @group(0) @binding(4) var<storage, read> inputScale: array<Elem>; // if SCALED == 1: [N, K]
+// @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL == 1: [N, OH, OW, O]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
 var<workgroup> a: array<vec4f, GROUP_PIXELS * STEPS>;                   // [GROUP_PIXELS, CHUNK]
 var<workgroup> b: array<Lanes, CHUNK * TILE_COLUMNS>;                   // [CHUNK, TILE_COLUMNS]
 
+// Where the channels of a pixel begin in the input.
+fn startOf(pixel: i32) -> i32 {
+  let at = pixel;          // if STRIDED == 0
+  // let row = pixel / (p.OW * p.OH) * p.H + pixel / p.OW % p.OH * p.SH; // if STRIDED == 1
+  // let at = row * p.W + pixel % p.OW * p.SW; // if STRIDED == 1
+  return (p.inputStart + at * p.K_STRIDE) / INPUT_LANES;
+}
+// 4 channels from k on, 0 beyond K.
+fn channels(start: i32, k: i32) -> vec4f {
+  return vec4f(input[start + k / STEP]); // if INPUT_LANES == 4
+  // let x = vec4f(f32(input[start + k]), f32(input[start + k + 1]), // if INPUT_LANES == 1
+  //   f32(input[start + k + 2]), f32(input[start + k + 3])); // if INPUT_LANES == 1
+  // return select(vec4f(0.0), x, k + vec4i(0, 1, 2, 3) < vec4i(p.K)); // if INPUT_LANES == 1
+}
+// Sums with the residual, which is laid out as the output.
+fn completed(sum: Lanes, at: i32) -> Lanes {
+  return sum;              // if RESIDUAL == 0
+  // return sum + Lanes(residual[at]); // if RESIDUAL == 1
+}
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
 // The part of a round's input that an invocation loads, 0 beyond K.
-fn loadA(k: i32, firstPixel: i32, local: i32) -> array<vec4f, LOADS_A> {
-  let steps = p.K_STRIDE / STEP;
+fn loadA(k: i32, firstPixel: i32, end: i32, local: i32) -> array<vec4f, LOADS_A> {
+  let steps = (p.K_STRIDE + STEP - 1) / STEP;
   var loaded: array<vec4f, LOADS_A>;
   for (var i = 0; i < LOADS_A; i++) { // unroll
     let at = local + i * WORKGROUP;
-    let pixel = min(firstPixel + at / STEPS, p.PIXELS - 1);
+    let pixel = min(firstPixel + at / STEPS, end - 1);
     let step = k / STEP + at % STEPS;
-    loaded[i] = select(vec4f(0.0), input[pixel * steps + min(step, steps - 1)], step < steps);
+    loaded[i] = select(vec4f(0.0), channels(startOf(pixel), min(step, steps - 1) * STEP), step < steps);
   }
   return loaded;
 }
 // The part of a round's weights that it loads.
-fn loadB(k: i32, firstPack: i32, local: i32) -> array<Lanes, LOADS_B> {
+fn loadB(k: i32, firstPack: i32, image: i32, local: i32) -> array<Lanes, LOADS_B> {
   let packs = p.O / LANES;
   var loaded: array<Lanes, LOADS_B>;
   for (var i = 0; i < LOADS_B; i++) { // unroll
     let at = local + i * WORKGROUP;
     let pack = min(firstPack + at % TILE_COLUMNS, packs - 1);
-    loaded[i] = Lanes(weights[min(k + at / TILE_COLUMNS, p.K - 1) * packs + pack]);
+    let weightRow = min(k + at / TILE_COLUMNS, p.K - 1);
+    loaded[i] = Lanes(weights[weightRow * packs + pack]);
+    // loaded[i] *= f32(inputScale[p.scaleStart + image * p.K + weightRow]); // if SCALED == 1
   }
   return loaded;
 }
@@ -85,8 +119,11 @@ fn main(
   let tile = i32(group.y * groups.x + group.x);
   let packs = p.O / LANES;
   let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  let firstPixel = tile / columnTiles * GROUP_PIXELS;
-  if (firstPixel >= p.PIXELS) {
+  let image = i32(group.z);  // 0 but where there are factors
+  let first = image * p.PIXELS;
+  let end = first + p.PIXELS;
+  let firstPixel = first + tile / columnTiles * GROUP_PIXELS;
+  if (firstPixel >= end) {
     return;
   }
   let firstPack = tile % columnTiles * TILE_COLUMNS;
@@ -100,11 +137,11 @@ fn main(
       sum[r][j] = start;
     }
   }
-  // var freshA = loadA(0, firstPixel, local); // if AHEAD == 1
-  // var freshB = loadB(0, firstPack, local); // if AHEAD == 1
+  // var freshA = loadA(0, firstPixel, end, local); // if AHEAD == 1
+  // var freshB = loadB(0, firstPack, image, local); // if AHEAD == 1
   for (var k = 0; k < p.K_STRIDE; k += CHUNK) {
-    let freshA = loadA(k, firstPixel, local); // if AHEAD == 0
-    let freshB = loadB(k, firstPack, local); // if AHEAD == 0
+    let freshA = loadA(k, firstPixel, end, local); // if AHEAD == 0
+    let freshB = loadB(k, firstPack, image, local); // if AHEAD == 0
     for (var i = 0; i < LOADS_A; i++) { // unroll
       if (local + i * WORKGROUP < GROUP_PIXELS * STEPS) {
         a[local + i * WORKGROUP] = freshA[i];
@@ -116,8 +153,8 @@ fn main(
       }
     }
     workgroupBarrier();
-    // freshA = loadA(k + CHUNK, firstPixel, local); // if AHEAD == 1
-    // freshB = loadB(k + CHUNK, firstPack, local); // if AHEAD == 1
+    // freshA = loadA(k + CHUNK, firstPixel, end, local); // if AHEAD == 1
+    // freshB = loadB(k + CHUNK, firstPack, image, local); // if AHEAD == 1
     for (var step = 0; step < STEPS; step++) {
       for (var j = 0; j < COLUMNS; j++) { // unroll
         let at = step * STEP * TILE_COLUMNS + column + j * GROUP_X;
@@ -137,8 +174,9 @@ fn main(
     let pack = firstPack + column + j * GROUP_X;
     for (var r = 0; r < TILE_PIXELS; r++) { // unroll
       let pixel = firstPixel + row + r * GROUP_Y;
-      if (pixel < p.PIXELS && pack < packs) {
-        output[(p.outputStart + pixel * p.O_STRIDE) / LANES + pack] = Stored(activation(sum[r][j], p.alpha));
+      if (pixel < end && pack < packs) {
+        let at = (p.outputStart + pixel * p.O_STRIDE) / LANES + pack;
+        output[at] = Stored(activation(completed(sum[r][j], at), p.alpha));
       }
     }
   }

@@ -9,12 +9,21 @@
 // Equals `pointwise` in src/reference.ts.
 
 alias Elem = f32;          // spec: what weights and output are stored as: f32 or f16
+alias Input = vec4<InputElem>; // if INPUT_LANES == 4: what one load of the input yields
+// alias Input = InputElem; // if INPUT_LANES == 1
+alias InputElem = f32;     // if FIRST == 0
+// alias InputElem = Elem; // if FIRST == 1
 alias Lanes = vec4f;       // if LANES == 4
 // alias Lanes = f32;      // if LANES == 1
 alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
 // alias Stored = Elem;    // if LANES == 1
 alias Weights = mat4x4f;   // if LANES == 4: 4 k of one pack
 // alias Weights = vec4f;  // if LANES == 1
+const INPUT_LANES = 4;     // spec: 4 or 1, as Input
+const FIRST = 0;           // spec: 1 where the input is stored as Elem
+const STRIDED = 0;         // spec: 1 where the pass has strides of its own
+const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const RESIDUAL = 0;        // spec: 1 where a residual is added before the activation
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const TILE_PIXELS = 4;     // spec: pixels of one invocation
 const COLUMNS = 2;         // spec: packs of output channels of one invocation
@@ -24,22 +33,45 @@ const STEP = 4;            // k of one load of the input
 struct Params {
   PIXELS: i32,             // N * OH * OW
   K: i32, O: i32,
-  K_STRIDE: i32,           // channels from one input pixel to the next: K rounded up to a multiple of 4, the rest 0
+  K_STRIDE: i32,           // from one input pixel to the next: K, or that rounded up with zeros to packs of 4
   O_STRIDE: i32,           // channels from one output pixel to the next, at least O
-  outputStart: i32,        // the output's first element in its binding
+  inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
+  scaleStart: i32,         // the first factor in its binding
+  H: i32, W: i32, OH: i32, OW: i32, SH: i32, SW: i32, // used where STRIDED == 1
   alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;           // [N, OH, OW, K_STRIDE], always f32
+@group(0) @binding(1) var<storage, read> input: array<Input>;           // [PIXELS, K_STRIDE], or strided [N, H, W, K]
 @group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [1, 1, K, O]
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
+// @group(0) @binding(4) var<storage, read> inputScale: array<Elem>; // if SCALED == 1: [N, K]
+// @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL == 1: [N, OH, OW, O]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
 // On SwiftShader a matrix times a vector is a third faster than four products and their sums.
 fn product(b: Weights, a: vec4f) -> Lanes {
   return b * a;            // if LANES == 4
   // return dot(b, a);     // if LANES == 1
+}
+// Where the channels of a pixel begin in the input.
+fn startOf(pixel: i32) -> i32 {
+  let at = pixel;          // if STRIDED == 0
+  // let row = pixel / (p.OW * p.OH) * p.H + pixel / p.OW % p.OH * p.SH; // if STRIDED == 1
+  // let at = row * p.W + pixel % p.OW * p.SW; // if STRIDED == 1
+  return (p.inputStart + at * p.K_STRIDE) / INPUT_LANES;
+}
+// 4 channels from k on, 0 beyond K.
+fn channels(start: i32, k: i32) -> vec4f {
+  return vec4f(input[start + k / STEP]); // if INPUT_LANES == 4
+  // let x = vec4f(f32(input[start + k]), f32(input[start + k + 1]), // if INPUT_LANES == 1
+  //   f32(input[start + k + 2]), f32(input[start + k + 3])); // if INPUT_LANES == 1
+  // return select(vec4f(0.0), x, k + vec4i(0, 1, 2, 3) < vec4i(p.K)); // if INPUT_LANES == 1
+}
+// Sums with the residual, which is laid out as the output.
+fn completed(sum: Lanes, at: i32) -> Lanes {
+  return sum;              // if RESIDUAL == 0
+  // return sum + Lanes(residual[at]); // if RESIDUAL == 1
 }
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
@@ -52,8 +84,11 @@ fn main(
   let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
   let packs = p.O / LANES;
   let columnTiles = (packs + COLUMNS - 1) / COLUMNS;
-  let pixel = index / columnTiles * TILE_PIXELS;
-  if (pixel >= p.PIXELS) {
+  let image = i32(group.z);  // 0 but where there are factors
+  let first = image * p.PIXELS;
+  let end = first + p.PIXELS;
+  let pixel = first + index / columnTiles * TILE_PIXELS;
+  if (pixel >= end) {
     return;
   }
   let pack = index % columnTiles * COLUMNS;
@@ -65,7 +100,7 @@ fn main(
   var row: array<i32, TILE_PIXELS>;
   var sum: array<array<Lanes, COLUMNS>, TILE_PIXELS>;
   for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-    row[r] = min(pixel + r, p.PIXELS - 1) * (p.K_STRIDE / STEP);
+    row[r] = startOf(min(pixel + r, end - 1));
     for (var j = 0; j < COLUMNS; j++) { // unroll
       sum[r][j] = Lanes(bias[column[j]]);
     }
@@ -74,12 +109,14 @@ fn main(
     var b: array<Weights, COLUMNS>;
     for (var i = 0; i < STEP; i++) { // unroll
       let weightRow = min(k + i, p.K - 1) * packs;
+      // let factor = f32(inputScale[p.scaleStart + image * p.K + min(k + i, p.K - 1)]); // if SCALED == 1
       for (var j = 0; j < COLUMNS; j++) { // unroll
         b[j][i] = Lanes(weights[weightRow + column[j]]);
+        // b[j][i] *= factor; // if SCALED == 1
       }
     }
     for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-      let a = input[row[r] + k / STEP];
+      let a = channels(row[r], k);
       for (var j = 0; j < COLUMNS; j++) { // unroll
         sum[r][j] += product(b[j], a);
       }
@@ -87,8 +124,9 @@ fn main(
   }
   for (var r = 0; r < TILE_PIXELS; r++) { // unroll
     for (var j = 0; j < COLUMNS; j++) { // unroll
-      if ((pixel + r < p.PIXELS) & (pack + j < packs)) {
-        output[(p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j] = Stored(activation(sum[r][j], p.alpha));
+      if ((pixel + r < end) & (pack + j < packs)) {
+        let at = (p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j;
+        output[at] = Stored(activation(completed(sum[r][j], at), p.alpha));
       }
     }
   }

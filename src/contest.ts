@@ -1,4 +1,4 @@
-import type { Convolution } from './convolution.js';
+import type { Convolution, EncodeTargets } from './convolution.js';
 import { checked } from './gpu/device.js';
 import { BUFFER, MAP_READ, QUERY_RESOLVE } from './gpu/flags.js';
 import type { AdapterKind } from './kernels/profile.js';
@@ -176,7 +176,6 @@ const leastOf = ({ times }: Candidate): number => Math.min(...times);
 
 /** The device's own timestamps where it has them, else the wall clock without what an empty submit takes. */
 async function clockOf(device: GPUDevice, kind: AdapterKind, first: Convolution): Promise<Clock> {
-  const { inputByteLength, outputByteLength } = first;
   const made: (GPUBuffer | GPUQuerySet)[] = [];
   const buffer = (size: number, usage: GPUBufferUsageFlags): GPUBuffer => {
     const one = device.createBuffer({ label: LABEL, size: Math.max(16, size), usage });
@@ -187,9 +186,8 @@ async function clockOf(device: GPUDevice, kind: AdapterKind, first: Convolution)
     for (const one of made) one.destroy();
   };
   try {
-    const targets = await checked(device, LABEL, () => ({
-      input: buffer(inputByteLength, BUFFER.STORAGE), output: buffer(outputByteLength, BUFFER.STORAGE),
-    }));
+    const targets = await checked(device, LABEL, () => Object.fromEntries(Object.entries(first.byteLengths).map(
+      ([name, byteLength]) => [name, buffer(byteLength, BUFFER.STORAGE)])) as unknown as EncodeTargets);
     const encode = (encoder: GPUCommandEncoder, convolution: Convolution, runs: number, more: object = {}): void => {
       const pass = encoder.beginComputePass({ label: LABEL, ...more });
       for (let run = 0; run < runs; run++) convolution.encode(pass, targets);

@@ -1,20 +1,23 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Call } from './arguments/call.js';
-import { SepconvError, UnsupportedError } from './arguments/errors.js';
+import { type AdditionTensors, readAdditions } from './arguments/additions.js';
+import { SepconvError, UnsupportedError, ValueError } from './arguments/errors.js';
 import {
-  checkTensorOf, type Geometry, outputShape, type SeparableConv2dGradients, type ResultArray, type Shape4D,
+  checkTensorOf, type ConvolutionGradients, type Geometry, outputShape, type ResultArray, type Shape4D,
   type TensorArgument,
 } from './arguments/geometry.js';
 import { readTensor } from './arguments/reading.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
 import { Program, type Shared } from './gpu/program.js';
 import { bindMethods } from './bind-methods.js';
-import { GIVEN, type GradientName, type GradientPlan, GRADIENTS, planBackward } from './plan/backward.js';
+import {
+  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, gradientsOf, planBackward,
+} from './plan/backward.js';
 import { byteLengthOf, type Step, stepsFor } from './plan/steps.js';
 
 /**
  * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage
- * STORAGE, dense float32.
+ * STORAGE, dense float32. A pass alone has no `intermediate`, and no gradients of what it does not have.
  */
 export interface GradientTargets {
   /** The loss's gradient with respect to the output, `[N, OH, OW, O]`. */
@@ -28,6 +31,10 @@ export interface GradientTargets {
   readonly intermediate?: GPUBuffer | GPUBufferBinding | undefined;
   /** The output `[N, OH, OW, O]`; else it is computed again where an activation's derivative needs it. */
   readonly output?: GPUBuffer | GPUBufferBinding | undefined;
+  /** With `residual: true`, where an activation's derivative needs it: `[N, OH, OW, O]`. */
+  readonly residual?: GPUBuffer | GPUBufferBinding | undefined;
+  /** With `inputScale: true`: `[N, C*M]`. */
+  readonly inputScale?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[N, H, W, C]`. */
   readonly inputGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[KH, KW, C, M]`. */
@@ -38,6 +45,10 @@ export interface GradientTargets {
   readonly depthwiseBiasGradient?: GPUBuffer | GPUBufferBinding | undefined;
   /** Written: `[O]`. */
   readonly biasGradient?: GPUBuffer | GPUBufferBinding | undefined;
+  /** Written: `[N, OH, OW, O]`. */
+  readonly residualGradient?: GPUBuffer | GPUBufferBinding | undefined;
+  /** Written: `[N, C*M]`. */
+  readonly inputScaleGradient?: GPUBuffer | GPUBufferBinding | undefined;
 }
 
 /**
@@ -52,15 +63,21 @@ export async function prepareGradients(shared: Shared, call: Call): Promise<Grad
   return new Gradients(shared, call, plan, await Program.create(shared, call, `${label} gradients`, [plan]));
 }
 
+/** What `encode` cannot be given for a geometry. */
+const absentGivens = ({ passes, residual, inputScale }: Geometry): readonly GivenName[] => [
+  ...(passes === 'both' ? [] : ['intermediate'] as const), ...(residual ? [] : ['residual'] as const),
+  ...(inputScale ? [] : ['inputScale'] as const),
+];
+
 /** The backward pass of a convolution, ready to run. Made by `PipelineManager.prepareGradients`. */
 export class Gradients {
-  /** The caller's name, or `'separableConv2d'`. */
+  /** The caller's name, or the operation's, as `'separableConv2d'`. */
   readonly label: string;
   /** `[N, H, W, C]` */
   readonly inputShape: Shape4D;
   /** `[N, OH, OW, O]`, also of the gradient that comes in. */
   readonly outputShape: Shape4D;
-  /** Bytes of each gradient. */
+  /** Bytes of each gradient; 0 for one that there is not. */
   readonly byteLengths: Readonly<Record<GradientName, number>>;
   readonly #op: string;
   readonly #shared: Shared;
@@ -96,16 +113,23 @@ export class Gradients {
    */
   encode(pass: GPUComputePassEncoder, targets: GradientTargets): void {
     this.#checkUsable();
-    checkTargets(this.#op, targets, [...GIVEN, ...GRADIENTS]);
+    const absent = absentGivens(this.#geometry);
+    const given: readonly GivenName[] = GIVEN.filter((name) => !absent.includes(name));
+    const names = [...given, ...gradientsOf(this.#geometry)];
+    checkTargets(this.#op, targets, names);
     const bindings = new Map<string, Binding>();
-    for (const name of [...GIVEN, ...GRADIENTS] as const) {
+    for (const name of names) {
       const byteLength = byteLengthOf(this.#plan.places.get(name));
-      const needed = name === 'outputGradient' || name === 'input';
+      const needed = name === 'outputGradient' || name === 'input' || name === 'inputScale';
       // What has no elements needs no buffer.
       if (byteLength === 0 || (targets[name] === undefined && !needed)) continue;
       bindings.set(name, resolveBinding(this.#shared.device, `${this.#op}: ${name}`, targets[name], byteLength));
     }
-    this.#program.encode(pass, bindings, 0, () => this.#stepsFor(bindings), GIVEN);
+    const steps = this.#stepsFor(bindings);
+    if (!bindings.has('residual') && steps.some(({ reads }) => reads.some(({ value }) => value === 'residual'))) {
+      throw new ValueError(`${this.#op}: residual must be a GPUBuffer with usage STORAGE, got undefined`);
+    }
+    this.#program.encode(pass, bindings, 0, () => steps, GIVEN);
   }
 
   /** The steps that compute the gradients that are asked for, from what is given. */
@@ -116,28 +140,37 @@ export class Gradients {
 
   /**
    * Uploads, runs, and reads back all gradients: each of its argument's shape, those of biases only where there are
-   * any. Calls may overlap.
+   * any. `additions` are those of the convolution. Calls may overlap.
    * @throws ValueError unless the tensors have this convolution's shapes; DeviceLostError
    */
-  async run(outputGradient: TensorArgument, input: TensorArgument): Promise<SeparableConv2dGradients> {
+  async run(
+    outputGradient: TensorArgument, input: TensorArgument, additions: AdditionTensors = {},
+  ): Promise<ConvolutionGradients> {
     this.#checkUsable();
+    const others = readAdditions(this.#op, this.#geometry, additions);
     const dy = readTensor(`${this.#op}: outputGradient`, outputGradient);
     const x = readTensor(`${this.#op}: input`, input);
     checkTensorOf(`${this.#op}: outputGradient`, this.outputShape, dy);
     checkTensorOf(`${this.#op}: input`, this.inputShape, x);
     const wanted = GRADIENTS.filter((name) => this.#hasBias[name] !== false && this.byteLengths[name] > 0);
-    const inputs = new Map([['outputGradient', dy.data], ['input', x.data]]);
+    const inputs = new Map([['outputGradient', dy.data], ['input', x.data], ...others]);
     const outputs = new Map(wanted.map((name) => [name, this.byteLengths[name] / 4]));
     const targets = new Set<string>([...inputs.keys(), ...outputs.keys()]);
     const results = await this.#program.run(inputs, outputs, 0, () => this.#stepsFor(targets));
     const data = (name: GradientName): ResultArray => results.get(name) ?? new Float32Array(0);
-    const { KH, KW, C, M, K, O } = this.#geometry;
+    const { passes, KH, KW, C, M, K, O } = this.#geometry;
     return {
       input: { shape: this.inputShape, data: data('inputGradient') },
-      depthwiseFilter: { shape: [KH, KW, C, M], data: data('depthwiseFilterGradient') },
-      pointwiseFilter: { shape: [1, 1, K, O], data: data('pointwiseFilterGradient') },
+      ...(passes !== 'pointwise' && {
+        depthwiseFilter: { shape: [KH, KW, C, M], data: data('depthwiseFilterGradient') },
+      }),
+      ...(passes !== 'depthwise' && {
+        pointwiseFilter: { shape: [1, 1, K, O], data: data('pointwiseFilterGradient') },
+      }),
       ...(this.#hasBias.depthwiseBiasGradient && { depthwiseBias: data('depthwiseBiasGradient') }),
       ...(this.#hasBias.biasGradient && { bias: data('biasGradient') }),
+      ...(this.#geometry.residual && { residual: { shape: this.outputShape, data: data('residualGradient') } }),
+      ...(this.#geometry.inputScale && { inputScale: data('inputScaleGradient') }),
     };
   }
 

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { BufferPool, Scratch } from './gpu/buffers.js';
 import { type Call, readCall, readShapes } from './arguments/call.js';
-import type { ConvolutionDescriptor, WarmUpDescriptor } from './arguments/descriptor.js';
+import type { ConvolutionDescriptor, Pointwise, WarmUpDescriptor } from './arguments/descriptor.js';
 import { adapterKindOf, adapterName, measuredOn, requestDevice } from './gpu/device.js';
 import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
 import type { Gradients } from './gradients.js';
@@ -121,7 +121,7 @@ export class PipelineManager {
    * Compiles the pipelines of one convolution and uploads its weights.
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
-  async prepare(descriptor: ConvolutionDescriptor): Promise<Convolution> {
+  async prepare(descriptor: ConvolutionDescriptor | Pointwise<ConvolutionDescriptor>): Promise<Convolution> {
     return this.prepareCall(readCall(descriptor));
   }
 
@@ -136,7 +136,7 @@ export class PipelineManager {
    * `strategy` makes no difference.
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
-  async prepareGradients(descriptor: ConvolutionDescriptor): Promise<Gradients> {
+  async prepareGradients(descriptor: ConvolutionDescriptor | Pointwise<ConvolutionDescriptor>): Promise<Gradients> {
     return this.prepareGradientsCall(readCall(descriptor));
   }
 
@@ -152,7 +152,9 @@ export class PipelineManager {
    * data: `{ shape }` is enough.
    * @throws ValueError, UnsupportedError, DeviceLostError
    */
-  async warmUp(descriptors: readonly WarmUpDescriptor[], options: WarmUpOptions = {}): Promise<void> {
+  async warmUp(
+    descriptors: readonly (WarmUpDescriptor | Pointwise<WarmUpDescriptor>)[], options: WarmUpOptions = {},
+  ): Promise<void> {
     if (!Array.isArray(descriptors)) {
       throw new ValueError(`warmUp: descriptors must be an array, got ${show(descriptors)}`);
     }

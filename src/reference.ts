@@ -1,37 +1,78 @@
 import { activations, derivatives, derivesFromResult, type ResolvedActivation } from './arguments/activation.js';
+import { type AdditionTensors, readAdditions } from './arguments/additions.js';
 import {
-  checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, type Geometry, operation, outputShape,
-  resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D, type TensorArgument,
-  withoutActivations,
+  type Additions, checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, FILTERS, type Geometry,
+  operation, outputShape, type Passes, resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D,
+  type TensorArgument, withoutActivations,
 } from './arguments/geometry.js';
 import { REFERENCE, readOptions, readTensor } from './arguments/reading.js';
 
+export type { AdditionTensors } from './arguments/additions.js';
 export { ValueError } from './arguments/errors.js';
 export type {
-  ConvolutionOptions, ResultArray, ResultTensor, SeparableConv2dGradients, Tensor4D, TensorArgument,
+  Additions, ConvolutionOptions, ResultArray, ResultTensor, SeparableConv2dGradients, Tensor4D, TensorArgument,
 } from './arguments/geometry.js';
 
 /** What `separableConv2dReference` takes beside tensors. */
-export interface ReferenceOptions extends ConvolutionOptions {
+export interface ReferenceOptions extends ConvolutionOptions, Additions {
   /** `[C*M]`, added before `depthwiseActivation`. */
   readonly depthwiseBias?: Float32Array | undefined;
   /** `[O]`, added before `activation`. */
   readonly bias?: Float32Array | undefined;
 }
 
+/** What `depthwiseConv2dReference` takes beside tensors. */
+export interface DepthwiseReferenceOptions
+  extends Pick<ReferenceOptions, 'strides' | 'padding' | 'rate' | 'name' | 'bias' | 'activation' | 'residual'> {}
+
+/** What `pointwiseConv2dReference` takes beside tensors. */
+export interface PointwiseReferenceOptions
+  extends Partial<DepthwiseReferenceOptions>, Pick<ReferenceOptions, 'inputScale'> {}
+
 /**
  * TensorFlow's `separable_conv2d` on the CPU in plain loops, summed in float64: what every kernel is checked against.
  * Input `[N, H, W, C]`, depthwise filter `[KH, KW, C, M]`, pointwise filter `[1, 1, C*M, O]`, result `[N, OH, OW, O]`.
+ * `additions` are those that `options` says there are.
  * @throws ValueError for what TensorFlow refuses
  */
 export function separableConv2dReference(
   input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: ReferenceOptions,
+  additions?: AdditionTensors,
 ): ResultTensor {
-  const { geometry, x, d, p, depthwiseBias, bias } = checked(input, depthwiseFilter, pointwiseFilter, options);
+  const { geometry, x, d, p, depthwiseBias, bias, others } =
+    checked('both', { input, depthwiseFilter, pointwiseFilter }, options, additions);
   const intermediate = depthwise(geometry, x.data, d.data, depthwiseBias);
-  const output = pointwise(geometry, intermediate, p.data, bias);
-  return { shape: outputShape(geometry), data: Float32Array.from(output) };
+  return resultOf(geometry, pointwise(geometry, intermediate, p.data, bias, others));
 }
+
+/**
+ * TensorFlow's `depthwise_conv2d` in the same way. Input `[N, H, W, C]`, filter `[KH, KW, C, M]`, result
+ * `[N, OH, OW, C*M]`.
+ * @throws ValueError for what TensorFlow refuses
+ */
+export function depthwiseConv2dReference(
+  input: TensorArgument, depthwiseFilter: TensorArgument, options: DepthwiseReferenceOptions,
+  additions?: AdditionTensors,
+): ResultTensor {
+  const { geometry, x, d, bias, others } = checked('depthwise', { input, depthwiseFilter }, options, additions);
+  return resultOf(geometry, depthwise(geometry, x.data, d.data, bias, others.residual));
+}
+
+/**
+ * TensorFlow's `conv2d` with a 1x1 filter in the same way. Input `[N, H, W, C]`, filter `[1, 1, C, O]`, result
+ * `[N, OH, OW, O]`.
+ * @throws ValueError for what TensorFlow refuses
+ */
+export function pointwiseConv2dReference(
+  input: TensorArgument, pointwiseFilter: TensorArgument, options: PointwiseReferenceOptions = {},
+  additions?: AdditionTensors,
+): ResultTensor {
+  const { geometry, x, p, bias, others } = checked('pointwise', { input, pointwiseFilter }, options, additions);
+  return resultOf(geometry, pointwise(geometry, x.data, p.data, bias, others));
+}
+
+const resultOf = (geometry: Geometry, output: Float64Array): ResultTensor =>
+  ({ shape: outputShape(geometry), data: Float32Array.from(output) });
 
 /**
  * The gradients of a loss with respect to every argument of `separableConv2dReference`, from its gradient with respect
@@ -40,9 +81,10 @@ export function separableConv2dReference(
  */
 export function separableConv2dGradientsReference(
   outputGradient: TensorArgument, input: TensorArgument, depthwiseFilter: TensorArgument,
-  pointwiseFilter: TensorArgument, options: ReferenceOptions,
+  pointwiseFilter: TensorArgument, options: ReferenceOptions, additions?: AdditionTensors,
 ): SeparableConv2dGradients {
-  const { geometry, x, d, p, depthwiseBias, bias, op } = checked(input, depthwiseFilter, pointwiseFilter, options);
+  const { geometry, x, d, p, depthwiseBias, bias, op, others } =
+    checked('both', { input, depthwiseFilter, pointwiseFilter }, options, additions);
   const dy = readTensor(`${op}: outputGradient`, outputGradient);
   checkTensorOf(`${op}: outputGradient`, outputShape(geometry), dy);
   const { depthwiseActivation, activation } = geometry;
@@ -50,42 +92,82 @@ export function separableConv2dGradientsReference(
   const intermediate = forward(geometry);
   const between = derivesFromResult(depthwiseActivation) ? intermediate : forward(withoutActivations(geometry));
   const last = derivesFromResult(activation) ? geometry : withoutActivations(geometry);
-  const output = pointwise(last, intermediate, p.data, bias);
+  const output = pointwise(last, intermediate, p.data, bias, others);
 
+  const { inputScale } = others;
   const scaled = activationGradient(activation, dy.data, output);
   const product = pointwiseInputGradient(geometry, scaled, p.data);
-  const intermediateGradient = activationGradient(depthwiseActivation, product, between);
+  const before = inputScale ? timesScale(geometry, product, inputScale) : product;
+  const intermediateGradient = activationGradient(depthwiseActivation, before, between);
+  const multiplied = inputScale ? timesScale(geometry, intermediate, inputScale) : intermediate;
   const { K, O } = geometry;
   const tensor = ({ shape }: Tensor4D, data: Float64Array): ResultTensor => ({ shape, data: Float32Array.from(data) });
   return {
     input: tensor(x, depthwiseInputGradient(geometry, intermediateGradient, d.data)),
     depthwiseFilter: tensor(d, depthwiseFilterGradient(geometry, x.data, intermediateGradient)),
-    pointwiseFilter: tensor(p, pointwiseFilterGradient(geometry, intermediate, scaled)),
+    pointwiseFilter: tensor(p, pointwiseFilterGradient(geometry, multiplied, scaled)),
     ...(depthwiseBias && { depthwiseBias: Float32Array.from(channelSums(intermediateGradient, K)) }),
     ...(bias && { bias: Float32Array.from(channelSums(scaled, O)) }),
+    ...(geometry.residual && { residual: { shape: outputShape(geometry), data: Float32Array.from(scaled) } }),
+    ...(inputScale && {
+      inputScale: Float32Array.from(inputScaleGradient(geometry, product, intermediate)),
+    }),
   };
 }
 
-/** The caller's arguments, read once and checked. */
+/**
+ * `[N, OH, OW, C*M]` times factors `[N, C*M]`.
+ * @internal
+ */
+export const timesScale = (
+  { OH, OW, K }: Geometry, values: ArrayLike<number>, scale: ArrayLike<number>,
+): Float64Array =>
+  Float64Array.from(values, (value, i) => value * scale[Math.floor(i / (OH * OW * K)) * K + i % K]!);
+
+/**
+ * `[N, C*M]`: what is multiplied by a factor, times the gradient behind it, summed over the pixels of an image.
+ * @internal
+ */
+export function inputScaleGradient(
+  { N, OH, OW, K }: Geometry, product: ArrayLike<number>, intermediate: ArrayLike<number>,
+): Float64Array {
+  const result = new Float64Array(N * K);
+  for (let i = 0; i < product.length; i++) {
+    result[Math.floor(i / (OH * OW * K)) * K + i % K]! += product[i]! * intermediate[i]!;
+  }
+  return result;
+}
+
+interface Tensors {
+  readonly input: TensorArgument;
+  readonly depthwiseFilter?: TensorArgument;
+  readonly pointwiseFilter?: TensorArgument;
+}
+
+/** The caller's arguments, read once and checked; `d` or `p` only where there is such a pass. */
 function checked(
-  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument, options: ReferenceOptions,
+  passes: Passes, tensors: Tensors, options: Partial<ReferenceOptions>, additions: AdditionTensors = {},
 ) {
-  const own = readOptions(options, REFERENCE);
+  const own = readOptions(options, REFERENCE, operation(undefined, passes));
   const { depthwiseBias, bias, name } = own;
-  const op = operation(name);
-  const [x, d, p] = Object.entries({ input, depthwiseFilter, pointwiseFilter }).map(([argument, tensor]) => {
-    const read = readTensor(`${op}: ${argument}`, tensor);
-    checkTensor(`${op}: ${argument}`, read);
-    return read;
-  }) as [Tensor4D, Tensor4D, Tensor4D];
+  const op = operation(name, passes);
+  const read = (argument: keyof Tensors): Tensor4D => {
+    const tensor = readTensor(`${op}: ${argument}`, tensors[argument]!);
+    checkTensor(`${op}: ${argument}`, tensor);
+    return tensor;
+  };
+  const x = read('input');
+  const filters = Object.fromEntries(FILTERS[passes].map((argument) => [argument, read(argument)]));
+  const { depthwiseFilter: d, pointwiseFilter: p } = filters as Readonly<Record<string, Tensor4D>>;
   for (const [argument, data] of Object.entries({ depthwiseBias, bias })) {
     if (data !== undefined) checkData(`${op}: ${argument}`, [(data as Float32Array | null)?.length ?? 0], data);
   }
   const geometry = resolveGeometry({
-    input: x.shape, depthwiseFilter: d.shape, pointwiseFilter: p.shape,
+    input: x.shape, depthwiseFilter: d?.shape, pointwiseFilter: p?.shape,
     depthwiseBias: depthwiseBias && [depthwiseBias.length], bias: bias && [bias.length],
-  }, own);
-  return { geometry, x, d, p, depthwiseBias, bias, op };
+  }, own, passes);
+  const others: AdditionData = Object.fromEntries(readAdditions(op, geometry, additions));
+  return { geometry, x, d: d!, p: p!, depthwiseBias, bias, op, others };
 }
 
 /**
@@ -94,6 +176,7 @@ function checked(
  */
 export function depthwise(
   geometry: Geometry, input: ArrayLike<number>, filter: ArrayLike<number>, bias?: ArrayLike<number>,
+  residual?: ArrayLike<number>,
 ): Float64Array {
   const { N, H, W, C, KH, KW, M, K, OH, OW, SH, SW, RH, RW, padTop, padLeft } = geometry;
   const activate = activation(geometry.depthwiseActivation);
@@ -113,7 +196,8 @@ export function depthwise(
               sum += input[((n * H + y) * W + x) * C + c]! * filter[(di * KW + dj) * K + k]!;
             }
           }
-          output[((n * OH + oy) * OW + ox) * K + k] = activate(sum);
+          const at = ((n * OH + oy) * OW + ox) * K + k;
+          output[at] = activate(sum + (residual?.[at] ?? 0));
         }
       }
     }
@@ -122,23 +206,41 @@ export function depthwise(
 }
 
 /**
- * The pointwise pass: `[N, OH, OW, C*M]` to `[N, OH, OW, O]`. Twin of pointwise.wgsl.
+ * The pointwise pass: `[N, OH, OW, C*M]`, or alone `[N, H, W, C]`, to `[N, OH, OW, O]`. Twin of pointwise.wgsl.
  * @internal
  */
 export function pointwise(
   geometry: Geometry, input: ArrayLike<number>, filter: ArrayLike<number>, bias?: ArrayLike<number>,
+  { residual, inputScale }: AdditionData = {},
 ): Float64Array {
   const { N, OH, OW, K, O } = geometry;
   const activate = activation(geometry.activation);
   const output = new Float64Array(elements([N, OH, OW, O]));
   for (let pixel = 0; pixel < N * OH * OW; pixel++) {
+    const from = inputPixel(geometry, pixel) * K;
+    const scales = Math.floor(pixel / (OH * OW)) * K;
     for (let o = 0; o < O; o++) {
-      let sum = bias?.[o] ?? 0;
-      for (let k = 0; k < K; k++) sum += input[pixel * K + k]! * filter[k * O + o]!;
+      let sum = (bias?.[o] ?? 0) + (residual?.[pixel * O + o] ?? 0);
+      for (let k = 0; k < K; k++) sum += input[from + k]! * (inputScale?.[scales + k] ?? 1) * filter[k * O + o]!;
       output[pixel * O + o] = activate(sum);
     }
   }
   return output;
+}
+
+/** A residual and the factors of an input, as far as there are any. @internal */
+export interface AdditionData {
+  /** `[N, OH, OW, O]` */
+  readonly residual?: ArrayLike<number> | undefined;
+  /** `[N, C*M]` */
+  readonly inputScale?: ArrayLike<number> | undefined;
+}
+
+/** The pixel of its input that the pointwise pass reads for one of its output: another only with strides of its own. */
+function inputPixel({ passes, H, W, OH, OW, SH, SW }: Geometry, pixel: number): number {
+  if (passes !== 'pointwise') return pixel;
+  const [n, oy, ox] = [Math.floor(pixel / OW / OH), Math.floor(pixel / OW) % OH, pixel % OW];
+  return (n * H + oy * SH) * W + ox * SW;
 }
 
 /**

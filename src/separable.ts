@@ -2,8 +2,8 @@ import { type Call, resolveCall } from './arguments/call.js';
 import type { ConvolutionDescriptor, GpuOptions } from './arguments/descriptor.js';
 import { show, ValueError } from './arguments/errors.js';
 import {
-  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type ResultTensor,
-  type SeparableConv2dGradients, type TensorArgument,
+  checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type Passes,
+  type ResultTensor, type SeparableConv2dGradients, type TensorArgument,
 } from './arguments/geometry.js';
 import { PipelineManager } from './manager.js';
 import { ONE_CALL, reading, readOptions, readTensor } from './arguments/reading.js';
@@ -13,6 +13,14 @@ export interface SeparableConv2dOptions
   /** Where to run; default: one manager that all such calls share, on a device requested at the first. */
   readonly manager?: PipelineManager | undefined;
 }
+
+/** What `depthwiseConv2d` takes beside tensors; each means what it does for `separableConv2d`. */
+export interface DepthwiseConv2dOptions extends Pick<
+  SeparableConv2dOptions, 'strides' | 'padding' | 'rate' | 'name' | 'bias' | 'activation' | 'dtype' | 'manager'
+> {}
+
+/** The same for `pointwiseConv2d`, where `padding` may be absent, and both it and `rate` must change nothing. */
+export interface PointwiseConv2dOptions extends Partial<DepthwiseConv2dOptions> {}
 
 let shared: Promise<PipelineManager> | undefined;
 
@@ -36,24 +44,41 @@ function sharedManager(): Promise<PipelineManager> {
 
 /** The caller's arguments, each read once and checked. @throws ValueError */
 function readArguments(
-  input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument,
-  options: SeparableConv2dOptions,
+  passes: Passes, { input, ...filters }: Tensors, options: Partial<SeparableConv2dOptions>,
 ): { readonly call: Call; readonly x: TensorArgument; readonly manager: PipelineManager | undefined } {
-  const own = readOptions(options, ONE_CALL);
+  const own = readOptions(options, ONE_CALL[passes], operation(undefined, passes));
   const { manager } = own;
-  const op = operation(own.name);
+  const op = operation(own.name, passes);
   const isManager = (): boolean => typeof manager === 'object' && manager !== null && 'prepareCall' in manager;
   if (manager !== undefined && !reading(`${op}: manager`, isManager)) {
     throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
   }
-  const [x, depthwise, pointwise] = Object.entries({ input, depthwiseFilter, pointwiseFilter }).map(
-    ([argument, tensor]) => readTensor(`${op}: ${argument}`, tensor),
-  ) as [TensorArgument, TensorArgument, TensorArgument];
+  const x = readTensor(`${op}: input`, input);
+  const weights = Object.entries(filters).map(([argument, tensor]) =>
+    [argument, readTensor(`${op}: ${argument}`, tensor)] as const);
   checkTensor(`${op}: input`, x);
-  const tensors = { inputShape: x.shape, depthwiseFilter: depthwise, pointwiseFilter: pointwise };
   // `own` has no prototype, and so nothing that other scripts could have put on one.
-  const call = resolveCall(Object.assign(own, tensors));
+  const descriptor = Object.assign(own, { inputShape: x.shape }, Object.fromEntries(weights)) as ConvolutionDescriptor;
+  const call = resolveCall(descriptor, passes);
   return { call, x, manager };
+}
+
+interface Tensors {
+  readonly input: TensorArgument;
+  readonly depthwiseFilter?: TensorArgument;
+  readonly pointwiseFilter?: TensorArgument;
+}
+
+async function run(...args: Parameters<typeof readArguments>): Promise<ResultTensor> {
+  const { call, x, manager } = readArguments(...args);
+  const shape = outputShape(call.geometry);
+  if (elements(shape) === 0) return { shape, data: new Float32Array(0) };
+  const convolution = await (manager ?? (await sharedManager())).prepareCall(call);
+  try {
+    return await convolution.run(x);
+  } finally {
+    convolution.destroy();
+  }
 }
 
 /**
@@ -67,15 +92,31 @@ export async function separableConv2d(
   input: TensorArgument, depthwiseFilter: TensorArgument, pointwiseFilter: TensorArgument,
   options: SeparableConv2dOptions,
 ): Promise<ResultTensor> {
-  const { call, x, manager } = readArguments(input, depthwiseFilter, pointwiseFilter, options);
-  const shape = outputShape(call.geometry);
-  if (elements(shape) === 0) return { shape, data: new Float32Array(0) };
-  const convolution = await (manager ?? (await sharedManager())).prepareCall(call);
-  try {
-    return await convolution.run(x);
-  } finally {
-    convolution.destroy();
-  }
+  return run('both', { input, depthwiseFilter, pointwiseFilter }, options);
+}
+
+/**
+ * TensorFlow's `tf.nn.depthwise_conv2d` on the GPU, as `separableConv2d` without its second pass. Input `[N, H, W, C]`,
+ * filter `[KH, KW, C, M]`, result `[N, OH, OW, C*M]`.
+ * @throws ValueError before any GPU call; UnsupportedError; DeviceLostError
+ * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/depthwise_conv2d
+ */
+export async function depthwiseConv2d(
+  input: TensorArgument, depthwiseFilter: TensorArgument, options: DepthwiseConv2dOptions,
+): Promise<ResultTensor> {
+  return run('depthwise', { input, depthwiseFilter }, options);
+}
+
+/**
+ * TensorFlow's `tf.nn.conv2d` with a 1x1 filter on the GPU, as `separableConv2d` without its first pass. Input
+ * `[N, H, W, C]`, filter `[1, 1, C, O]`, result `[N, OH, OW, O]` with `OH = ceil(H / strides[0])`, and OW likewise.
+ * @throws ValueError before any GPU call; UnsupportedError; DeviceLostError
+ * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/conv2d
+ */
+export async function pointwiseConv2d(
+  input: TensorArgument, pointwiseFilter: TensorArgument, options: PointwiseConv2dOptions = {},
+): Promise<ResultTensor> {
+  return run('pointwise', { input, pointwiseFilter }, options);
 }
 
 /**
@@ -89,12 +130,12 @@ export async function separableConv2dGradients(
   outputGradient: TensorArgument, input: TensorArgument, depthwiseFilter: TensorArgument,
   pointwiseFilter: TensorArgument, options: SeparableConv2dOptions,
 ): Promise<SeparableConv2dGradients> {
-  const { call, x, manager } = readArguments(input, depthwiseFilter, pointwiseFilter, options);
+  const { call, x, manager } = readArguments('both', { input, depthwiseFilter, pointwiseFilter }, options);
   const dy = readTensor(`${call.op}: outputGradient`, outputGradient);
   checkTensorOf(`${call.op}: outputGradient`, outputShape(call.geometry), dy);
   const gradients = await (manager ?? (await sharedManager())).prepareGradientsCall(call);
   try {
-    return await gradients.run(dy, x);
+    return await gradients.run(dy, x) as SeparableConv2dGradients;
   } finally {
     gradients.destroy();
   }

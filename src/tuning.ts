@@ -8,7 +8,7 @@ import { measuredOn } from './gpu/device.js';
 import { LruMap } from './gpu/lru-map.js';
 import { type ForwardPlan, planForward } from './plan/forward.js';
 import type { DeviceProfile } from './kernels/profile.js';
-import { candidatesFor, type Choice } from './plan/choice.js';
+import { candidatesFor, type Choice, PASSES } from './plan/choice.js';
 import { presetsOfKind } from './plan/presets.js';
 
 /** What `exportTuning` gives and `create({ tuning })` takes: plain JSON. */
@@ -144,7 +144,8 @@ function agrees(saved: unknown, here: unknown): boolean {
 }
 
 const FIELDS = [
-  'N', 'H', 'W', 'C', 'KH', 'KW', 'M', 'OH', 'OW', 'O', 'SH', 'SW', 'RH', 'RW', 'padTop', 'padLeft', 'dtype',
+  'N', 'H', 'W', 'C', 'KH', 'KW', 'M', 'OH', 'OW', 'O', 'SH', 'SW', 'RH', 'RW', 'padTop', 'padLeft', 'dtype', 'passes',
+  'residual', 'inputScale',
 ] as const satisfies (keyof Geometry)[];
 
 /** The same text for the same work: extents by name, and what follows each pass. */
@@ -154,18 +155,15 @@ const keyOf = ({ geometry, strategy }: Call): string => [
   `strategy=${strategy}`,
 ].join(' ');
 
-/** How many kernels each strategy has. */
-const PASSES = { 'fused': 1, 'two-pass': 2 } as const;
-
 /** A choice of a table; undefined where it is none, or none for this kind of adapter. */
 function readChoice(saved: unknown, { kind }: DeviceProfile): Choice | undefined {
   if (typeof saved !== 'object' || saved === null) return undefined;
   const { strategy, presets: names } = {
     strategy: given(saved, 'strategy'), presets: given(saved, 'presets'),
   } as Partial<Choice>;
-  if ((strategy !== 'fused' && strategy !== 'two-pass') || !Array.isArray(names)) return undefined;
+  if (typeof strategy !== 'string' || !Object.hasOwn(PASSES, strategy) || !Array.isArray(names)) return undefined;
   const known = presetsOfKind(kind);
-  const read = Array.from({ length: PASSES[strategy] }, (_, index) => known.find((name) => name === names[index]));
+  const read = PASSES[strategy].map((_, index) => known.find((name) => name === names[index]));
   if (names.length !== read.length || !read.every((name) => name !== undefined)) return undefined;
   return { strategy, presets: read };
 }

@@ -30,26 +30,37 @@ const gamma = (n: number): number => n * U / (1 - n * U) + n * 2 ** -53;
  * T + 1 roundings, so that it errs by gamma(T + 1) times the sum of the absolute values.
  */
 export const boundedDepthwise = once((p: Problem): Bounded => {
-  const { geometry: g, input, depthwiseFilter, depthwiseBias } = p;
+  const { geometry: g, input, depthwiseFilter, depthwiseBias, residual } = p;
   const linear = { ...g, depthwiseActivation: LINEAR };
   const sums = bounded((x, w, b) => depthwise(linear, x, w, b), g.KH * g.KW, g.dtype, {
     x: input, xErrors: flushed(input, g.dtype), w: depthwiseFilter, b: depthwiseBias,
+    r: g.passes === 'depthwise' ? residual : undefined,
   });
   return activated(sums, g.depthwiseActivation);
 });
 
 /** The pointwise stage for a given depthwise result, which may be the GPU's own, or err by so much. */
 export function boundedPointwise(
-  { geometry: g, pointwiseFilter, bias }: Problem, x: ArrayLike<number>, xErrors?: Float64Array,
+  { geometry: g, pointwiseFilter, bias, residual, inputScale }: Problem, x: ArrayLike<number>, xErrors?: Float64Array,
 ): Bounded {
   const linear = { ...g, activation: LINEAR };
-  const sums = bounded((a, w, b) => pointwise(linear, a, w, b), g.K, g.dtype, {
-    x, xErrors: xErrors ?? flushed(x, 'f32'), w: pointwiseFilter, b: bias,
+  const convolve: Convolve = (a, w, b) => pointwise(linear, a, w, b);
+  const own = { x, xErrors: xErrors ?? flushed(x, 'f32') };
+  const sums = bounded(convolve, g.K, g.dtype, {
+    ...(inputScale ? scaled(g, own, inputScale) : own), w: pointwiseFilter, b: bias, r: residual,
   });
+  if (inputScale) { // Kernels may multiply the weight by the factor first, and that product may be subnormal.
+    const lost = convolve(absolute(x), new Float32Array(pointwiseFilter.length).fill(NORMAL.f32), undefined);
+    for (const [i, most] of lost.entries()) sums.tolerances[i]! += most;
+  }
   return stored(activated(sums, g.activation), g);
 }
 
+/** The whole of it, or the only pass. */
 export const boundedSeparable = once((p: Problem): Bounded => {
+  const { geometry: g, input, bias } = p;
+  if (g.passes === 'depthwise') return stored(boundedDepthwise({ ...p, depthwiseBias: bias }), g);
+  if (g.passes === 'pointwise') return boundedPointwise(p, input, flushed(input, g.dtype));
   const { values, tolerances } = boundedDepthwise(p);
   return boundedPointwise(p, values, tolerances);
 });
@@ -84,15 +95,36 @@ export const isTranscendental = ({ geometry: { depthwiseActivation, activation }
 const LINEAR = { kind: 'linear', alpha: 0 } as const;
 type Values = ArrayLike<number>;
 type Convolve = (x: Values, w: Values, b: Values | undefined) => Float64Array;
+/**
+ * Inputs times the factors of their images and channels: a rounding more, and the product may be taken for 0 where it
+ * is subnormal.
+ */
+function scaled(
+  g: Geometry, { x, xErrors }: Pick<Operands, 'x' | 'xErrors'>, scale: Values,
+): Pick<Operands, 'x' | 'xErrors'> {
+  const perImage = x.length / g.N;
+  const lost = flushed(scale, g.dtype);
+  const factorOf = (i: number): number => Math.floor(i / perImage) * g.K + i % g.K;
+  return {
+    x: Float64Array.from(x, (value, i) => value * scale[factorOf(i)]!),
+    xErrors: xErrors.map((error, i) => {
+      const factor = Math.abs(scale[factorOf(i)]!);
+      return error * factor + (Math.abs(x[i]!) + error) * (gamma(1) * factor + lost[factorOf(i)]!) + NORMAL.f32;
+    }),
+  };
+}
+
 interface Operands {
   readonly x: Values;
   readonly xErrors: Float64Array;
   readonly w: Values;
   readonly b: Values | undefined;
+  /** What is added to each result. */
+  readonly r?: Values | undefined;
 }
 
-function bounded(convolve: Convolve, terms: number, dtype: Dtype, { x, xErrors, w, b }: Operands): Bounded {
-  const roundings = gamma(terms + 1);
+function bounded(convolve: Convolve, terms: number, dtype: Dtype, { x, xErrors, w, b, r }: Operands): Bounded {
+  const roundings = gamma(terms + (r ? 2 : 1));
   const bFlushed = b && flushed(b, dtype);
   const values = convolve(x, w, b);
   const magnitudes = convolve(absolute(x), absolute(w), b && absolute(b));
@@ -104,9 +136,12 @@ function bounded(convolve: Convolve, terms: number, dtype: Dtype, { x, xErrors, 
   const wFlushed = flushed(w, dtype);
   const lost = wFlushed.some(Boolean) ? convolve(absolute(x), wFlushed, undefined) : undefined;
   const underflow = (2 * terms + 2) * NORMAL.f32; // Of products and of partial sums.
+  const rFlushed = r && flushed(r, dtype);
   for (const [i, tolerance] of tolerances.entries()) {
-    const total = tolerance + (lost?.[i] ?? 0) + underflow;
-    tolerances[i] = magnitudes[i]! + total < LARGEST.f32 ? total : Infinity;
+    const added = Math.abs(r?.[i] ?? 0);
+    const total = tolerance + (lost?.[i] ?? 0) + underflow + roundings * added + (rFlushed?.[i] ?? 0);
+    tolerances[i] = magnitudes[i]! + added + total < LARGEST.f32 ? total : Infinity;
+    values[i]! += r?.[i] ?? 0;
   }
   return { values, tolerances };
 }

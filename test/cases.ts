@@ -1,5 +1,7 @@
 import { fromFloat16, toFloat16 } from '../src/gpu/float16.js';
-import { type Dtype, elements, type Geometry, resolveGeometry } from '../src/arguments/geometry.js';
+import {
+  type Dtype, elements, type Geometry, outputShape, type Passes, resolveGeometry,
+} from '../src/arguments/geometry.js';
 import type { ReferenceOptions } from '../src/reference.js';
 import { random, randomData, randomMagnitudes } from './random.js';
 
@@ -11,6 +13,8 @@ export interface Case extends Omit<ReferenceOptions, 'depthwiseBias' | 'bias'> {
   /** `[KH, KW, M]` */
   readonly filter: readonly [number, number, number];
   readonly O: number;
+  /** Default: both. Without a pointwise pass O is C*M, without a depthwise one the filter is [1, 1, 1]. */
+  readonly passes?: Passes;
   /** Whether both passes have random biases. */
   readonly biases?: boolean;
   readonly dtype?: Dtype;
@@ -29,29 +33,36 @@ export interface Problem {
   readonly pointwiseFilter: Float32Array;
   readonly depthwiseBias: Float32Array | undefined;
   readonly bias: Float32Array | undefined;
+  readonly residual: Float32Array | undefined;
+  readonly inputScale: Float32Array | undefined;
 }
 
 const shapesOf = ({ input, filter: [KH, KW, M], O }: Case) =>
   ({ input, depthwiseFilter: [KH, KW, input[3], M], pointwiseFilter: [1, 1, input[3] * M, O] });
 
 export const geometryOf = (one: Case): Geometry =>
-  resolveGeometry(shapesOf(one), { allowOverparameterized: true, ...one });
+  resolveGeometry(shapesOf(one), { allowOverparameterized: true, ...one }, one.passes);
 
 export function problem(one: Case, seed: number): Problem {
   const geometry = geometryOf(one);
   const shapes = shapesOf(one);
-  const { K, O } = geometry;
+  const { passes, N, K, O } = geometry;
   const next = random(seed);
-  const draw = (shape: readonly number[], what: keyof NonNullable<Case['exponents']>) => {
+  const draw = (shape: readonly number[], what?: keyof NonNullable<Case['exponents']>) => {
     const within = (exponent: number) => (one.dtype === 'f16' ? Math.max(-24, Math.min(exponent, 14)) : exponent);
-    const exponents = one.exponents?.[what].map(within) as [number, number] | undefined;
+    const exponents = what && one.exponents?.[what].map(within) as [number, number] | undefined;
     const values = exponents ? randomMagnitudes(elements(shape), exponents, next) : randomData(elements(shape), next);
     return one.dtype === 'f16' ? fromFloat16(toFloat16(values).buffer, values.length) : values;
   };
   return {
-    geometry, input: draw(shapes.input, 'input'), depthwiseFilter: draw(shapes.depthwiseFilter, 'depthwiseFilter'),
+    geometry, input: draw(shapes.input, 'input'),
+    depthwiseFilter: passes === 'pointwise' ? new Float32Array(K).fill(1)
+      : draw(shapes.depthwiseFilter, 'depthwiseFilter'),
     pointwiseFilter: draw(shapes.pointwiseFilter, 'pointwiseFilter'),
-    depthwiseBias: one.biases ? draw([K], 'biases') : undefined, bias: one.biases ? draw([O], 'biases') : undefined,
+    depthwiseBias: one.biases && passes === 'both' ? draw([K], 'biases') : undefined,
+    bias: one.biases ? draw([O], 'biases') : undefined,
+    residual: one.residual ? draw(outputShape(geometry), 'biases') : undefined,
+    inputScale: one.inputScale ? draw([N, K]) : undefined,
   };
 }
 
@@ -106,6 +117,67 @@ export const cases: readonly Case[] = [
     }))),
   { name: 'depthwise_activation_nonzero_at_0', input: [1, 4, 4, 5], filter: [3, 3, 1],
     O: 6, padding: 'SAME', depthwiseActivation: 'sigmoid' },
+  // A residual, and factors for each channel.
+  ...([
+    ['c_eq_tile', [1, 8, 8, 4], [3, 3, 1], 16, {}],
+    ['c_prime', [2, 5, 7, 31], [3, 3, 1], 37, { biases: true, activation: 'relu6' }],
+    ['o_div_4_k_not', [3, 5, 7, 5], [3, 3, 1], 64, { strides: 2, activation: 'silu' }],
+    ['k_div_4_o_not', [2, 5, 7, 8], [3, 3, 1], 13, { padding: 'VALID' }],
+    ['k_gt_blocks', [2, 3, 5, 68], [3, 3, 1], 20, { biases: true, activation: 'relu' }],
+    ['multiplier_4', [2, 6, 6, 3], [3, 3, 4], 16, { rate: 2, depthwiseActivation: 'relu6' }],
+    ['pixels_lt_tile', [5, 2, 1, 8], [3, 3, 1], 8, {}],
+    ['bands_of_images', [13, 7, 9, 8], [3, 3, 1], 8, { activation: 'relu6' }],
+    ['bands_of_rows_and_channels', [2, 40, 5, 64], [3, 3, 1], 72, { biases: true }],
+    ['pointwise_c_5', [3, 5, 7, 5], [1, 1, 1], 7, { passes: 'pointwise', biases: true, activation: 'hardSwish' }],
+    ['pointwise_c_8_stride_2', [2, 5, 7, 8], [1, 1, 1], 20, { passes: 'pointwise', strides: 2 }],
+    ['pointwise_bands_of_rows', [2, 61, 17, 12], [1, 1, 1], 16, { passes: 'pointwise' }],
+    ['depthwise_c_8', [2, 7, 6, 8], [3, 3, 1], 8, { passes: 'depthwise', activation: 'relu', biases: true }],
+    ['depthwise_c_5_stride_2', [1, 7, 6, 5], [3, 3, 2], 10, { passes: 'depthwise', strides: 2 }],
+    ['depthwise_bands_of_rows', [1, 61, 9, 12], [3, 3, 1], 12, { passes: 'depthwise' }],
+  ] as const).flatMap(([name, input, filter, O, more]): Case[] => {
+    const one: Omit<Case, 'name'> = { input, filter, O, padding: 'SAME', ...more };
+    const scaled = one.passes !== 'depthwise';
+    return [
+      { name: `residual_${name}`, ...one, residual: true },
+      ...(scaled ? [{ name: `scale_${name}`, ...one, inputScale: true }] : []),
+      ...(scaled ? [{ name: `residual_and_scale_${name}`, ...one, residual: true, inputScale: true }] : []),
+    ];
+  }),
+  // Either pass alone.
+  ...([
+    ['c_eq_tile', [1, 8, 8, 4], [3, 3, 1], {}],
+    ['c_prime', [2, 5, 7, 31], [3, 3, 1], { strides: 2, biases: true, activation: 'relu6' }],
+    ['multiplier_3', [1, 6, 6, 5], [3, 5, 3], { biases: true, activation: 'hardSwish' }],
+    ['multiplier_4', [1, 6, 7, 3], [3, 3, 4], { strides: [1, 2] }],
+    ['rate_2', [1, 9, 11, 8], [3, 3, 1], { rate: 2, activation: 'silu' }],
+    ['padding_gt_kernel', [1, 3, 3, 4], [2, 2, 1], { padding: [[5, 4], [3, 6]], biases: true }],
+    ['input_empty_padded', [1, 0, 3, 4], [2, 2, 1], { padding: [[2, 1], [0, 0]], biases: true }],
+    ['kernel_gt_taps', [1, 4, 30, 4], [3, 19, 1], {}],
+    ['bands_of_rows', [1, 61, 9, 12], [3, 3, 1], { biases: true }],
+    ['bands_of_images', [13, 7, 9, 7], [3, 3, 1], { strides: 2 }],
+  ] as const).map(([name, input, filter, more]): Case => ({
+    name: `depthwise_${name}`, passes: 'depthwise', input, filter, O: input[3] * filter[2], padding: 'SAME', ...more,
+  })),
+  ...([
+    ['c_eq_tile', [1, 8, 8, 4], 16, {}],
+    ['c_lt_tile', [1, 5, 5, 3], 3, { biases: true }],
+    ['c_prime', [2, 5, 7, 31], 37, { activation: 'relu' }],
+    ['c_div_4_o_not', [1, 5, 7, 8], 13, { biases: true, activation: 'silu' }],
+    ['o_div_4_c_not', [1, 5, 7, 5], 64, { activation: 'hardSwish' }],
+    ['o_gt_tile', [1, 4, 4, 8], 132, {}],
+    ['k_gt_blocks', [1, 3, 5, 68], 20, { biases: true, activation: 'relu' }],
+    ['pixel_one', [1, 1, 1, 16], 16, { padding: 'VALID' }],
+    ['stride_2', [2, 9, 6, 8], 8, { strides: 2, biases: true }],
+    ['stride_unequal_c_5', [3, 7, 11, 5], 7, { strides: [2, 3], activation: 'relu6' }],
+    ['stride_gt_input', [1, 2, 3, 4], 4, { strides: [5, 7] }],
+    ['bands_of_rows', [1, 61, 17, 12], 16, { biases: true }],
+    ['bands_of_rows_stride_2', [1, 67, 17, 13], 18, { strides: 2 }],
+    ['bands_of_images', [13, 7, 9, 7], 8, { strides: [2, 1] }],
+    ['bands_of_channels', [1, 4, 3, 63], 75, { biases: true }],
+    ['bands_of_rows_and_channels', [1, 40, 5, 64], 72, {}],
+  ] as const).map(([name, input, O, more]): Case => ({
+    name: `pointwise_${name}`, passes: 'pointwise', input, filter: [1, 1, 1], O, padding: 'SAME', ...more,
+  })),
   // Larger than 16 KiB, for tests with bindings of no more.
   { name: 'bands_of_rows', input: [1, 61, 9, 12], filter: [3, 3, 1], O: 16, padding: 'SAME', biases: true },
   { name: 'bands_of_rows_stride_2', input: [2, 67, 17, 5], filter: [5, 3, 2],
@@ -133,6 +205,10 @@ export const cases: readonly Case[] = [
     O: 161, padding: 'SAME', biases: true, activation: 'relu' },
   { name: 'large_multiplier_2_stride_2', input: [2, 31, 33, 40], filter: [5, 3, 2],
     O: 200, padding: 'SAME', strides: 2 },
+  { name: 'large_depthwise', passes: 'depthwise', input: [1, 57, 59, 144], filter: [5, 5, 1],
+    O: 144, padding: 'SAME' },
+  { name: 'large_pointwise_c_24_o_144', passes: 'pointwise', input: [1, 57, 59, 24], filter: [1, 1, 1],
+    O: 144, padding: 'SAME', biases: true, activation: 'relu6' },
   // Regressions of other implementations.
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33].map((C): Case => ({
     name: `channels_${C} (tfjs #6284, onnxruntime #29651)`, input: [1, 5, 5, C], filter: [3, 3, 1],

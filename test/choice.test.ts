@@ -79,7 +79,7 @@ describe('what the model says', () => {
   test.each(both)('one kernel or two, whichever takes at most 1.10 of the better: %s', (_, row) => {
     const times = { 'fused': bestOf(row, 'fused'), 'two-pass': bestOf(row, 'dw') + bestOf(row, 'reg', 'tile') };
     const { strategy } = candidatesFor(geometryOf(caseOf(row)), profile)[0]!;
-    expect(times[strategy]).toBeLessThanOrEqual(1.1 * Math.min(times.fused, times['two-pass']));
+    expect(times[strategy as 'fused']).toBeLessThanOrEqual(1.1 * Math.min(times.fused, times['two-pass']));
   });
   test('both are chosen', () => {
     const chosen = both.map(([, row]) => candidatesFor(geometryOf(caseOf(row)), profile)[0]!.strategy);

@@ -335,7 +335,7 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     const [dy, input] = [tensor(1, 65, 65, 128), tensor(1, 65, 65, 64)];
     const { pointwiseFilter } = await (await manager.prepareGradients(many)).run(dy, input);
     const expected = separableConv2dGradientsReference(dy, input, many.depthwiseFilter, many.pointwiseFilter, many);
-    checkClose(pointwiseFilter, expected.pointwiseFilter, 65 * 65, 'gradients of 4225 pixels');
+    checkClose(pointwiseFilter!, expected.pointwiseFilter, 65 * 65, 'gradients of 4225 pixels');
     // The transposed filter has more rows than a texture of the device may have, the filter has not.
     const wideOutput = layer([1, 4, 4, 4], 1, device.limits.maxTextureDimension2D + 4);
     const [dyWide, xWide] = [tensor(1, 4, 4, device.limits.maxTextureDimension2D + 4), tensor(1, 4, 4, 4)];

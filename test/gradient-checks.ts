@@ -1,16 +1,16 @@
 import { type Geometry, withoutActivations } from '../src/arguments/geometry.js';
-import type { GradientPlan, Value } from '../src/plan/backward.js';
+import { aliasesOf, type GradientPlan, type Value } from '../src/plan/backward.js';
 import type { PipelineCache } from '../src/gpu/pipelines.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';
 import type { PresetName } from '../src/plan/presets.js';
 import {
-  activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, pointwiseFilterGradient,
-  pointwiseInputGradient,
+  activationGradient, channelSums, depthwiseFilterGradient, depthwiseInputGradient, inputScaleGradient,
+  pointwiseFilterGradient, pointwiseInputGradient, timesScale,
 } from '../src/reference.js';
 import {
   type Bounded, boundedDepthwise, boundedPointwise, boundedSums, type Expected, isTranscendental,
 } from './bounds.js';
-import { type Case, type Problem, problem } from './cases.js';
+import { type Case, geometryOf, type Problem, problem } from './cases.js';
 import { compare } from './compare.js';
 import type { Report } from './page.js';
 import { backwardPlanOf, kindOf } from './plans.js';
@@ -27,23 +27,34 @@ interface Job {
   readonly plan: GradientPlan;
   /** What the caller gives, filters and biases included. */
   readonly given: Readonly<Record<string, Float32Array>>;
+  readonly aliases: Readonly<Partial<Record<Value, Value>>>;
 }
+
+/** A pass alone as the plan computes it: a depthwise one has the bias, a pointwise one a depthwise filter of ones. */
+const ofBoth = (data: Problem): Problem => {
+  switch (data.geometry.passes) {
+    case 'both': return data;
+    case 'depthwise': return { ...data, depthwiseBias: data.bias };
+    case 'pointwise': return { ...data, geometry: { ...data.geometry, passes: 'both' } };
+  }
+};
 
 export async function checkGradientSteps(
   device: GPUDevice, pipelines: PipelineCache, profile: DeviceProfile, cases: readonly Case[],
   presets: readonly PresetName[], seed: number,
 ): Promise<Report[]> {
   const jobs = cases.flatMap((one, index) => {
-    const data = problem(one, seed + index);
+    const data = ofBoth(problem(one, seed + index));
     const { K, O, N, OH, OW } = data.geometry;
     const given = {
       input: data.input, depthwiseFilter: data.depthwiseFilter, pointwiseFilter: data.pointwiseFilter,
       depthwiseBias: data.depthwiseBias ?? new Float32Array(K), bias: data.bias ?? new Float32Array(O),
+      ...(data.residual && { residual: data.residual }), ...(data.inputScale && { inputScale: data.inputScale }),
       outputGradient: randomData(N * OH * OW * O, random(seed - 1 - index)),
     };
     return presets.map((preset): Job => {
       const plan = backwardPlanOf(one, { ...profile, kind: kindOf(preset) }, preset);
-      return { title: `${one.name} [${preset}]`, problem: data, plan, given };
+      return { title: `${one.name} [${preset}]`, problem: data, plan, given, aliases: aliasesOf(geometryOf(one)) };
     });
   });
   const results = await runSteps(
@@ -61,11 +72,18 @@ export async function checkGradientSteps(
 interface Stage { readonly expected: Bounded; readonly channels: number; readonly stride: number }
 
 function compareValues(
-  { title, problem: data, plan: { steps } }: Job, values: ReadonlyMap<Value, Float32Array>,
+  { title, problem: data, plan: { steps }, aliases }: Job, own: ReadonlyMap<Value, Float32Array>,
 ): Report[] {
+  const values = new Map(own);
+  for (const [value, alias] of Object.entries(aliases) as [Value, Value][]) {
+    if (own.has(alias)) values.set(value, own.get(alias)!);
+  }
+  /** What a value would be if there were both passes. */
+  const stageOf = (value: Value): Value =>
+    (Object.entries(aliases).find(([, alias]) => alias === value)?.[0] as Value | undefined) ?? value;
   return steps.flatMap(({ writes: { value: writes }, reads, dispatch: { name } }) => {
     // No textures.
-    const stage = values.has(writes) && expectedStage(data, writes, reads.map(({ value }) => value), values);
+    const stage = values.has(writes) && expectedStage(data, stageOf(writes), reads.map(({ value }) => value), values);
     if (!stage) return [];
     const { expected, channels, stride } = stage;
     const shape = [1, 1, expected.values.length / channels, channels] as const;
@@ -83,7 +101,8 @@ function expectedStage(
 ): Stage | undefined {
   const read = (of: Value): Float32Array => all.get(of)!;
   const scaledName = all.has('scaledGradient') ? 'scaledGradient' : 'outputGradient';
-  const betweenName = all.has('intermediateGradient') ? 'intermediateGradient' : 'product';
+  const beforeName = all.has('scaledProduct') ? 'scaledProduct' : 'product'; // Behind the depthwise activation.
+  const betweenName = all.has('intermediateGradient') ? 'intermediateGradient' : beforeName;
   const g = data.geometry;
   const { N, OH, OW, KH, KW, K, M, C, O, activation, depthwiseActivation } = g;
   const pixels = N * OH * OW;
@@ -101,7 +120,7 @@ function expectedStage(
     case 'scaledGradient':
       return sum(0, O, scaled(activation, read('outputGradient'), dense(reads[1]!, O)), strideOf(value));
     case 'intermediateGradient':
-      return sum(0, K, scaled(depthwiseActivation, read('product'), dense(reads[1]!, K)));
+      return sum(0, K, scaled(depthwiseActivation, read(beforeName), dense(reads[1]!, K)));
     case 'transposedFilter': {
       const values = Float64Array.from({ length: K * O }, (_, i) =>
         data.pointwiseFilter[(i % K) * O + Math.floor(i / K)]!);
@@ -114,9 +133,22 @@ function expectedStage(
       return sum(pixels, O, both((take) => channelSums(take(dense(scaledName, O)), O)));
     case 'depthwiseBiasGradient':
       return sum(pixels, K, both((take) => channelSums(take(read(betweenName)), K)));
-    case 'pointwiseFilterGradient':
+    case 'pointwiseFilterGradient': {
+      const multiplied = all.has('scaledIntermediate') ? 'scaledIntermediate' : 'intermediate';
       return sum(pixels, O, both((take) => pixels === 0 ? new Float64Array(K * O)
-        : pointwiseFilterGradient(g, take(dense('intermediate', K)), take(dense(scaledName, O)))));
+        : pointwiseFilterGradient(g, take(dense(multiplied, K)), take(dense(scaledName, O)))));
+    }
+    case 'scaledIntermediate':
+      return sum(0, K, both((take) => timesScale(g, take(dense('intermediate', K)), take(data.inputScale!))),
+        strideOf(value));
+    case 'scaledProduct':
+      return sum(0, K, both((take) => timesScale(g, take(read('product')), take(data.inputScale!))));
+    case 'inputScaleGradient':
+      return sum(pixels, K, both((take) => pixels === 0 ? new Float64Array(g.N * K)
+        : inputScaleGradient(g, take(read('product')), take(dense('intermediate', K)))));
+    case 'residualGradient':
+      return sum(0, O, scaled(g.passes === 'depthwise' ? depthwiseActivation : activation, read('outputGradient'),
+        dense(reads[1]!, O)));
     case 'depthwiseFilterGradient':
       return sum(pixels, K, both((take) => pixels === 0 ? new Float64Array(KH * KW * K)
         : depthwiseFilterGradient(g, take(data.input), take(read(betweenName)))));

@@ -1,6 +1,6 @@
 import {
-  type ConvolutionDescriptor, DeviceLostError, type GradientTargets, PipelineManager, SepconvError,
-  separableConv2dGradients, type SeparableConv2dGradients,
+  type ConvolutionDescriptor, type ConvolutionGradients, DeviceLostError, type GradientTargets, PipelineManager,
+  SepconvError, separableConv2dGradients,
   type Tensor4D, UnsupportedError, ValueError,
 } from 'sepconv-webgpu';
 import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
@@ -20,10 +20,10 @@ const vector = (length: number): Float32Array => tensor(1, 1, 1, length).data;
  */
 const MOST_ERROR = 1e-5;
 
-function checkGradients(actual: SeparableConv2dGradients, expected: SeparableConv2dGradients, what: string): void {
+function checkGradients(actual: ConvolutionGradients, expected: ConvolutionGradients, what: string): void {
   check(
     Object.keys(actual).join() === Object.keys(expected).join(), `${what}: gradients ${Object.keys(actual).join()}`);
-  for (const key of Object.keys(expected) as (keyof SeparableConv2dGradients)[]) {
+  for (const key of Object.keys(expected) as (keyof ConvolutionGradients)[]) {
     const [got, wanted] = [actual[key]!, expected[key]!];
     const [data, reference] = [got, wanted].map((value) =>
       ('data' in value ? value.data : value)) as [Float32Array, Float32Array];
@@ -39,10 +39,10 @@ function checkGradients(actual: SeparableConv2dGradients, expected: SeparableCon
   }
 }
 
-const equal = (a: SeparableConv2dGradients, b: SeparableConv2dGradients): boolean =>
+const equal = (a: ConvolutionGradients, b: ConvolutionGradients): boolean =>
   JSON.stringify(bits(a)) === JSON.stringify(bits(b));
-const bits = ({ input, depthwiseFilter, pointwiseFilter, depthwiseBias, bias }: SeparableConv2dGradients) =>
-  [input.data, depthwiseFilter.data, pointwiseFilter.data, depthwiseBias, bias]
+const bits = ({ input, depthwiseFilter, pointwiseFilter, depthwiseBias, bias }: ConvolutionGradients) =>
+  [input.data, depthwiseFilter?.data, pointwiseFilter?.data, depthwiseBias, bias]
     .map((data) => data && [...new Uint32Array(data.slice().buffer)]);
 
 interface Problem {

@@ -39,7 +39,7 @@ const drawn = drawnShare(gradientCases, 3, seed);
 describe('each step of the backward pass against its stage of the reference', () => {
   test.each(drawn.map((one, index) => [one.name, one, index] as const))('%s', async (_, one, index) => {
     const reports = await run([one], presetsOf('Chromium', index, seed));
-    expect(reports.length).toBeGreaterThanOrEqual(5);
+    expect(reports.length).toBeGreaterThanOrEqual(one.passes === undefined ? 5 : 3);
     expect(failures(reports)).toEqual([]);
   });
 });

@@ -46,7 +46,8 @@ export async function checkKernels(
   for (let start = 0; start < cases.length; start += 50) {
     const jobs = cases.slice(start, start + 50).flatMap((one, index) => {
       const shared = problem(one, one.seed ?? seed + start + index);
-      return runnable.flatMap((preset) => (['fused', 'two-pass'] as const).map((strategy): Job => {
+      const strategies = shared.geometry.passes === 'both' ? ['fused', 'two-pass'] as const : ['auto'] as const;
+      return runnable.flatMap((preset) => strategies.map((strategy): Job => {
         const planned = planOf(one, profile, strategy, preset);
         const title = `${one.name} [${preset}: ${planned.steps.map(({ dispatch }) => dispatch.name).join(' + ')}]`;
         return { title, problem: shared, plan: planned };
@@ -84,6 +85,7 @@ async function runJobs(jobs: readonly Job[]): Promise<Report[]> {
         input: data.input,
         depthwiseFilter: data.depthwiseFilter, depthwiseBias: data.depthwiseBias ?? new Float32Array(K),
         pointwiseFilter: data.pointwiseFilter, bias: data.bias ?? new Float32Array(O),
+        ...(data.residual && { residual: data.residual }), ...(data.inputScale && { inputScale: data.inputScale }),
       },
     };
   }));

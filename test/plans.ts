@@ -1,4 +1,5 @@
 import type { Strategy } from 'sepconv-webgpu';
+import { operation } from '../src/arguments/geometry.js';
 import { type ForwardPlan, type Portion, planForward, type Wanted } from '../src/plan/forward.js';
 import { type GradientPlan, planBackward } from '../src/plan/backward.js';
 import type { AdapterKind, DeviceProfile } from '../src/kernels/profile.js';
@@ -27,7 +28,7 @@ export const kindOf = (preset: PresetName): AdapterKind => (preset.startsWith('g
 
 /** A case as a call of the library, with its filters on the CPU. */
 export const wantedOf = (one: Case, strategy: Strategy = 'auto'): Wanted =>
-  ({ op: `separableConv2d '${one.name}'`, geometry: geometryOf(one), strategy, borrowed: new Set() });
+  ({ op: operation(one.name, one.passes), geometry: geometryOf(one), strategy, borrowed: new Set() });
 
 export const forwardPlanOf = (
   one: Case, profile: DeviceProfile, strategy?: Strategy, preset?: PresetName,

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { adapterKindOf } from '../src/gpu/device.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';
 import { candidatesFor } from '../src/plan/choice.js';
-import { type PresetName, presets } from '../src/plan/presets.js';
+import { type PresetName, presets, presetsOfKind } from '../src/plan/presets.js';
 import { codeOf } from '../src/kernels/kernel.js';
 import { planForward } from '../src/plan/forward.js';
 import { type Case, cases, geometryOf } from './cases.js';
@@ -82,6 +82,21 @@ function largest(within: DeviceProfile['limits']): { readonly texels: number; re
   }
   return { texels, invocations };
 }
+
+test('a pass alone runs the variants of both, so that it is as fast, and compiles nothing more', () => {
+  for (const kind of ['software', 'gpu'] as const) for (const [size, C, O] of [[112, 32, 16], [28, 192, 32]] as const) {
+    const profile = { ...defaultProfile, kind };
+    const both: Case = { name: 'both', input: [1, size, size, C], filter: [3, 3, 1], O, padding: 'SAME' };
+    const first: Case = { ...both, passes: 'depthwise', O: C };
+    const last: Case = { ...both, passes: 'pointwise', filter: [1, 1, 1] };
+    for (const preset of presetsOfKind(kind)) {
+      const names = (one: Case): readonly string[] =>
+        planOf(one, profile, 'two-pass', preset).steps.filter(({ writes }) => writes.value !== 'filterTexture')
+          .map(({ dispatch }) => dispatch.name);
+      expect([...names(first), ...names(last)], preset).toEqual(names(both));
+    }
+  }
+});
 
 test('every preset of every case stays within the least limits that a device may have', () => {
   expect(largest(limits).texels).toBeGreaterThan(compatibilityLimits.maxTextureDimension2D);

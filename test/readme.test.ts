@@ -23,7 +23,7 @@ const codeOf = (path: string, language: string): string[] =>
 
 describe('README.md', () => {
   test('is short, and in the order in which it is read', () => {
-    expect(Buffer.byteLength(readme)).toBeLessThanOrEqual(9000);
+    expect(Buffer.byteLength(readme)).toBeLessThanOrEqual(11_500);
     const headings = [...readme.matchAll(/^## (.*)$/gm)].map(([, heading]) => heading);
     expect(headings)
       .toEqual(['Try it', 'Install', 'One call', 'Embed', 'Options', 'Errors and limits', 'Speed', 'More']);
@@ -37,10 +37,16 @@ describe('README.md', () => {
     expect(embedding!.split('\n').filter(Boolean).length).toBeLessThanOrEqual(15);
   });
 
+  test("has MobileNetV2's block in 20 lines", () => {
+    const [, , block] = codeOf('README.md', 'js');
+    expect(block).toContain('residual: features');
+    expect(block!.split('\n').filter(Boolean).length).toBeLessThanOrEqual(20);
+  });
+
   test('has every option and activation, and messages as they are', () => {
     const table = [...readme.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, names]) =>
       [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
-    expect(table.toSorted()).toEqual(ONE_CALL.toSorted());
+    expect(table.toSorted()).toEqual(ONE_CALL.both.toSorted());
     const named = /^Activations: ([^]*?)\.$/m.exec(readme)![1]!.replaceAll(/['`{}\s]|: alpha/g, '').split(',');
     expect(named.toSorted()).toEqual(Object.keys(activations).toSorted());
     const tensor = (...shape: number[]) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b)) });
@@ -55,7 +61,9 @@ describe('README.md', () => {
  * What the examples compute, compared with the reference: the embedding's output before the training writes it anew.
  */
 const withChecks = (own: string, demo: string): string => `${own}
-  import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
+  import {
+    pointwiseConv2dReference, separableConv2dGradientsReference, separableConv2dReference,
+  } from 'sepconv-webgpu/reference';
   const most = (values) => values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
   const error = (values, { data }) =>
     (values.length === data.length ? most(values.map((value, i) => value - data[i])) / most(data) : NaN);
@@ -69,12 +77,19 @@ const withChecks = (own: string, demo: string): string => `${own}
   };
   const plain = [x, depthwiseFilter, pointwiseFilter, { strides: 2, padding: 'SAME' }];
   const embedded = await download(output, conv.outputByteLength);
+  const block = await download(result, project.outputByteLength);
+  const x0 = { shape: expand.inputShape, data: await download(features, expand.inputByteLength) };
+  const x1 = pointwiseConv2dReference(x0, up, { activation: 'relu6' });
+  const blockOptions = {
+    padding: 'SAME', depthwiseActivation: 'relu6', allowOverparameterized: true, residual: true,
+  };
   ${demo.replace('// … your loss', 'device.queue.writeBuffer(outputGradient, 0, dy.data); //')}
   const expected = separableConv2dGradientsReference(dy, ...plain);
   globalThis.errors = {
     'one call': error(y.data, separableConv2dReference(...plain)),
     'embedded': error(embedded, separableConv2dReference(
       x, depthwiseFilter, pointwiseFilter, { strides: 2, padding: 'SAME', activation: 'relu6' })),
+    'block': error(block, separableConv2dReference(x1, between, down, blockOptions, { residual: x0 })),
     'gradients in one call': error(slopes.input.data, expected.input),
     'training, forward': error(await download(output, forward.outputByteLength), separableConv2dReference(...plain)),
     'training, depthwise filter': error(
@@ -85,7 +100,7 @@ const withChecks = (own: string, demo: string): string => `${own}
 
 test('JavaScript runs as it stands, one block after the other, from the built package', async () => {
   const [own, demo] = ['README.md', 'demo/README.md'].map((path) => codeOf(path, 'js'));
-  expect([own!.length, demo!.length]).toEqual([2, 2]);
+  expect([own!.length, demo!.length]).toEqual([3, 2]);
   for (const path of FILES.slice(2)) expect(codeOf(path, 'js'), path).toEqual([]);
   const origin = inject('origin');
   const page = await openPage('/package.json'); // Any document of an origin that has WebGPU.

@@ -2,7 +2,9 @@ import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { resolveGeometry, type Tensor4D } from '../src/arguments/geometry.js';
-import { depthwise, separableConv2dReference } from '../src/reference.js';
+import {
+  depthwise, depthwiseConv2dReference, pointwiseConv2dReference, separableConv2dReference,
+} from '../src/reference.js';
 import { random, randomData } from './random.js';
 
 beforeAll(() => tf.setBackend('cpu'));
@@ -68,6 +70,42 @@ test('agrees with the CPU backend of tfjs over a sweep', () => {
     theirs.dispose();
   }
   expect(compared).toBeGreaterThan(10_000);
+});
+
+test('either pass alone agrees with the CPU backend of tfjs', () => {
+  const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+  console.log(`reference of either pass against tfjs: seed ${seed}`);
+  const next = random(seed);
+  const draw = (shape: Shape): Tensor4D => ({ shape, data: randomData(size(shape), next) });
+  const pick = (from: number, to: number) => from + Math.floor(next() * (to - from + 1));
+  for (let round = 0; round < 100; round++) {
+    const [N, H, W, C, KH, KW, M, O] = [
+      pick(1, 2), pick(1, 9), pick(1, 9), pick(1, 5), pick(1, 4), pick(1, 4), pick(1, 3), pick(1, 6),
+    ];
+    const [strides, bias] = [pick(1, 3), next() < 0.5];
+    const [x, d, p] = [draw([N, H, W, C]), draw([KH, KW, C, M]), draw([1, 1, C, O])];
+    const [dBias, pBias] = [randomData(C * M, next), randomData(O, next)];
+    const ours = [
+      depthwiseConv2dReference(x, d, { strides, padding: 'SAME', ...(bias && { bias: dBias }) }),
+      pointwiseConv2dReference(x, p, { strides, activation: 'relu', ...(bias && { bias: pBias }) }),
+    ];
+    const theirs = tf.tidy(() => {
+      const input = tf.tensor4d(x.data, [N, H, W, C]);
+      const [a, b] = [
+        tf.depthwiseConv2d(input, tf.tensor4d(d.data, [KH, KW, C, M]), strides, 'same'),
+        tf.conv2d(input, tf.tensor4d(p.data, [1, 1, C, O]), strides, 'same'),
+      ];
+      return [bias ? tf.add(a, dBias) : a, tf.relu(bias ? tf.add(b, pBias) : b)] as const;
+    });
+    for (const [i, { shape, data }] of ours.entries()) {
+      expect(shape, `round ${round}`).toEqual(theirs[i]!.shape);
+      const expected = theirs[i]!.dataSync();
+      for (const [at, value] of data.entries()) {
+        expect(Math.abs(value - expected[at]!), `round ${round}, element ${at}`).toBeLessThan(1e-4);
+      }
+      theirs[i]!.dispose();
+    }
+  }
 });
 
 describe('beyond what tfjs computes', () => {

@@ -7,6 +7,7 @@ import {
 import { separableConv2dReference } from 'sepconv-webgpu/reference';
 import { sumBound } from './bounds.js';
 import { random, randomData } from './random.js';
+import { blockScenarios } from './block-scenarios.js';
 import { embedding } from './embedding-scenarios.js';
 import { storageScenarios } from './storage-scenarios.js';
 
@@ -487,10 +488,9 @@ export type Scenarios = Readonly<Record<string, () => Promise<void>>>;
 /** Runs one scenario, of these or others, with fresh random values. */
 export async function runScenario(name: string, seed: number, others: Scenarios = {}): Promise<void> {
   seedScenarios(seed);
-  await { ...scenarios, ...embedding, ...storageScenarios(seed), ...others }[name]!();
+  await { ...scenarios, ...embedding, ...blockScenarios, ...storageScenarios(seed), ...others }[name]!();
   await checkUncaptured();
 }
 
-export const scenarioNames = [
-  ...Object.keys(scenarios), ...Object.keys(embedding), ...Object.keys(storageScenarios(0)),
-];
+export const scenarioNames = [scenarios, embedding, blockScenarios, storageScenarios(0)].flatMap((some) =>
+  Object.keys(some));

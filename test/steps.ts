@@ -94,6 +94,7 @@ function encodeSteps(
         return texture.createView();
       }
       case 'zeros': return upload(new Float32Array(where.byteLength / 4));
+      case 'ones': return upload(new Float32Array(where.byteLength / 4).fill(1));
       case 'weight': {
         const { weight, columns } = where;
         const inSlice = (_: number, i: number): boolean => !columns

@@ -1,6 +1,8 @@
-import type { ConvolutionDescriptor, GpuTensor, Strategy, WarmUpDescriptor } from './descriptor.js';
+import type { ConvolutionDescriptor, GpuTensor, Pointwise, Strategy, WarmUpDescriptor } from './descriptor.js';
 import { show, ValueError } from './errors.js';
-import { checkData, checkTensor, type Geometry, operation, resolveGeometry, type TensorArgument } from './geometry.js';
+import {
+  checkData, checkTensor, FILTERS, type Geometry, operation, type Passes, resolveGeometry, type TensorArgument,
+} from './geometry.js';
 import { DESCRIPTOR, readOptions } from './reading.js';
 
 /** The arguments that a convolution keeps from run to run. */
@@ -16,7 +18,7 @@ export type WeightSource =
 export interface Call {
   /** Starts every message: the operation, and the caller's name for it. */
   readonly op: string;
-  /** The caller's name, or the operation's. */
+  /** The caller's name, or the operation's: that of TensorFlow's function for the passes that there are. */
   readonly label: string;
   readonly geometry: Geometry;
   readonly strategy: Strategy;
@@ -27,24 +29,28 @@ export interface Call {
 }
 
 /** Reads and checks what `prepare` takes, without touching the GPU. @throws ValueError */
-export const readCall = (descriptor: ConvolutionDescriptor): Call => resolveCall(readOptions(descriptor, DESCRIPTOR));
+export const readCall = (descriptor: ConvolutionDescriptor | Pointwise<ConvolutionDescriptor>): Call =>
+  resolveCall(readOptions(descriptor as ConvolutionDescriptor, DESCRIPTOR));
 
 /** The same for `warmUp`, whose filters need no data. @throws ValueError */
-export const readShapes = (descriptor: WarmUpDescriptor): Call =>
-  resolve(readOptions(descriptor, DESCRIPTOR), (tensor) => (tensor as TensorArgument | undefined)?.data !== undefined);
+export const readShapes = (descriptor: WarmUpDescriptor | Pointwise<WarmUpDescriptor>): Call =>
+  resolve(readOptions(descriptor as WarmUpDescriptor, DESCRIPTOR),
+    (tensor) => (tensor as TensorArgument | undefined)?.data !== undefined);
 
-/** Checks a descriptor that `readOptions` gave. @throws ValueError */
-export const resolveCall = (descriptor: ConvolutionDescriptor): Call => resolve(descriptor, () => true);
+/** Checks a descriptor that `readOptions` gave. Which passes it has, its filters tell, if not the caller. */
+export const resolveCall = (descriptor: ConvolutionDescriptor, passes?: Passes): Call =>
+  resolve(descriptor, () => true, passes);
 
 /** Filters that need data are checked whole, others by their shapes. */
 function resolve(
   descriptor: WarmUpDescriptor & Pick<ConvolutionDescriptor, 'depthwiseBias' | 'bias'>,
-  needsData: (filter: unknown) => boolean,
+  needsData: (filter: unknown) => boolean, passes = passesOf(descriptor),
 ): Call {
-  const { inputShape, depthwiseFilter, pointwiseFilter, name } = descriptor;
+  const { inputShape, name } = descriptor;
   const strategy = (descriptor.strategy ?? 'auto') as Strategy;
-  const op = operation(name);
-  for (const [weight, filter] of Object.entries({ depthwiseFilter, pointwiseFilter })) {
+  const op = operation(name, passes);
+  for (const weight of FILTERS[passes]) {
+    const filter = descriptor[weight];
     if (!isGpuTensor(filter) && needsData(filter)) checkTensor(`${op}: ${weight}`, filter);
   }
   const biasShape = (argument: 'depthwiseBias' | 'bias'): readonly number[] | undefined => {
@@ -55,11 +61,13 @@ function resolve(
     return [bias.length];
   };
   const geometry = resolveGeometry({
-    input: inputShape, depthwiseFilter: depthwiseFilter?.shape, pointwiseFilter: pointwiseFilter?.shape,
+    input: inputShape,
+    ...Object.fromEntries(FILTERS[passes].map((weight) => [weight, descriptor[weight]?.shape])),
     depthwiseBias: biasShape('depthwiseBias'), bias: biasShape('bias'),
-  }, descriptor);
-  if (!['auto', 'fused', 'two-pass'].includes(strategy)) {
-    throw new ValueError(`${op}: strategy must be 'auto', 'fused' or 'two-pass', got ${show(strategy)}`);
+  }, descriptor, passes);
+  if (!(passes === 'both' ? ['auto', 'fused', 'two-pass'] : ['auto']).includes(strategy)) {
+    const rule = passes === 'both' ? "'auto', 'fused' or 'two-pass'" : "'auto' where there is one pass";
+    throw new ValueError(`${op}: strategy must be ${rule}, got ${show(strategy)}`);
   }
   const weights = new Map<Weight, WeightSource>();
   for (const weight of WEIGHTS) {
@@ -67,7 +75,15 @@ function resolve(
     if (source) weights.set(weight, source);
   }
   const borrowed = new Set([...weights].filter(([, { kind }]) => kind === 'buffer').map(([weight]) => weight));
-  return { op, label: name ?? operation(), geometry, strategy, weights, borrowed };
+  return { op, label: name ?? operation(undefined, passes), geometry, strategy, weights, borrowed };
+}
+
+/** Which passes a descriptor has filters for. @throws ValueError where it has none */
+function passesOf({ depthwiseFilter, pointwiseFilter, name }: WarmUpDescriptor): Passes {
+  if (depthwiseFilter === undefined && pointwiseFilter === undefined) {
+    throw new ValueError(`${operation(name)}: depthwiseFilter, pointwiseFilter or both must be given, got neither`);
+  }
+  return pointwiseFilter === undefined ? 'depthwise' : depthwiseFilter === undefined ? 'pointwise' : 'both';
 }
 
 function sourceOf(

@@ -28,18 +28,28 @@ export interface ResultTensor extends Tensor4D {
   readonly data: ResultArray;
 }
 
-/** What a loss changes by with each argument: tensors of the arguments' shapes; biases only where there are any. */
-export interface SeparableConv2dGradients {
+/** What a loss changes by with each argument that there is: tensors of the arguments' shapes. */
+export interface ConvolutionGradients {
   /** `[N, H, W, C]` */
   readonly input: ResultTensor;
   /** `[KH, KW, C, M]` */
-  readonly depthwiseFilter: ResultTensor;
+  readonly depthwiseFilter?: ResultTensor;
   /** `[1, 1, C*M, O]` */
-  readonly pointwiseFilter: ResultTensor;
+  readonly pointwiseFilter?: ResultTensor;
   /** `[C*M]` */
   readonly depthwiseBias?: ResultArray;
   /** `[O]` */
   readonly bias?: ResultArray;
+  /** `[N, OH, OW, O]` */
+  readonly residual?: ResultTensor;
+  /** `[N, C*M]` */
+  readonly inputScale?: ResultArray;
+}
+
+/** The same where there are both passes. */
+export interface SeparableConv2dGradients extends ConvolutionGradients {
+  readonly depthwiseFilter: ResultTensor;
+  readonly pointwiseFilter: ResultTensor;
 }
 
 /** Along H and along W, or before and after. */
@@ -73,11 +83,25 @@ export interface ConvolutionOptions {
   readonly allowOverparameterized?: boolean | undefined;
 }
 
-/** The shapes of a convolution's tensors; biases are absent or `[length]`. */
+/** Which passes a convolution has: the operation is made of two, and either may be alone. */
+export type Passes = 'both' | 'depthwise' | 'pointwise';
+
+/** What a layer may have beside its weights: tensors that come with each run, as its input does. */
+export interface Additions {
+  /** Whether a tensor of the output's shape is added before the last activation; default false. */
+  readonly residual?: boolean | undefined;
+  /**
+   * Whether the input of the pointwise pass is multiplied by `[N, C*M]` factors, one for each image and channel, as
+   * squeeze-and-excite does; default false.
+   */
+  readonly inputScale?: boolean | undefined;
+}
+
+/** The shapes of a convolution's tensors; biases are absent or `[length]`. Only passes that there are have filters. */
 export interface Shapes {
   readonly input: readonly number[];
-  readonly depthwiseFilter: readonly number[];
-  readonly pointwiseFilter: readonly number[];
+  readonly depthwiseFilter?: readonly number[] | undefined;
+  readonly pointwiseFilter?: readonly number[] | undefined;
   readonly depthwiseBias?: readonly number[] | undefined;
   readonly bias?: readonly number[] | undefined;
 }
@@ -88,8 +112,12 @@ export interface Shapes {
  * `padLeft` columns (what is padded below and to the right is implied by `OH` and `OW`). `O_STRIDE` is `O`, or more
  * where only some of the output channels are computed. Counts are elements. `dtype` is how input, weights and output
  * are stored.
+ *
+ * A pass that is missing changes nothing: without a pointwise one `O` is `K`, without a depthwise one the filter is 1x1
+ * with `M = 1`, and only its strides count. `depthwiseActivation` and `activation` follow the pass of their name.
  */
 export interface Geometry {
+  readonly passes: Passes;
   readonly N: number; readonly H: number; readonly W: number; readonly C: number;
   readonly KH: number; readonly KW: number; readonly M: number; readonly K: number;
   readonly OH: number; readonly OW: number; readonly O: number;
@@ -99,10 +127,22 @@ export interface Geometry {
   readonly dtype: Dtype;
   readonly depthwiseActivation: ResolvedActivation;
   readonly activation: ResolvedActivation;
+  /** Whether a tensor of the output's shape is added before the last activation. */
+  readonly residual: boolean;
+  /** Whether the pointwise pass multiplies its input by `[N, K]` factors. */
+  readonly inputScale: boolean;
 }
 
 /** Starts every message: the operation, and the caller's name for it. */
-export const operation = (name?: string): string => (name ? `separableConv2d '${name}'` : 'separableConv2d');
+export const operation = (name?: string, passes: Passes = 'both'): string =>
+  (name ? `${OPERATIONS[passes]} '${name}'` : OPERATIONS[passes]);
+
+const OPERATIONS = { both: 'separableConv2d', depthwise: 'depthwiseConv2d', pointwise: 'pointwiseConv2d' } as const;
+
+/** The filters of the passes that there are. */
+export const FILTERS = {
+  both: ['depthwiseFilter', 'pointwiseFilter'], depthwise: ['depthwiseFilter'], pointwise: ['pointwiseFilter'],
+} as const;
 
 /** Bytes of one stored number. */
 export const elementBytes = (dtype: Dtype): number => (dtype === 'f16' ? 2 : 4);
@@ -122,34 +162,55 @@ export function withoutActivations(geometry: Geometry): Geometry {
  * @see https://www.tensorflow.org/versions/r1.15/api_docs/python/tf/nn/separable_conv2d
  */
 export function resolveGeometry(
-  shapes: Shapes, options: ConvolutionOptions & { readonly dtype?: string | undefined },
+  shapes: Shapes,
+  options: Partial<ConvolutionOptions & Additions> & { readonly dtype?: string | undefined },
+  passes: Passes = 'both',
 ): Geometry {
-  const op = operation(options.name);
+  const op = operation(options.name, passes);
   const fail = (argument: string, rule: string, got: unknown): never => {
     throw new ValueError(`${op}: ${argument} ${rule}, got ${show(got)}`);
   };
-  for (const argument of ['input', 'depthwiseFilter', 'pointwiseFilter'] as const) {
-    checkShape(`${op}: ${argument}`, shapes[argument]);
-  }
+  const filters = FILTERS[passes];
+  for (const argument of ['input', ...filters] as const) checkShape(`${op}: ${argument}`, shapes[argument]);
   const [N, H, W, C] = shapes.input as Shape4D;
-  const [KH, KW, depthwiseC, M] = shapes.depthwiseFilter as Shape4D;
-  const [one, alsoOne, pointwiseK, O] = shapes.pointwiseFilter as Shape4D;
-  if (one !== 1 || alsoOne !== 1) fail('pointwiseFilter', 'must be [1, 1, C*M, O]', shapes.pointwiseFilter);
-  if (elements(shapes.depthwiseFilter) === 0) fail('depthwiseFilter', 'must not be empty', shapes.depthwiseFilter);
-  if (elements(shapes.pointwiseFilter) === 0) fail('pointwiseFilter', 'must not be empty', shapes.pointwiseFilter);
-  const allowed = options.allowOverparameterized;
-  if (allowed !== undefined && typeof allowed !== 'boolean') {
-    fail('allowOverparameterized', 'must be a boolean', allowed);
+  const depthwiseFilter = passes === 'pointwise' ? [1, 1, C, 1] as const : shapes.depthwiseFilter as Shape4D;
+  const [KH, KW, depthwiseC, M] = depthwiseFilter;
+  const K = C * M;
+  const pointwiseFilter = passes === 'depthwise' ? [1, 1, K, K] as const : shapes.pointwiseFilter as Shape4D;
+  const [one, alsoOne, pointwiseK, O] = pointwiseFilter;
+  const kOf = passes === 'both' ? 'C*M' : 'C';
+  if (one !== 1 || alsoOne !== 1) fail('pointwiseFilter', `must be [1, 1, ${kOf}, O]`, shapes.pointwiseFilter);
+  for (const argument of filters) {
+    if (elements(shapes[argument]!) === 0) fail(argument, 'must not be empty', shapes[argument]);
   }
-  if (!allowed && M * C > O) {
+  const allowed = options.allowOverparameterized;
+  for (const argument of ['allowOverparameterized', 'residual', 'inputScale'] as const) {
+    const flag: unknown = options[argument];
+    if (flag !== undefined && typeof flag !== 'boolean') fail(argument, 'must be a boolean', flag);
+  }
+  const { residual = false, inputScale = false } = options;
+  if (inputScale && passes === 'depthwise') {
+    fail('inputScale', 'must be false where there is no pointwise pass', inputScale);
+  }
+  if (passes === 'both' && !allowed && M * C > O) {
     throw new ValueError(`${op}: Refusing to perform an overparameterized separable convolution: channel_multiplier * `
       + `in_channels = ${M} * ${C} = ${M * C} > ${O} = out_channels (allowOverparameterized: true permits it)`);
   }
   if (depthwiseC !== C) {
     fail('depthwiseFilter', `must be [KH, KW, ${C}, M] (C = ${C} input channels)`, shapes.depthwiseFilter);
   }
-  const K = C * M;
-  if (pointwiseK !== K) fail('pointwiseFilter', `must be [1, 1, ${K}, O] (C*M = ${C}*${M})`, shapes.pointwiseFilter);
+  if (pointwiseK !== K) {
+    const why = passes === 'both' ? `C*M = ${C}*${M}` : `C = ${C} input channels`;
+    fail('pointwiseFilter', `must be [1, 1, ${K}, O] (${why})`, shapes.pointwiseFilter);
+  }
+  if (passes !== 'both') {
+    for (const [argument, got] of [
+      ['depthwiseBias', shapes.depthwiseBias], ['depthwiseActivation', options.depthwiseActivation],
+    ] as const) {
+      if (got === undefined) continue;
+      fail(argument, 'must be absent where there is one pass, which bias and activation follow', got);
+    }
+  }
   for (const [argument, shape, channels] of [
     ['depthwiseBias', shapes.depthwiseBias, K], ['bias', shapes.bias, O],
   ] as const) {
@@ -161,17 +222,25 @@ export function resolveGeometry(
   if ((RH > 1 || RW > 1) && (SH > 1 || SW > 1)) {
     fail('rate', `must be 1 where strides are not 1 (strides = [${SH}, ${SW}])`, [RH, RW]);
   }
-  const padding = resolvePadding(op, options.padding);
+  const padding = resolvePadding(op, passes === 'pointwise' ? options.padding ?? 'SAME' : options.padding);
+  if (passes === 'pointwise') {
+    if (RH > 1 || RW > 1) fail('rate', 'must be 1 for a pointwise pass alone', [RH, RW]);
+    if (typeof padding !== 'string' && padding.flat().some(Boolean)) {
+      fail('padding', 'must pad nothing for a pointwise pass alone', options.padding);
+    }
+  }
   const { dtype = 'f32' } = options;
   if (dtype !== 'f32' && dtype !== 'f16') fail('dtype', "must be 'f32' or 'f16'", dtype);
   const [OH, padTop] = extent(op, padding, 0, H, KH, SH, RH);
   const [OW, padLeft] = extent(op, padding, 1, W, KW, SW, RW);
   checkShape(`${op}: output`, [N, OH, OW, O]);
   checkShape(`${op}: depthwise result`, [N, OH, OW, K]);
+  const between = resolveActivation(`${op}: depthwiseActivation`, options.depthwiseActivation);
+  const last = resolveActivation(`${op}: activation`, options.activation);
   return {
-    N, H, W, C, KH, KW, M, K, OH, OW, O, O_STRIDE: O, SH, SW, RH, RW, padTop, padLeft, dtype: dtype as Dtype,
-    depthwiseActivation: resolveActivation(`${op}: depthwiseActivation`, options.depthwiseActivation),
-    activation: resolveActivation(`${op}: activation`, options.activation),
+    passes, N, H, W, C, KH, KW, M, K, OH, OW, O, O_STRIDE: O, SH, SW, RH, RW, padTop, padLeft, dtype: dtype as Dtype,
+    depthwiseActivation: passes === 'depthwise' ? last : between, activation: passes === 'depthwise' ? between : last,
+    residual, inputScale,
   };
 }
 

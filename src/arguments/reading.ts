@@ -1,5 +1,5 @@
 import { show, ValueError } from './errors.js';
-import { operation, type TensorArgument } from './geometry.js';
+import { operation, type Passes, type TensorArgument } from './geometry.js';
 
 /** Longer arrays are cut to this length: what is left still breaks every rule, and fits a message. */
 const LONGEST = 8;
@@ -36,7 +36,7 @@ const READERS = {
   strides: asArray, padding: asArray, rate: asArray, name: asIs,
   depthwiseBias: copyRecord, depthwiseActivation: copyRecord, bias: copyRecord, activation: copyRecord,
   allowOverparameterized: asIs, strategy: asIs, dtype: asIs, manager: asIs,
-  inputShape: asArray, depthwiseFilter: copyRecord, pointwiseFilter: copyRecord,
+  residual: copyRecord, inputScale: asIs, inputShape: asArray, depthwiseFilter: copyRecord, pointwiseFilter: copyRecord,
 } satisfies Record<string, (value: unknown, where: string) => unknown>;
 
 type OptionName = keyof typeof READERS;
@@ -44,11 +44,18 @@ const CONVOLUTION = [
   'strides', 'padding', 'rate', 'name', 'depthwiseBias', 'depthwiseActivation', 'bias', 'activation',
   'allowOverparameterized', 'strategy', 'dtype',
 ] as const satisfies OptionName[];
-/** What the one call takes. */
-export const ONE_CALL: readonly OptionName[] = [...CONVOLUTION, 'manager'];
+/** What each of the one calls takes. */
+const ONE_PASS: readonly OptionName[] = [
+  'strides', 'padding', 'rate', 'name', 'bias', 'activation', 'dtype', 'manager',
+];
+export const ONE_CALL: Readonly<Record<Passes, readonly OptionName[]>> = {
+  both: [...CONVOLUTION, 'manager'], depthwise: ONE_PASS, pointwise: ONE_PASS,
+};
 /** What `prepare`, `prepareGradients` and `warmUp` take. */
-export const DESCRIPTOR: readonly OptionName[] = ['inputShape', 'depthwiseFilter', 'pointwiseFilter', ...CONVOLUTION];
-/** What the reference takes: all that a call may be given, so that the two can be compared. */
+export const DESCRIPTOR: readonly OptionName[] = [
+  'inputShape', 'depthwiseFilter', 'pointwiseFilter', ...CONVOLUTION, 'residual', 'inputScale',
+];
+/** What the references take: all that a call may be given, so that the two can be compared. */
 export const REFERENCE: readonly OptionName[] = [...DESCRIPTOR, 'manager'];
 
 /** Without a prototype, so that nothing is found on it that was not put there. */
@@ -72,21 +79,23 @@ export function given(object: object, name: string): unknown {
  * differently the next time: so what is used is what was checked.
  * @throws ValueError unless options are an object whose properties are all among `names`
  */
-export function readOptions<T extends object>(options: T, names: readonly OptionName[]): T {
+export function readOptions<T extends object>(
+  options: T, names: readonly OptionName[], op = operation(), what = 'options',
+): T {
   if (typeof options !== 'object' || options === null) {
-    throw new ValueError(`${operation()}: options must be an object with at least padding, got ${show(options)}`);
+    throw new ValueError(`${op}: ${what} must be an object, got ${show(options)}`);
   }
-  const record = reading(`${operation()}: options`, () => {
-    checkNames(`${operation()}: options`, options, names);
+  const record = reading(`${op}: ${what}`, () => {
+    checkNames(`${op}: ${what}`, options, names);
     const read = emptyRecord();
     for (const option of names) {
-      const value = READERS[option](given(options, option), `${operation()}: ${option}`);
+      const value = READERS[option](given(options, option), `${op}: ${option}`);
       if (value !== undefined) read[option] = value;
     }
     return read;
   });
   if (record['name'] !== undefined && typeof record['name'] !== 'string') {
-    throw new ValueError(`${operation()}: name must be a string, got ${show(record['name'])}`);
+    throw new ValueError(`${op}: name must be a string, got ${show(record['name'])}`);
   }
   return record as T;
 }
@@ -94,7 +103,8 @@ export function readOptions<T extends object>(options: T, names: readonly Option
 /** Refuses properties that nothing reads, as misspelt ones are. @throws ValueError */
 export function checkNames(where: string, object: object, names: readonly string[]): void {
   const unknown = Object.keys(object).find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new ValueError(`${where} must be among ${names.join(', ')}, got ${show(unknown)}`);
+  if (unknown === undefined) return;
+  throw new ValueError(`${where} must be among ${names.join(', ') || 'none'}, got ${show(unknown)}`);
 }
 
 /** The same for a tensor. @throws ValueError */

@@ -232,8 +232,9 @@ export class Program {
     switch (place.kind) {
       case 'caller': return undefined;
       case 'sampler': return pipelines.nearest;
-      case 'zeros': {
-        const buffer = this.#upload(value, place.byteLength, BUFFER.STORAGE);
+      case 'zeros': case 'ones': {
+        const content = place.kind === 'ones' ? new Float32Array(place.byteLength / 4).fill(1) : place.byteLength;
+        const buffer = this.#upload(value, content, BUFFER.STORAGE);
         return { buffer, offset: 0, size: place.byteLength };
       }
       case 'weight': {

@@ -12,9 +12,9 @@ export const QUAD = 4;
 
 /**
  * Channels from one pixel of the intermediate to the next: K rounded up so that pointwise kernels can load four at
- * once.
+ * once. A pass alone writes or reads the caller's dense tensor instead.
  */
-export const channelStride = ({ K }: Geometry): number => Math.ceil(K / 4) * 4;
+export const channelStride = ({ passes, K }: Geometry): number => (passes === 'both' ? Math.ceil(K / 4) * 4 : K);
 
 /** Vector loads need four channels side by side in both the input and the depthwise filter. */
 export function channelLanes({ C, M }: Geometry) {
@@ -58,7 +58,7 @@ const SHARED_STEPS = 32;
  */
 function heldTile(g: Geometry, weights: number, step: { readonly cost: number; readonly most: number }) {
   const LANES = outputLanes(g);
-  const [packs, steps] = [Math.ceil(g.O / 4 / QUAD), channelStride(g) / 4];
+  const [packs, steps] = [Math.ceil(g.O / 4 / QUAD), Math.ceil(g.K / 4)];
   const candidates = [1, 2, 4, 8].filter((columns) => columns * 4 <= weights).map((columns) => {
     const COLUMNS = evenTile(packs, columns);
     const tiles = Math.ceil(packs / COLUMNS);

@@ -1,8 +1,8 @@
 import { channelLanes, channelStride, depthwiseTile } from './cuts.js';
 import type { Kernel } from './kernel.js';
-import { bytesOf, withOffsets } from './params.js';
+import { bytesOf, extrasOf, withOffsets } from './params.js';
 
-/** Takes any geometry: `[N, H, W, C]` to the intermediate `[N, OH, OW, K_STRIDE]`. */
+/** Takes any geometry: `[N, H, W, C]` to the intermediate `[N, OH, OW, K_STRIDE]`, or alone to the output. */
 export const depthwise: Kernel = {
   name: 'depthwise',
   load: () => import('../../shaders/depthwise.wgsl?raw'),
@@ -17,9 +17,14 @@ export const depthwise: Kernel = {
     const { group } = tile;
     const WORKGROUP = group[0] * group[1];
     const { input, intermediate } = bytesOf(g);
+    const [last, more] = [g.passes === 'depthwise', extrasOf(g)];
     return {
-      constants: { ...lanes, ...constants, WORKGROUP }, bodies: { activation: g.depthwiseActivation.kind },
-      elem: g.dtype, params: { ...withOffsets(g), ...params, FIRST_TAP: 0, TAP_STEP: 1 },
+      constants: {
+        ...lanes, ...constants, WORKGROUP, ...(last && { ...more.constants, ...(g.dtype === 'f16' && { LAST: 1 }) }),
+      },
+      ...(last && { extras: more.extras }),
+      bodies: { activation: g.depthwiseActivation.kind }, elem: g.dtype,
+      params: { ...withOffsets(g), ...params, FIRST_TAP: 0, TAP_STEP: 1 },
       workgroups: Math.ceil(tiles * (channelStride(g) / lanes.LANES) / WORKGROUP), group, cost,
       effort: {
         multiplyAdds: WORKGROUP * rows * TILE_W * g.KH * g.KW * lanes.LANES,

@@ -3,7 +3,7 @@ import {
   channelLanes, evenTile, freshRows, fusedQuadsTake, fusedQuadTile, outputLanes, QUAD, rowTile, rowTiles,
 } from './cuts.js';
 import type { Kernel } from './kernel.js';
-import { bytesOf, withOffsets } from './params.js';
+import { bytesOf, extrasOf, withOffsets } from './params.js';
 
 /** Both passes in one: `[N, H, W, C]` to `[N, OH, OW, O]`. */
 
@@ -31,9 +31,10 @@ export const fused: Kernel = {
     const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / OUTPUT_LANES / COLUMNS);
     const { TILE_W, SPAN, TAPS } = row;
     const tapRows = Math.ceil(g.K / channelLanes(g).LANES) * g.KH * Math.ceil(g.KW / TAPS);
+    const more = extrasOf(g);
     return {
-      constants: { ...channelLanes(g), OUTPUT_LANES, ...row, COLUMNS, WORKGROUP }, bodies: bodiesOf(g), elem: g.dtype,
-      params: withOffsets(g), group, workgroups: Math.ceil(tiles / WORKGROUP),
+      ...more, constants: { ...channelLanes(g), OUTPUT_LANES, ...row, COLUMNS, WORKGROUP, ...more.constants },
+      bodies: bodiesOf(g), elem: g.dtype, params: withOffsets(g), group, workgroups: Math.ceil(tiles / WORKGROUP),
       effort: {
         multiplyAdds: WORKGROUP * TILE_W * g.K * (COLUMNS * OUTPUT_LANES + g.KH * g.KW),
         accesses: WORKGROUP * (tapRows * (SPAN + TAPS) + g.K * COLUMNS + TILE_W * COLUMNS),
@@ -52,9 +53,10 @@ export const fusedQuad: Kernel = {
   fits: fusedQuadsTake,
   cut(g, tile) {
     const { constants, params, tiles, cost } = fusedQuadTile(g, tile);
+    const more = extrasOf(g);
     return {
-      constants, bodies: bodiesOf(g), params: { ...withOffsets(g), ...params }, group: [QUAD, 1], workgroups: tiles,
-      cost,
+      ...more, constants: { ...constants, ...more.constants }, bodies: bodiesOf(g),
+      params: { ...withOffsets(g), ...params }, group: [QUAD, 1], workgroups: tiles, cost,
     };
   },
 };
@@ -81,9 +83,11 @@ export const fusedTiled: Kernel = {
     const rowsOfRun = g.KH * Math.ceil(g.KW / TAPS);
     const items = runs * CHUNK / LANES; // Depthwise results of a round, in packs: shared out among all invocations.
     const handed = SLICES > 1 ? SLICES / 2 * GROUP_X * GROUP_Y * SUMS : 0;
+    const more = extrasOf(g);
     return {
-      constants: {
+      ...more, constants: {
         ...channelLanes(g), OUTPUT_LANES, ...row, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES, SUMS,
+        ...more.constants,
       },
       bodies: bodiesOf(g), elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
       memory: 4 * CHUNK * TILE_PIXELS * GROUP_Y + 4 * OUTPUT_LANES * handed,
@@ -112,7 +116,7 @@ export const fusedRows: Kernel = {
   load: () => import('../../shaders/fused-rows.wgsl?raw'),
   loadLibrary,
   operands,
-  fits: (g, { limits }) => g.K <= MOST_CHANNELS && g.KH * g.KW <= MOST_TAPS
+  fits: (g, { limits }) => !g.inputScale && !g.residual && g.K <= MOST_CHANNELS && g.KH * g.KW <= MOST_TAPS
     && chunkOf(g) <= channelLanes(g).LANES * powerOfTwo(Math.min(128, limits.maxComputeInvocationsPerWorkgroup)),
   cut(g, { width = 1, height = 1, columns = 1, group }) {
     const { KH, KW, SH, SW } = g;

@@ -17,7 +17,7 @@ export interface Effort {
   readonly tapRows?: number;
   /** How often half of the slices hand their sums to the other half. */
   readonly halvings?: number;
-  /** Bytes of the tensors that the whole dispatch reads and writes, each once. */
+  /** Bytes of the tensors that the whole dispatch reads and writes, each once; or an image's, as `Cut.images` says. */
   readonly traffic: number;
 }
 
@@ -44,21 +44,25 @@ const [OWN_VECTORS, OWN_MEMORY] = [5, 1024];
 /** How work is cut into workgroups, and how many bytes of workgroup memory each has. */
 interface Grid {
   readonly workgroups: number;
+  readonly images?: number;
   readonly group: readonly [x: number, y: number];
   readonly memory?: number;
 }
 
 /** Microseconds on a GPU of so many processors. */
-export function gpuTime({ group, workgroups, memory = 0 }: Grid, effort: Effort, processors: number): number {
+export function gpuTime(
+  { group, workgroups, images = 1, memory = 0 }: Grid, effort: Effort, processors: number,
+): number {
   const invocations = group[0] * group[1];
   const { multiplyAdds, accesses, vectors, turns = 0, tapRows = 0, halvings = 0, traffic } = effort;
   const resident = Math.max(1, Math.floor(Math.min(
     PROCESSOR.workgroups, PROCESSOR.invocations / invocations,
     PROCESSOR.vectors / (invocations * Math.min(64, OWN_VECTORS + vectors)), PROCESSOR.memory / (OWN_MEMORY + memory),
   )));
-  const each = Math.ceil(workgroups / processors); // The busiest processor's workgroups, in waves of those resident.
+  // The busiest processor's workgroups, in waves of those resident.
+  const each = Math.ceil(workgroups * images / processors);
   const computing = each * (multiplyAdds * COSTS.multiplyAdd + accesses * COSTS.access);
-  const moving = traffic * COSTS.byte / processors;
+  const moving = traffic * images * COSTS.byte / processors;
   const waiting = Math.ceil(each / resident)
     * (turns * COSTS.turn + tapRows * COSTS.tapRow + halvings * COSTS.halving);
   const active = invocations * Math.min(each, resident);

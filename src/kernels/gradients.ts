@@ -43,10 +43,15 @@ function invocationsOf(
   return { ...rest, constants: { ...constants, WORKGROUP }, workgroups: Math.ceil(invocations / WORKGROUP), group };
 }
 
-/** A gradient and the values that the derivative is taken of; strides are channels from one pixel to the next. */
+/**
+ * A gradient and the values that the derivative is taken of; without an activation they are multiplied as they are.
+ * Strides are channels from one pixel to the next; that of the gradient is CHANNELS if absent. VALUE_PIXELS pixels, 1
+ * if absent, share their values.
+ */
 export interface ActivationWork {
-  readonly activation: ResolvedActivation;
+  readonly activation?: ResolvedActivation;
   readonly PIXELS: number; readonly CHANNELS: number; readonly VALUE_STRIDE: number; readonly STRIDE: number;
+  readonly GRADIENT_STRIDE?: number; readonly VALUE_PIXELS?: number;
 }
 
 export const activationGradient: Kernel<ActivationWork> = {
@@ -54,8 +59,10 @@ export const activationGradient: Kernel<ActivationWork> = {
   load: () => import('../../shaders/activation-gradient.wgsl?raw'),
   loadLibrary: () => import('../../shaders/derivatives.wgsl?raw'),
   operands: ['gradient', 'values', 'output'],
-  cut({ activation: { kind, alpha }, ...extents }, tile) {
-    const LANES = lanesOf(extents.CHANNELS, extents.VALUE_STRIDE, extents.STRIDE);
+  cut({ activation, ...given }, tile) {
+    const extents = { GRADIENT_STRIDE: given.CHANNELS, VALUE_PIXELS: 1, ...given };
+    const LANES = lanesOf(extents.CHANNELS, extents.VALUE_STRIDE, extents.STRIDE, extents.GRADIENT_STRIDE);
+    const { kind, alpha } = activation ?? { kind: 'itself', alpha: 0 } as const;
     return invocationsOf(extents.PIXELS * extents.STRIDE / LANES, tile, {
       constants: { LANES }, bodies: { derivative: kind }, params: { ...extents, alpha },
     });

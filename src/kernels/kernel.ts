@@ -50,12 +50,17 @@ export interface Cut {
   /** The shader's constants, which say which variant it is. */
   readonly constants: Readonly<Record<string, number>>;
   /** For each of its activation functions, the activation whose body it gets. */
-  readonly bodies?: Readonly<Record<string, ActivationKind>>;
+  readonly bodies?: Readonly<Record<string, ActivationKind | 'itself'>>;
   /** What is stored as `dtype` says; absent: the shader has float32 only. */
   readonly elem?: Dtype;
+  /** What it binds before what it writes, beside the kernel's operands. */
+  readonly extras?: readonly string[];
   /** What the struct `Params` holds. */
   readonly params: Readonly<Record<string, unknown>>;
+  /** For each of the images, where workgroups have one image only. */
   readonly workgroups: number;
+  /** Images whose workgroups are apart; absent: they are not. */
+  readonly images?: number;
   readonly group: Tile['group'];
   /** Bytes of workgroup memory; absent: none. */
   readonly memory?: number;
@@ -75,6 +80,8 @@ export const FILTER_FORMAT = 'rgba32float';
 export interface Variant extends Pick<Cut, 'constants' | 'bodies' | 'elem' | 'params'> {
   readonly kernel: string;
   readonly name: string;
+  /** What it binds after its uniforms, the last one written. */
+  readonly operands: readonly string[];
   readonly bindings: readonly BindingKind[];
   readonly load: Load;
   readonly loadLibrary: Load | undefined;
@@ -82,12 +89,14 @@ export interface Variant extends Pick<Cut, 'constants' | 'bodies' | 'elem' | 'pa
 
 /** The variant that a cut needs; `others` are further values for its `Params`. */
 export function variantOf<Work>(
-  { name: kernel, operands, load, loadLibrary }: Kernel<Work>, { constants, bodies, elem, params }: Cut,
+  { name: kernel, operands: own, load, loadLibrary }: Kernel<Work>,
+  { constants, bodies, elem, params, extras = [] }: Cut,
   others: Readonly<Record<string, number>> = {},
 ): Variant {
+  const operands = [...own.slice(0, -1), ...extras, own.at(-1)!];
   return {
-    kernel, name: nameOf(kernel, constants, bodies, elem), bindings: bindingsOf(operands), load, loadLibrary, constants,
-    bodies: bodies ?? {}, params: { ...params, ...others }, ...(elem && { elem }),
+    kernel, name: nameOf(kernel, constants, bodies, elem), operands, bindings: bindingsOf(operands), load, loadLibrary,
+    constants, bodies: bodies ?? {}, params: { ...params, ...others }, ...(elem && { elem }),
   };
 }
 
@@ -115,8 +124,8 @@ const TAGS: Readonly<Record<string, string>> = {
   KEPT: 'kept', LOADED: FOLLOWS, CARRIED: 'carried', FRESH: 'fresh', LEAD: 'lead',
   TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', CHUNK: 'chunk',
   ALONE: 'alone', EXACT_K: 'exact', FULL_O: 'fullo', FULL_W: 'fullw',
-  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl',
-  SHUFFLED: 'shuffled', HANDED: FOLLOWS, SUMS: FOLLOWS,
+  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl', SHUFFLED: 'shuffled', HANDED: FOLLOWS,
+  SUMS: FOLLOWS, FIRST: 'first', LAST: 'last', STRIDED: 'strided', SCALED: 'scaled', RESIDUAL: 'residual',
   AHEAD: 'ahead', LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
 };
 

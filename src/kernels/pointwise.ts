@@ -1,9 +1,9 @@
 import type { Geometry } from '../arguments/geometry.js';
 import { channelStride, evenTile, fewPixels, outputLanes, pointwiseQuadTile, QUAD, quadsTake } from './cuts.js';
 import type { Cut, Kernel, Tile } from './kernel.js';
-import { bytesOf, withOffsets } from './params.js';
+import { bytesOf, extrasOf, withOffsets } from './params.js';
 
-/** From the intermediate `[N, OH, OW, K_STRIDE]` to `[N, OH, OW, O]`. */
+/** From the intermediate `[N, OH, OW, K_STRIDE]`, or alone from the input `[N, H, W, C]`, to `[N, OH, OW, O]`. */
 
 const operands = ['intermediate', 'pointwiseFilter', 'bias', 'output'] as const;
 const trafficOf = (g: Geometry): number => {
@@ -12,21 +12,38 @@ const trafficOf = (g: Geometry): number => {
 };
 const loadLibrary: Kernel['loadLibrary'] = () => import('../../shaders/activations.wgsl?raw');
 
+/** What variants that read the caller's input have in other ways than those that read the intermediate. */
+const strideConstant = ({ passes, SH, SW }: Geometry) => (passes === 'pointwise' && SH * SW > 1 && { STRIDED: 1 });
+const inputConstants = (g: Geometry) => (g.passes === 'pointwise' && {
+  ...strideConstant(g), ...(g.C % 4 !== 0 && { INPUT_LANES: 1 }), ...(g.dtype === 'f16' && { FIRST: 1 }),
+});
+/**
+ * A cut with what a geometry has beside. Factors of input channels are those of one image: then each image has
+ * workgroups of its own, and is cut up alone.
+ */
+const complete = (cut: Kernel['cut'], own = inputConstants): Kernel['cut'] => (g, tile) => {
+  const one = cut(g.inputScale ? { ...g, N: 1 } : g, tile);
+  const { extras, constants } = extrasOf(g);
+  return {
+    ...one, extras, constants: { ...one.constants, ...own(g), ...constants }, ...(g.inputScale && { images: g.N }),
+  };
+};
+
 /** Each invocation has a tile in registers. */
 export const pointwise: Kernel = {
   name: 'pointwise',
   load: () => import('../../shaders/pointwise.wgsl?raw'),
   loadLibrary,
   operands,
-  cut(g, { pixels: most = 1, columns = 1, group }) {
+  cut: complete((g, { pixels: most = 1, columns = 1, group }) => {
     const LANES = outputLanes(g);
     const pixels = g.N * g.OH * g.OW;
     const TILE_PIXELS = fewPixels(pixels, most);
     const COLUMNS = evenTile(g.O / LANES, columns / LANES);
     const WORKGROUP = group[0] * group[1];
     return {
-      constants: { LANES, TILE_PIXELS, COLUMNS, WORKGROUP }, bodies: { activation: g.activation.kind }, elem: g.dtype,
-      params: withOffsets(g), group,
+      constants: { LANES, TILE_PIXELS, COLUMNS, WORKGROUP },
+      bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g), group,
       workgroups: Math.ceil(Math.ceil(pixels / TILE_PIXELS) * Math.ceil(g.O / LANES / COLUMNS) / WORKGROUP),
       effort: {
         multiplyAdds: WORKGROUP * TILE_PIXELS * COLUMNS * LANES * g.K,
@@ -34,7 +51,7 @@ export const pointwise: Kernel = {
         vectors: (TILE_PIXELS + 4) * COLUMNS * LANES / 4, turns: Math.ceil(g.K / 4), traffic: trafficOf(g),
       },
     };
-  },
+  }),
 };
 
 /** Quads hold weights, which come from a texture, and share what they load of the input. */
@@ -44,13 +61,13 @@ export const pointwiseQuad: Kernel = {
   loadLibrary,
   operands: ['intermediate', 'filterTexture', 'nearest', 'bias', 'output'],
   fits: quadsTake,
-  cut(g, tile) {
+  cut: complete((g, tile) => {
     const { constants, params, tiles, cost } = pointwiseQuadTile(g, tile);
     return {
       constants, bodies: { activation: g.activation.kind }, group: [QUAD, 1], workgroups: tiles, cost,
       params: { ...withOffsets(g), ...params, PIXEL_STRIDE: channelStride(g), K_STEP: 1 },
     };
-  },
+  }, strideConstant),
 };
 
 /** Workgroups share tiles of both operands in their memory. */
@@ -59,7 +76,7 @@ export const pointwiseTiled: Kernel = {
   load: () => import('../../shaders/pointwise-tiled.wgsl?raw'),
   loadLibrary,
   operands,
-  cut(g, { pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, ahead = false, group }) {
+  cut: complete((g, { pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, ahead = false, group }) => {
     const LANES = outputLanes(g);
     const COLUMNS = Math.max(1, columns / LANES);
     const [GROUP_X, GROUP_Y] = group;
@@ -82,7 +99,7 @@ export const pointwiseTiled: Kernel = {
       },
       workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
     };
-  },
+  }),
 };
 
 /** `shuffled`: slices that add their sums by shuffles, 4 or 1. */
@@ -118,12 +135,12 @@ export const pointwiseSplit: Kernel = {
   loadLibrary,
   operands,
   fits: (_, { limits }) => limits.maxComputeInvocationsPerWorkgroup >= 2,
-  cut: (g, tile) => splitCut(g, tile, 1),
+  cut: complete((g, tile) => splitCut(g, tile, 1)),
 };
 
 /** The same where there are subgroups: four slices on neighbouring lanes add their sums by shuffles. */
 export const pointwiseShuffled: Kernel = {
   ...pointwiseSplit,
   fits: (_, { subgroups, limits }) => subgroups && limits.maxComputeInvocationsPerWorkgroup >= 4,
-  cut: (g, tile) => splitCut(g, tile, 4),
+  cut: complete((g, tile) => splitCut(g, tile, 4)),
 };

@@ -40,7 +40,10 @@ export function specialize(source: string, { constants, elem, bodies = {}, libra
   if (left.size > 0) throw new Error(`no marked line for ${[...left].join(', ')}`);
   const values = constantsOf(marked);
   const enable = elem === 'f16' ? 'enable f16; ' : '';
-  return enable + unroll(marked.map((line, index) => conditional(line, index, values)), values).join('\n');
+  let bindings = 0; // Numbered anew, because variants lack some.
+  const lines = marked.map((line, index) => conditional(line, index, values)
+    .replace(/^(@group\(0\) @binding\()\d+/, (_, before: string) => `${before}${bindings++}`));
+  return enable + unroll(lines, values).join('\n');
 }
 
 /** The values of all constants that are numbers. */

@@ -1,8 +1,8 @@
 import { derivesFromResult, type ResolvedActivation } from '../arguments/activation.js';
 import { type Weight, WEIGHTS } from '../arguments/call.js';
 import { UnsupportedError } from '../arguments/errors.js';
-import { type Geometry, withoutActivations } from '../arguments/geometry.js';
-import { channelStride } from '../kernels/cuts.js';
+import { type Geometry, type Passes, withoutActivations } from '../arguments/geometry.js';
+import { channelStride, divisor } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import {
   activationGradient, depthwiseInputGradient, outputStride, type Split, sum, type Sums, type Terms, transpose,
@@ -18,26 +18,48 @@ import type { Place, Plan, Step } from './steps.js';
 
 /** A gradient's name among the targets of `Gradients.encode`. */
 export type GradientName =
-  | 'inputGradient' | 'depthwiseFilterGradient' | 'pointwiseFilterGradient' | 'depthwiseBiasGradient' | 'biasGradient';
+  | 'inputGradient' | 'depthwiseFilterGradient' | 'pointwiseFilterGradient' | 'depthwiseBiasGradient' | 'biasGradient'
+  | 'residualGradient' | 'inputScaleGradient';
 export const GRADIENTS: readonly GradientName[] = [
   'inputGradient', 'depthwiseFilterGradient', 'pointwiseFilterGradient', 'depthwiseBiasGradient', 'biasGradient',
+  'residualGradient', 'inputScaleGradient',
 ];
 
-/** What `encode` is given. The last two may be absent: they are then computed again. */
-export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output'] as const;
+/** The gradients of arguments that a pass alone does not have. */
+const ABSENT: Readonly<Record<Passes, readonly GradientName[]>> = {
+  both: [], depthwise: ['pointwiseFilterGradient', 'depthwiseBiasGradient'],
+  pointwise: ['depthwiseFilterGradient', 'depthwiseBiasGradient'],
+};
+const absentOf = ({ residual, inputScale }: Geometry, passes: Passes): readonly GradientName[] => [
+  ...ABSENT[passes], ...(residual ? [] : ['residualGradient'] as const),
+  ...(inputScale ? [] : ['inputScaleGradient'] as const),
+];
+/** The gradients that there are. */
+export const gradientsOf = (geometry: Geometry): readonly GradientName[] =>
+  GRADIENTS.filter((name) => !absentOf(geometry, geometry.passes).includes(name));
+
+/**
+ * What `encode` is given. The intermediate and the output may be absent: they are then computed again. So may the
+ * residual where that needs none.
+ */
+export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output', 'residual', 'inputScale'] as const;
 export type GivenName = (typeof GIVEN)[number];
 
 /** What only the steps use. A `…Sum` goes into an activation; `…Parts` are parts of sums, still to be summed. */
 export const TEMPORARIES = [
   'depthwiseSum', 'outputSum', 'scaledGradient', 'transposedFilter', 'product', 'intermediateGradient', 'biasParts',
-  'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts',
+  'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts', 'scaledIntermediate', 'scaledProduct', 'scaleTerms',
+  'scaleParts',
 ] as const;
 
 /** The pointwise filter, its transpose, and the output's gradient as textures, for kernels that read textures. */
 export type TextureName = 'filterTexture' | 'transposedTexture' | 'gradientTexture';
 
-/** Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements. */
-type BufferValue = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | 'zeros';
+/**
+ * Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements; `ones` that of
+ * a depthwise filter which only gathers pixels.
+ */
+type BufferValue = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | 'zeros' | 'ones';
 export type Value = BufferValue | TextureName | 'nearest';
 
 /** The steps for all gradients, of which a run takes those that it needs. */
@@ -51,12 +73,20 @@ const busy = ({ kind, processors }: DeviceProfile): number => (kind === 'softwar
 /** The most parts of a sum: the sum of more would take as long as they save. Reasoned, for GPUs; others have fewer. */
 const MOST_PARTS = 4096;
 
+/** The most pixels whose products with factors an invocation sums. */
+const LARGEST_PART = 256;
+
 /** From this many elements of a pointwise filter on, quads compute its gradient as a pointwise pass. */
 const LEAST_PRODUCT = 8192;
 
 /** A plan in the making. */
 interface Draft {
+  /** The passes that there are. */
+  readonly passes: Passes;
+  /** That of both passes, or of a depthwise one. */
   readonly geometry: Geometry;
+  /** The values that take the place of others where a pass is alone. */
+  readonly aliases: Readonly<Partial<Record<Value, Value>>>;
   readonly profile: DeviceProfile;
   readonly op: string;
   readonly borrowed: ReadonlySet<Weight>;
@@ -79,24 +109,27 @@ interface Draft {
  * @throws UnsupportedError when a tensor is larger than the device can bind
  */
 export function planBackward(
-  { op, geometry, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile, name?: PresetName,
+  { op, geometry: own, borrowed }: Omit<Wanted, 'strategy'>, profile: DeviceProfile, name?: PresetName,
 ): GradientPlan {
-  const ways = candidatesFor(geometry, profile, name && [name]);
-  const [first, second = first] = ways.find(({ strategy }) => strategy === 'two-pass')!.presets as [PresetName];
+  const { passes } = own;
+  // A pointwise pass alone is the second of both, whose first one only gathers pixels, and fills up their channels.
+  const geometry: Geometry = passes === 'pointwise' ? { ...own, passes: 'both' } : own;
+  const ways = candidatesFor(own, profile, name && [name]);
+  const [first, second = first] = ways.find(({ strategy }) => strategy !== 'fused')!.presets as [PresetName];
   const preset = { depthwise: presets[first].depthwise, pointwise: presets[second].pointwise };
   const backward = { ...backwardPresets[first], pointwiseFilter: backwardPresets[second].pointwiseFilter };
   const draft: Draft = {
-    geometry, profile, op, borrowed, preset, backward,
+    passes, geometry, aliases: aliasesOf(own), profile, op, borrowed, preset, backward,
     depthwise: firstFitting(preset.depthwise, geometry, profile),
     pointwise: firstFitting(preset.pointwise, geometry, profile),
     tile: tileWithin(backward.tile, profile),
-    steps: [], counts: countsOf(geometry), textures: new Map(),
+    steps: [], counts: countsOf(geometry, passes), textures: new Map(),
   };
   if (draft.counts.output === 0) {
     addZeros(draft);
   } else {
-    const [between, after] = addForward(draft);
-    const gradient = addPointwise(draft, after);
+    const between = draft.aliases.intermediate === 'input' ? 'intermediate' : addForwardDepthwise(draft);
+    const gradient = passes === 'depthwise' ? 'product' : addPointwise(draft, addForwardPointwise(draft));
     addDepthwise(draft, gradient, between);
   }
   const limit = bindingLimit(profile);
@@ -108,6 +141,22 @@ export function planBackward(
   return { steps: draft.steps, places: placesOf(draft) };
 }
 
+export function aliasesOf({ passes, C, SH, SW, inputScale }: Geometry): Draft['aliases'] {
+  if (passes === 'both') return {};
+  if (passes === 'depthwise') {
+    return {
+      depthwiseBias: 'bias', intermediate: 'output', depthwiseSum: 'outputSum', product: 'outputGradient',
+      depthwiseBiasGradient: 'biasGradient',
+    };
+  }
+  const gathers = SH * SW > 1;
+  return {
+    depthwiseFilter: 'ones', depthwiseBias: 'zeros',
+    ...(!gathers && { [inputScale ? 'scaledProduct' : 'product']: 'inputGradient' }),
+    ...(!gathers && C % 4 === 0 && { intermediate: 'input' }),
+  };
+}
+
 function placesOf({ counts, textures }: Draft): ReadonlyMap<Value, Place> {
   const places = new Map<Value, Place>([['nearest', { kind: 'sampler' }]]);
   for (const [value, count] of Object.entries(counts) as [Value, number][]) {
@@ -117,28 +166,34 @@ function placesOf({ counts, textures }: Draft): ReadonlyMap<Value, Place> {
   return places;
 }
 
-function placeOf(value: Value): { readonly kind: 'caller' | 'scratch' | 'zeros' } | {
+function placeOf(value: Value): { readonly kind: 'caller' | 'scratch' | 'zeros' | 'ones' } | {
   readonly kind: 'weight'; readonly weight: Weight; readonly columns: undefined,
 } {
   const weight = WEIGHTS.find((name) => name === value);
   if (weight) return { kind: 'weight', weight, columns: undefined };
-  if (value === 'zeros') return { kind: 'zeros' };
-  const given = value === 'outputGradient' || value === 'input' || (GRADIENTS as readonly Value[]).includes(value);
+  if (value === 'zeros' || value === 'ones') return { kind: value };
+  const given = ['outputGradient', 'input', 'residual', 'inputScale', ...GRADIENTS].includes(value);
   return { kind: given ? 'caller' : 'scratch' };
 }
 
-function countsOf(geometry: Geometry): Record<BufferValue, number> {
+function countsOf(geometry: Geometry, passes: Passes): Record<BufferValue, number> {
   const { N, H, W, C, KH, KW, K, OH, OW, O } = geometry;
+  const pointwiseFilter = passes === 'depthwise' ? 0 : K * O;
   const pixels = N * OH * OW;
   const intermediate = pixels * channelStride(geometry);
   return {
-    input: N * H * W * C, depthwiseFilter: KH * KW * K, depthwiseBias: K, pointwiseFilter: K * O, bias: O,
+    input: N * H * W * C, depthwiseFilter: KH * KW * K, depthwiseBias: K, pointwiseFilter, bias: O,
     inputGradient: N * H * W * C, depthwiseFilterGradient: KH * KW * K, depthwiseBiasGradient: K,
-    pointwiseFilterGradient: K * O, biasGradient: O, zeros: Math.ceil(Math.max(K, O) / 4) * 4,
+    pointwiseFilterGradient: pointwiseFilter, biasGradient: O, zeros: Math.ceil(Math.max(K, O) / 4) * 4, ones: K,
     intermediate, depthwiseSum: intermediate, output: pixels * O, outputSum: pixels * O, outputGradient: pixels * O,
-    scaledGradient: pixels * outputStride(geometry), transposedFilter: K * O,
+    scaledGradient: pixels * outputStride(geometry), transposedFilter: pointwiseFilter,
     product: pixels * K, intermediateGradient: pixels * K,
-    biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, // Set where sums are cut up.
+    residual: geometry.residual ? pixels * O : 0, residualGradient: pixels * O,
+    inputScale: geometry.inputScale ? N * K : 0, inputScaleGradient: N * K,
+    scaledIntermediate: intermediate, scaledProduct: pixels * K, scaleTerms: pixels * K,
+    // Set where sums are cut up.
+    biasParts: 0, pointwiseParts: 0, depthwiseBiasParts: 0, depthwiseParts: 0, scaleParts: 0,
+    ...Object.fromEntries(absentOf(geometry, passes).map((gradient) => [gradient, 0])),
   };
 }
 
@@ -153,29 +208,26 @@ function addZeros(draft: Draft): void {
   }
 }
 
-/** The forward pass again; says what the derivatives of both activations are taken of. */
-function addForward(draft: Draft): readonly [between: Value, after: Value] {
-  const addBoth = (
-    pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[], result: Value,
-    sums: Value,
-  ): Value => {
-    addPass(draft, draft[pass], draft.geometry, reads, result);
-    if (derivesFromResult(activation)) return result;
-    addPass(draft, draft[pass], withoutActivations(draft.geometry), reads, sums);
-    return sums;
-  };
-  const { depthwiseActivation, activation } = draft.geometry;
+/** A forward pass again; says what the derivative of its activation is taken of. */
+function addForward(
+  draft: Draft, pass: 'depthwise' | 'pointwise', activation: ResolvedActivation, reads: readonly Value[],
+  result: Value, sums: Value,
+): Value {
+  addPass(draft, draft[pass], draft.geometry, reads, result);
+  if (derivesFromResult(activation)) return result;
+  addPass(draft, draft[pass], withoutActivations(draft.geometry), reads, sums);
+  return sums;
+}
+
+const addForwardDepthwise = (draft: Draft): Value =>
+  addForward(draft, 'depthwise', draft.geometry.depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'],
+    'intermediate', 'depthwiseSum');
+
+function addForwardPointwise(draft: Draft): Value {
   const textured = takesTexture(draft.pointwise.kernel);
   if (textured) addTexture(draft, draft.geometry, 'filterTexture', 'pointwiseFilter');
-  return [
-    addBoth(
-      'depthwise', depthwiseActivation, ['input', 'depthwiseFilter', 'depthwiseBias'], 'intermediate', 'depthwiseSum'
-    ),
-    addBoth(
-      'pointwise', activation, ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'], 'output',
-      'outputSum'
-    ),
-  ];
+  const reads = ['intermediate', textured ? 'filterTexture' : 'pointwiseFilter', 'bias'] as const;
+  return addForward(draft, 'pointwise', draft.geometry.activation, reads, 'output', 'outputSum');
 }
 
 /** Back through the pointwise pass; says where the gradient behind the depthwise activation is. */
@@ -191,18 +243,71 @@ function addPointwise(draft: Draft, after: Value): Value {
       ['outputGradient', linear ? 'outputGradient' : after], scaled);
   }
   addChannelSums(draft, { CHANNELS: O, STRIDE }, scaled, 'biasParts', 'biasGradient');
+  addResidualGradient(draft, activation, after);
 
   addPointwiseFilterGradient(draft, scaled);
 
-  const back: Geometry = { ...withoutActivations(geometry), K: O, O: K, O_STRIDE: K };
+  const back: Geometry = { ...bare(geometry), K: O, O: K, O_STRIDE: K };
   // The transposed filter may fit no texture where the filter does.
   const choice = firstFitting(draft.preset.pointwise, back, draft.profile);
   const textured = takesTexture(choice.kernel);
   if (textured) addTexture(draft, back, 'transposedTexture', 'pointwiseFilter', { ROW_STRIDE: 1, COLUMN_STRIDE: O });
   else add(draft, transpose, geometry, ['pointwiseFilter'], 'transposedFilter');
   addPass(draft, choice, back, [scaled, textured ? 'transposedTexture' : 'transposedFilter', 'zeros'], 'product');
-  return 'product';
+  return geometry.inputScale ? addScale(draft) : 'product';
 }
+
+/** The gradient behind the last activation, dense, is that of the residual too. */
+function addResidualGradient(draft: Draft, activation: ResolvedActivation, after: Value): void {
+  const { geometry: { residual, N, OH, OW, O } } = draft;
+  if (!residual) return;
+  const linear = activation.kind === 'linear';
+  const extents = { PIXELS: N * OH * OW, CHANNELS: O, VALUE_STRIDE: O, STRIDE: O };
+  add(draft, activationGradient, { activation, ...extents }, ['outputGradient', linear ? 'outputGradient' : after],
+    'residualGradient');
+}
+
+/** Back through the factors of the pointwise pass's input; says where the gradient before them is. */
+function addScale(draft: Draft): Value {
+  const { geometry } = draft;
+  const { N, OH, OW, K } = geometry;
+  const [PIXELS, pixels] = [N * OH * OW, OH * OW];
+  const extents = { PIXELS, CHANNELS: K, STRIDE: K };
+  add(draft, activationGradient, { ...extents, VALUE_STRIDE: channelStride(geometry) }, ['product', 'intermediate'],
+    'scaleTerms');
+  // Sums of each image: first of parts that divide it.
+  const part = divisor(pixels, LARGEST_PART);
+  const one = { ROWS: 1, CHANNELS: K, STRIDE: K };
+  if (part === pixels) {
+    const work = { ...one, TERMS: PIXELS };
+    add(draft, sum, { work, split: { SPLITS: N, PER_SPLIT: pixels } }, ['scaleTerms'], 'inputScaleGradient');
+  } else {
+    const parts = pixels / part;
+    draft.counts.scaleParts = N * parts * K;
+    const addSum = (TERMS: number, split: Split, reads: Value, writes: Value): void =>
+      add(draft, sum, { work: { ...one, TERMS }, split }, [reads], writes);
+    addSum(PIXELS, { SPLITS: N * parts, PER_SPLIT: part }, 'scaleTerms', 'scaleParts');
+    addSum(N * parts, { SPLITS: N, PER_SPLIT: parts }, 'scaleParts', 'inputScaleGradient');
+  }
+  add(draft, activationGradient, { ...extents, VALUE_STRIDE: K, VALUE_PIXELS: pixels }, ['product', 'inputScale'],
+    'scaledProduct');
+  return 'scaledProduct';
+}
+
+/** What the pointwise pass multiplied by its filter. */
+function addScaledIntermediate(draft: Draft): Value {
+  const { geometry } = draft;
+  const { N, OH, OW, K, inputScale } = geometry;
+  if (!inputScale) return 'intermediate';
+  const [PIXELS, STRIDE] = [N * OH * OW, channelStride(geometry)];
+  const extents = { PIXELS, CHANNELS: K, GRADIENT_STRIDE: STRIDE, STRIDE, VALUE_STRIDE: K, VALUE_PIXELS: OH * OW };
+  add(draft, activationGradient, extents, ['intermediate', 'inputScale'], 'scaledIntermediate');
+  return 'scaledIntermediate';
+}
+
+/** Only the linear part of a convolution. */
+const bare = (geometry: Geometry): Geometry =>
+  ({ ...withoutActivations(geometry), residual: false, inputScale: false });
 
 /**
  * The transposed intermediate times the gradient. Quads can compute that as a pointwise pass whose filter is the
@@ -213,15 +318,16 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
   const { geometry, profile, pointwise, backward } = draft;
   const { N, OH, OW, K, O } = geometry;
   const [PIXELS, STRIDE] = [N * OH * OW, outputStride(geometry)];
-  const product: Geometry = { ...withoutActivations(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
+  const between = addScaledIntermediate(draft);
+  const product: Geometry = { ...bare(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
   if (takesTexture(pointwise.kernel) && pointwise.kernel.fits!(product, profile) && K * O >= LEAST_PRODUCT) {
     addTexture(draft, product, 'gradientTexture', scaled, { ROW_STRIDE: STRIDE });
-    const reads = ['intermediate', 'gradientTexture', 'nearest', 'zeros'] as const;
+    const reads = [between, 'gradientTexture', 'nearest', 'zeros'] as const;
     addWith(draft, pointwise, product, reads, 'pointwiseFilterGradient',
       { PIXEL_STRIDE: 1, K_STEP: channelStride(geometry) });
     return;
   }
-  addSplit(draft, backward.pointwiseFilter, geometry, { ROWS: K, CHANNELS: O, STRIDE }, ['intermediate', scaled],
+  addSplit(draft, backward.pointwiseFilter, geometry, { ROWS: K, CHANNELS: O, STRIDE }, [between, scaled],
     'pointwiseParts', 'pointwiseFilterGradient');
 }
 
@@ -238,12 +344,15 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
     const extents = { PIXELS: N * OH * OW, CHANNELS: K, VALUE_STRIDE: channelStride(geometry), STRIDE: K };
     add(draft, activationGradient, { activation: depthwiseActivation, ...extents }, [product, between], gradient);
   }
-  addChannelSums(draft, { CHANNELS: K, STRIDE: K }, gradient, 'depthwiseBiasParts', 'depthwiseBiasGradient');
+  if (draft.passes === 'depthwise') addResidualGradient(draft, depthwiseActivation, between);
+  if (draft.passes !== 'pointwise') {
+    addChannelSums(draft, { CHANNELS: K, STRIDE: K }, gradient, 'depthwiseBiasParts', 'depthwiseBiasGradient');
 
-  addSplit(draft, backward.depthwiseFilter, geometry, { ROWS: KH * KW, CHANNELS: K, STRIDE: K }, ['input', gradient],
-    'depthwiseParts', 'depthwiseFilterGradient');
+    addSplit(draft, backward.depthwiseFilter, geometry, { ROWS: KH * KW, CHANNELS: K, STRIDE: K },
+      ['input', gradient], 'depthwiseParts', 'depthwiseFilterGradient');
+  }
 
-  if (draft.counts.inputGradient === 0) return;
+  if (draft.counts.inputGradient === 0 || draft.aliases[product] === 'inputGradient') return;
   const { C, SH, SW } = geometry;
   if (geometry.M > 1 || SH > 1 || SW > 1 || C % 4 !== 0) {
     add(draft, depthwiseInputGradient, geometry, [gradient, 'depthwiseFilter'], 'inputGradient');
@@ -253,7 +362,7 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
   // less the padding.
   const { H, W, RH, RW, padTop, padLeft } = geometry;
   const back: Geometry = {
-    ...withoutActivations(geometry), H: OH, W: OW, OH: H, OW: W,
+    ...bare(geometry), H: OH, W: OW, OH: H, OW: W,
     padTop: (KH - 1) * RH - padTop, padLeft: (KW - 1) * RW - padLeft,
   };
   addWith(draft, draft.depthwise, back, [gradient, 'depthwiseFilter', 'zeros'], 'inputGradient',
@@ -315,14 +424,17 @@ function addWith<Work>(
   draft: Draft, choice: KernelChoice<Work, Kernel<Work>>, work: Work, reads: readonly Value[], writes: Value,
   others?: Readonly<Record<string, number>>,
 ): void {
-  const { steps, counts, profile, op, borrowed, textures } = draft;
+  const { steps, counts, profile, op, borrowed, textures, aliases } = draft;
+  const use = (value: Value) => ({ value: aliases[value] ?? value, range: undefined });
   // Unlike scratch memory, a texture keeps its contents: what was uploaded is copied only once.
   const once = (textures as ReadonlyMap<Value, unknown>).has(writes)
     && reads.every((value) => (WEIGHTS as readonly Value[]).includes(value) && !borrowed.has(value as Weight));
+  const dispatch = dispatchOf(op, choice, work, profile, others);
+  const all = [...reads, ...dispatch.operands.slice(reads.length, -1) as Value[]]; // What it binds beside.
   steps.push({
-    dispatch: dispatchOf(op, choice, work, profile, others), once, writes: { value: writes, range: undefined },
+    dispatch, once, writes: use(writes),
     // What has no elements is never read, but something must be bound.
-    reads: reads.map((value) => ({ value: counts[value as BufferValue] === 0 ? 'zeros' : value, range: undefined })),
+    reads: all.map((value) => use(counts[value as BufferValue] === 0 ? 'zeros' : value)),
   });
 }
 

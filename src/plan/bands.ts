@@ -1,3 +1,4 @@
+import type { PlannedStrategy } from '../arguments/descriptor.js';
 import { elementBytes, type Geometry } from '../arguments/geometry.js';
 import { channelStride } from '../kernels/cuts.js';
 
@@ -24,8 +25,9 @@ export const outputSpan = ({ N, OH, OW, O, O_STRIDE }: Geometry): number =>
  * too large. The intermediate counts where it is stored. Bands of the same pixels follow each other, channels
  * ascending.
  */
-export function bands(geometry: Geometry, most: number, strategy: 'fused' | 'two-pass'): readonly Band[] | undefined {
+export function bands(geometry: Geometry, most: number, strategy: PlannedStrategy): readonly Band[] | undefined {
   const spatial = spatialBands(geometry, most, strategy);
+  if (strategy === 'depthwise') return spatial;
   const { K, O, dtype } = geometry;
   const channels = Math.floor(most / (K * elementBytes(dtype)));
   if (channels >= O) return spatial;
@@ -38,12 +40,12 @@ export function bands(geometry: Geometry, most: number, strategy: 'fused' | 'two
 
 /** The same for all output channels, whatever the filter's size. */
 export function spatialBands(
-  geometry: Geometry, most: number, strategy: 'fused' | 'two-pass',
+  geometry: Geometry, most: number, strategy: PlannedStrategy,
 ): readonly Band[] | undefined {
   const { N, H, W, C, KH, OH, OW, O_STRIDE, SH, RH } = geometry;
   const bytes = elementBytes(geometry.dtype);
   const [inputRow, outputRow] = [W * C, OW * O_STRIDE];
-  const largestRow = Math.max(outputRow * bytes, strategy === 'fused' ? 0 : OW * channelStride(geometry) * 4);
+  const largestRow = Math.max(outputRow * bytes, strategy === 'two-pass' ? OW * channelStride(geometry) * 4 : 0);
   const images = Math.floor(most / Math.max(1, H * inputRow * bytes, OH * largestRow));
   if (images >= N) return [{ geometry, inputStart: 0, outputStart: 0, firstChannel: 0 }];
   if (images >= 1) {

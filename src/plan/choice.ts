@@ -1,3 +1,4 @@
+import type { PlannedStrategy } from '../arguments/descriptor.js';
 import { elements, type Geometry, outputShape } from '../arguments/geometry.js';
 import { MAX_HELD_TAPS } from '../kernels/cuts.js';
 import { gpuTime } from '../kernels/gpu-time.js';
@@ -6,15 +7,18 @@ import { firstFitting, type KernelChoice, type PresetName, presets, presetsOfKin
 
 /** What a plan decides, and measuring can decide instead. */
 export interface Choice {
-  readonly strategy: 'fused' | 'two-pass';
+  readonly strategy: PlannedStrategy;
   /** From which preset each pass has its kernel, in the order of the passes; where there is one, it is for all. */
   readonly presets: readonly PresetName[];
 }
 /** A choice, and how long the model says that it takes: in microseconds on a GPU, 0 where it only says an order. */
 export interface Candidate extends Choice { readonly time: number }
 
-const PASSES = { 'fused': ['fused'], 'two-pass': ['depthwise', 'pointwise'] } as const;
-type Pass = (typeof PASSES)[Choice['strategy']][number];
+/** The passes of each strategy, in their order. */
+export const PASSES = {
+  'fused': ['fused'], 'two-pass': ['depthwise', 'pointwise'], 'depthwise': ['depthwise'], 'pointwise': ['pointwise'],
+} as const;
+type Pass = (typeof PASSES)[PlannedStrategy][number];
 
 /** The passes of a choice, each with its kernel. */
 export const kernelsOf = (
@@ -52,6 +56,10 @@ function timed(geometry: Geometry, profile: DeviceProfile, names?: readonly Pres
     const taken = eligible.find(({ time }) => time <= EQUAL * best)!;
     return [taken, ...different.filter((one) => one !== taken)];
   };
+  const { passes } = geometry;
+  if (passes !== 'both') {
+    return kernelsOfPass(passes, 0).map(({ name, time }) => ({ strategy: passes, presets: [name], time }));
+  }
   const [depthwise, pointwise] = PASSES['two-pass'].map(kernelsOfPass) as [readonly Timed[], readonly Timed[]];
   const [fused, twoPass] = [
     kernelsOfPass('fused', 0).map(({ name, time }): Candidate => ({ strategy: 'fused', presets: [name], time })),
@@ -72,7 +80,11 @@ function ordered(geometry: Geometry, profile: DeviceProfile, names?: readonly Pr
   const [heavy, light] = profile.subgroups ? ['quads', 'lightQuads'] as const
     : ['registers', 'lightRegisters'] as const;
   const [first, other]: readonly PresetName[] = isLight(geometry) ? [light, heavy] : [heavy, light];
-  const ways: Readonly<Record<Choice['strategy'], readonly (readonly PresetName[])[]>> = names
+  const { passes } = geometry;
+  if (passes !== 'both') {
+    return (names?.slice(0, 1) ?? [first!, other!]).map((name) => ({ strategy: passes, presets: [name], time: 0 }));
+  }
+  const ways: Readonly<Record<'fused' | 'two-pass', readonly (readonly PresetName[])[]>> = names
     ? { 'fused': [names.slice(0, 1)], 'two-pass': [names] }
     : {
       'fused': [[first!], [other!]],
@@ -88,7 +100,10 @@ function ordered(geometry: Geometry, profile: DeviceProfile, names?: readonly Pr
 
 /** A convolution of fewer multiply-adds takes at most about 2 ms on SwiftShader: compiling for a second never pays. */
 const LIGHT = 8e6;
-const isLight = (geometry: Geometry): boolean => elements(outputShape(geometry)) * geometry.K < LIGHT;
+const isLight = (geometry: Geometry): boolean => {
+  const { passes, KH, KW, K } = geometry;
+  return elements(outputShape(geometry)) * (passes === 'depthwise' ? KH * KW : K) < LIGHT;
+};
 
 /**
  * Whether one kernel or two take less time on a software adapter. The fused one computes the depthwise pass again for
@@ -98,8 +113,8 @@ const isLight = (geometry: Geometry): boolean => elements(outputShape(geometry))
  * passes are taken, which compile faster. So are they for small convolutions, unless their filter is too large for the
  * depthwise kernel to hold.
  */
-function quickerOnSoftware(geometry: Geometry, profile: DeviceProfile, preset: PresetName): Choice['strategy'] {
-  const costsOf = (strategy: Choice['strategy']): readonly (number | undefined)[] =>
+function quickerOnSoftware(geometry: Geometry, profile: DeviceProfile, preset: PresetName): 'fused' | 'two-pass' {
+  const costsOf = (strategy: PlannedStrategy): readonly (number | undefined)[] =>
     kernelsOf({ strategy, presets: [preset] }, geometry, profile).map(({ kernel, tile }) =>
       kernel.cut(geometry, tile).cost);
   const [one, two] = [costsOf('fused')[0], costsOf('two-pass')];

@@ -5,7 +5,7 @@ import type { KernelChoice } from './presets.js';
 
 /** One run of a kernel. */
 export interface Dispatch extends Variant {
-  readonly grid: readonly [x: number, y: number];
+  readonly grid: readonly [x: number, y: number, z: number];
 }
 
 /** The most bytes of a binding: kernels count elements in 31 bits. */
@@ -22,12 +22,12 @@ export function dispatchOf<Work>(
 }
 
 /** Spreads workgroups over two dimensions if there are too many for one; kernels flatten the index again. */
-function gridOf(op: string, { workgroups, group }: Cut, { limits }: DeviceProfile): readonly [number, number] {
+function gridOf(op: string, { workgroups, group, images = 1 }: Cut, { limits }: DeviceProfile): Dispatch['grid'] {
   const most = limits.maxComputeWorkgroupsPerDimension;
   const y = Math.ceil(workgroups / most);
   const x = Math.ceil(workgroups / y);
-  if (y > most || x * y * group[0] * group[1] > 2 ** 31 - 1) {
+  if (Math.max(y, images) > most || x * y * group[0] * group[1] > 2 ** 31 - 1) {
     throw new UnsupportedError(`${op}: needs ${workgroups} workgroups, more than fit one dispatch`);
   }
-  return [x, y];
+  return [x, y, images];
 }

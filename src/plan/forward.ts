@@ -1,6 +1,7 @@
 import type { Call, Weight } from '../arguments/call.js';
+import type { PlannedStrategy } from '../arguments/descriptor.js';
 import { UnsupportedError } from '../arguments/errors.js';
-import { elementBytes, elements, type Geometry, outputShape } from '../arguments/geometry.js';
+import { elementBytes, elements, FILTERS, type Geometry, outputShape } from '../arguments/geometry.js';
 import { channelStride } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import { takesTexture } from '../kernels/kernel.js';
@@ -16,6 +17,8 @@ export interface Portion extends Plan {
   /** First element and count, in the whole input and output. */
   readonly input: Range;
   readonly output: Range;
+  /** The same for the factors of the pointwise pass's input. */
+  readonly inputScale: Range;
 }
 
 /** What to run for one convolution. A portion without steps has an output without elements. */
@@ -25,6 +28,11 @@ export interface ForwardPlan extends Choice {
 
 /** What plans need to know of a call. */
 export type Wanted = Pick<Call, 'op' | 'geometry' | 'strategy' | 'borrowed'>;
+
+/** What a pass alone reads and writes in the place of what has to do with the other. */
+const ALONE: Readonly<Partial<Record<PlannedStrategy, Readonly<Record<string, string>>>>> = {
+  depthwise: { depthwiseBias: 'bias', intermediate: 'output' }, pointwise: { intermediate: 'input' },
+};
 
 /** An offset into a storage buffer that is a multiple of this is right on every device: no device may demand more. */
 const OFFSET_ALIGNMENT = 256;
@@ -51,8 +59,9 @@ export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Par
   // If even portions are too large, planning bands throws the error that says which tensor is.
   const parts = spatialBands(geometry, most, 'fused') ?? [{ geometry, inputStart: 0, outputStart: 0 }];
   const strategy = choice?.strategy ?? wanted.strategy;
-  const ways = candidatesFor(parts[0]!.geometry, profile, choice?.presets).filter((way) =>
-    strategy === 'auto' || way.strategy === strategy);
+  const all = candidatesFor(parts[0]!.geometry, profile, choice?.presets);
+  const wantedWays = all.filter((way) => way.strategy === strategy); // None for 'auto', and for what has other passes.
+  const ways = wantedWays.length > 0 ? wantedWays : all;
   const way = empty ? ways[0]! : feasible(op, parts[0]!.geometry, profile, ways);
   const [first, ...others] = parts.map(({ geometry: part, inputStart, outputStart }): Portion => {
     const { N, H, W, C } = part;
@@ -62,6 +71,7 @@ export function planForward(wanted: Wanted, profile: DeviceProfile, choice?: Par
       ...plan,
       input: { offset: inputStart, size: elements([N, H, W, C]) },
       output: { offset: outputStart, size: elements(outputShape(part)) },
+      inputScale: { offset: firstImage(geometry, outputStart) * part.K, size: N * part.K },
     };
   });
   return { strategy: way.strategy, presets: way.presets, portions: [first!, ...others] };
@@ -98,29 +108,31 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, choice: Choice): Pl
       add(value, { kind: 'weight', weight: name, byteLength, columns: whole ? undefined : columns });
       return value;
     };
-    const use = (operand: string): Use => {
+    const use = (name: string): Use => {
+      const operand = ALONE[strategy]?.[name] ?? name;
       if (operand === 'input') return empty ? { value: 'zeros', range: undefined } : { value: operand, range: input };
-      if (operand === 'output') return { value: operand, range: output };
+      if (operand === 'output' || operand === 'residual') return { value: operand, range: output };
       if (operand === 'pointwiseFilter' || operand === 'bias') return { value: weight(operand), range: undefined };
       if (operand !== 'filterTexture') return { value: operand, range: undefined };
       const value = whole ? operand : `${operand} from channel ${firstChannel}`;
       add(value, { kind: 'texture', rows: K, columns: O });
       return { value, range: undefined };
     };
-    const offsets = { inputStart: inputFrom, outputStart: outputFrom };
-    const step = (dispatch: Dispatch, operands: readonly string[], once = false): Step => {
-      const uses = operands.map(use);
-      return { dispatch, reads: uses.slice(0, -1), writes: uses.at(-1)!, once };
+    const dispatch = (pass: (typeof passes)[number]): Dispatch => dispatchOf(op, pass, band, profile, {
+      inputStart: pass === passes[0] ? inputFrom : 0, outputStart: pass === passes.at(-1) ? outputFrom : 0,
+      scaleStart: firstImage(geometry, outputStart) * K,
+    });
+    const step = (made: Dispatch, once = false): Step => {
+      const uses = made.operands.map(use);
+      return { dispatch: made, reads: uses.slice(0, -1), writes: uses.at(-1)!, once };
     };
     // One depthwise result serves all bands of its pixels.
     const needed = firstChannel === 0 ? passes : passes.slice(-1);
-    const made = needed.map((pass) => step(dispatchOf(op, pass, band, profile, offsets), pass.kernel.operands));
+    const made = needed.map((pass) => step(dispatch(pass)));
     if (!takesTexture(passes.at(-1)!.kernel) || inTextures.has(firstChannel)) return made;
     inTextures.add(firstChannel);
     const copy = { kernel: filterTexture, tile: tileWithin({ group: COPY_GROUP }, profile) };
-    return [
-      step(dispatchOf(op, copy, band, profile), filterTexture.operands, !borrowed.has('pointwiseFilter')), ...made,
-    ];
+    return [step(dispatchOf(op, copy, band, profile), !borrowed.has('pointwiseFilter')), ...made];
   });
   if (parts.some((part) => part.geometry.O < geometry.O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
     throw new UnsupportedError(`${op}: pointwiseFilter has ${storedBytes(geometry.K * geometry.O, geometry)} bytes, `
@@ -131,6 +143,10 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, choice: Choice): Pl
   if (strategy === 'two-pass') places.set('intermediate', { kind: 'scratch', byteLength });
   return { steps, places };
 }
+
+/** The image that an element of the output is in. */
+const firstImage = ({ OH, OW, O_STRIDE }: Geometry, outputStart: number): number =>
+  Math.floor(outputStart / Math.max(1, OH * OW * O_STRIDE));
 
 /** The aligned range that holds a band's tensor, and the tensor's first element in it. */
 function range(start: number, count: number, { dtype }: Geometry): readonly [Range, number] {
@@ -145,23 +161,24 @@ type Bands =
   | { readonly parts?: undefined; readonly refusal: UnsupportedError };
 
 /** The bands of a convolution, or why there can be none. */
-function bandsWithin(op: string, geometry: Geometry, strategy: 'fused' | 'two-pass', profile: DeviceProfile): Bands {
+function bandsWithin(op: string, geometry: Geometry, strategy: PlannedStrategy, profile: DeviceProfile): Bands {
   const { H, W, C, KH, K, RH, OW, O } = geometry;
   const limit = bindingLimit(profile);
   const bytes = elementBytes(geometry.dtype);
   const refuse = (why: string): Bands => ({ refusal: new UnsupportedError(`${op}: ${why}`) });
   const column = K * (O % 4 === 0 ? 4 : 1) * bytes; // Bytes of the smallest part of the filter that a band can have.
   const filter = storedBytes(KH * geometry.KW * K, geometry);
-  for (const [weight, size] of [['depthwiseFilter', filter], ['pointwiseFilter [K, 4]', column]] as const) {
+  for (const weight of FILTERS[geometry.passes]) {
+    const [what, size] = weight === 'depthwiseFilter' ? [weight, filter] : [`${weight} [K, 4]`, column];
     if (size <= limit) continue;
-    return refuse(`${weight} has ${size} bytes, more than the ${limit} that this device can bind as one buffer`);
+    return refuse(`${what} has ${size} bytes, more than the ${limit} that this device can bind as one buffer`);
   }
   const one = bands(geometry, limit, strategy);
   if (one?.length === 1) return { parts: one };
   const parts = bands(geometry, limit - OFFSET_ALIGNMENT, strategy); // Bindings may start before their bands do.
   if (parts) return { parts };
   const rows = Math.min(H, (KH - 1) * RH + 1);
-  const between = strategy === 'fused' ? '' : ` after ${OW * channelStride(geometry) * 4} between the passes`;
+  const between = strategy === 'two-pass' ? ` after ${OW * channelStride(geometry) * 4} between the passes` : '';
   return refuse(`one output row reads ${rows * W * C * bytes} bytes of input and has `
     + `${OW * O * bytes}${between}, which with ${OFFSET_ALIGNMENT} for alignment must not be more than the ${limit} `
     + 'that this device can bind as one buffer');
@@ -198,6 +215,8 @@ function placesOf(geometry: Geometry): ReadonlyMap<string, Place> {
   return new Map<string, Place>([
     ['input', { kind: 'caller', byteLength: storedBytes(N * H * W * C, geometry) }],
     ['output', { kind: 'caller', byteLength: storedBytes(N * OH * OW * O, geometry) }],
+    ['residual', { kind: 'caller', byteLength: geometry.residual ? storedBytes(N * OH * OW * O, geometry) : 0 }],
+    ['inputScale', { kind: 'caller', byteLength: geometry.inputScale ? storedBytes(N * K, geometry) : 0 }],
     weight('depthwiseFilter', KH * KW * K),
     weight('depthwiseBias', K),
     weight('pointwiseFilter', K * O),

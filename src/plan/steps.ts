@@ -38,7 +38,7 @@ export type Place =
   }
   /** In memory between the steps, which the programs of a device share; or in a buffer that the caller gives. */
   | { readonly kind: 'scratch'; readonly byteLength: number }
-  | { readonly kind: 'zeros'; readonly byteLength: number }
+  | { readonly kind: 'zeros' | 'ones'; readonly byteLength: number }
   /** A matrix of so many rows, as a texture of 4 columns a texel. */
   | { readonly kind: 'texture'; readonly rows: number; readonly columns: number }
   /** The sampler, which reads single texels of textures. */

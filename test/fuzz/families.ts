@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Dtype } from '../../src/arguments/geometry.js';
+import type { Dtype, Passes } from '../../src/arguments/geometry.js';
 import type { PresetName } from '../../src/plan/presets.js';
 import type { Case } from '../cases.js';
 
@@ -32,6 +32,9 @@ export function families(
   const shared = fc.record({
     preset: fc.constantFrom(...presets),
     dtype: fc.constantFrom(...dtypes),
+    passes: fc.oneof(
+      { weight: 2, arbitrary: fc.constant<Passes>('both') },
+      { weight: 1, arbitrary: fc.constantFrom<Passes[]>('depthwise', 'pointwise') }),
     filter: fc.tuple(extent(5), fc.oneof({ weight: 4, arbitrary: extent(5) }, { weight: 1, arbitrary: extent(19) }),
       fc.oneof(fc.constant(1), fc.constantFrom(1, 2, 3, 4, 5, 8))),
     channels: fc.array(
@@ -47,14 +50,22 @@ export function families(
     maxStorageBufferBindingSize: fc.oneof(
       { weight: 7, arbitrary: fc.constant(undefined) },
       { weight: 1, arbitrary: fc.constantFrom(2048, 4096, 16384) }),
+    residual: fc.constantFrom(false, false, true), inputScale: fc.constantFrom(false, false, true),
     wide: fc.boolean(),
   });
   return fc.noShrink(shared).chain(({
-    preset, maxComputeInvocationsPerWorkgroup, maxStorageBufferBindingSize, channels, outputs, wide, ...common
+    preset, maxComputeInvocationsPerWorkgroup, maxStorageBufferBindingSize, channels, outputs, wide, filter: drawn,
+    depthwiseActivation, inputScale, ...others
   }) => {
-    const { filter: [KH, KW], strides: [SH, SW], dtype } = common;
+    const { passes, strides: [SH, SW], dtype } = others;
+    const filter = passes === 'pointwise' ? [1, 1, 1] as const : drawn;
+    const [KH, KW, M] = filter;
+    const common = {
+      ...others, filter, inputScale: inputScale && passes !== 'depthwise',
+      ...(passes === 'both' && { depthwiseActivation }),
+    };
     const banded = maxStorageBufferBindingSize !== undefined;
-    const rate = SH === 1 && SW === 1
+    const rate = SH === 1 && SW === 1 && passes !== 'pointwise'
       ? fc.oneof(fc.constant([1, 1] as const), fc.tuple(extent(4), extent(4)))
       : fc.constant([1, 1] as const);
     const most = banded ? 24 : 13;
@@ -69,13 +80,15 @@ export function families(
       exponents: wide ? exponents(dtype) : fc.constant(undefined),
     }).map(({ seed, N, H, W, C, O, rate: [RH, RW], padding, biases, exponents: range }): Case => {
       const one = {
-        input: [N, H, W, C] as const, O, ...common, rate: [RH, RW] as const, biases, seed,
+        input: [N, H, W, C] as const, O: passes === 'depthwise' ? C * M : O, ...common, rate: [RH, RW] as const, biases,
+        seed,
         ...(range && { exponents: range }),
       };
       const fits = (size: number, pad: readonly [number, number], k: number, r: number) =>
         size + pad[0] + pad[1] >= (k - 1) * r + 1;
       const pads = padding === 'VALID' ? [[0, 0], [0, 0]] as const : padding;
-      const possible = typeof pads === 'string' || (fits(H, pads[0], KH, RH) && fits(W, pads[1], KW, RW));
+      const possible = typeof pads === 'string'
+        || (passes !== 'pointwise' && fits(H, pads[0], KH, RH) && fits(W, pads[1], KW, RW));
       const actual = { ...one, padding: possible ? padding : 'SAME' as const };
       return { name: JSON.stringify(actual), ...actual };
     });
