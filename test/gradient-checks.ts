@@ -13,7 +13,7 @@ import {
 import { type Case, geometryOf, type Problem, problem } from './cases.js';
 import { compare } from './compare.js';
 import type { Report } from './page.js';
-import { backwardPlanOf } from './plans.js';
+import { backwardPlanOf, kindOf } from './plans.js';
 import { random, randomData } from './random.js';
 import { runSteps } from './steps.js';
 
@@ -52,11 +52,10 @@ export async function checkGradientSteps(
       ...(data.residual && { residual: data.residual }), ...(data.inputScale && { inputScale: data.inputScale }),
       outputGradient: randomData(N * OH * OW * O, random(seed - 1 - index)),
     };
-    return presets.map((preset): Job =>
-      ({
-        title: `${one.name} [${preset}]`, problem: data, plan: backwardPlanOf(one, profile, preset), given,
-        aliases: aliasesOf(geometryOf(one)),
-      }));
+    return presets.map((preset): Job => {
+      const plan = backwardPlanOf(one, { ...profile, kind: kindOf(preset) }, preset);
+      return { title: `${one.name} [${preset}]`, problem: data, plan, given, aliases: aliasesOf(geometryOf(one)) };
+    });
   });
   const results = await runSteps(
     device, pipelines, jobs.map(({ plan, given }) => ({ plan, given, dtype: 'f32', stored: new Map() })));

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { PresetName } from '../src/plan/presets.js';
-import { type Case, cases } from './cases.js';
-import { presetsOf, runsHalf } from './draw.js';
+import { type Case, cases, gradientCases } from './cases.js';
+import { drawnFrom, drawnShare, GPU_PRESETS, presetsOf, runsHalf } from './draw.js';
 import { type Implementation, implementations, Missing } from './implementations.js';
 import { scenarioNames } from './scenarios.js';
 
@@ -40,6 +40,9 @@ test.concurrent.for(names)('every case and scenario on %s', { timeout: 600_000 }
     for (const [preset, batch] of batches) {
       reports.push(...(await implementation.evaluate('checkKernels', batch, [preset], seed, limits)));
     }
+    const backward = drawnShare(gradientCases, 6, seed + names.indexOf(name));
+    reports.push(
+      ...(await implementation.evaluate('checkGradients', backward, drawnFrom(GPU_PRESETS, seed), seed, limits)));
     const failures = reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
     for (const scenario of scenariosOf(name)) {
       await implementation.evaluate('runScenario', scenario, seed)

@@ -58,10 +58,9 @@ function underLimits(one: Case, limits: Partial<GPUSupportedLimits>): 'whole' | 
 
 const named = (pattern: RegExp) => cases.filter(({ name }) => pattern.test(name));
 
-/** Half of the presets of software adapters, a preset of GPUs, and the thin one. */
+/** Half of the presets of software adapters, and a third of those of GPUs. */
 const fullSize = [
-  ...drawnShare(presetsOfKind('software'), 2, seed),
-  ...presetsOfKind('gpu').filter((name) => !GPU_PRESETS.includes(name) || LIGHT.includes(name)),
+  ...drawnShare(presetsOfKind('software'), 2, seed), ...drawnShare(presetsOfKind('gpu'), 3, seed),
 ];
 test.each(
   fullSize.map((name, index) => [name, index] as const)

@@ -58,7 +58,7 @@ export async function checkKernels(
   return [...reports, ...uncaptured.splice(0).map((failure) => ({ title: 'uncaptured GPU error', failure }))];
 }
 
-function profileWith(limits: Partial<GPUSupportedLimits>, kind: AdapterKind = 'software'): DeviceProfile {
+function profileWith(limits: Partial<GPUSupportedLimits>, kind: AdapterKind): DeviceProfile {
   const own = profileOf(device, kind);
   return { ...own, limits: { ...own.limits, ...limits } };
 }
@@ -66,12 +66,11 @@ function profileWith(limits: Partial<GPUSupportedLimits>, kind: AdapterKind = 's
 /** Runs all steps of each case's backward pass, and compares every one with its reference. */
 export async function checkGradients(
   cases: readonly Case[], presets: readonly PresetName[], seed: number, limits: Partial<GPUSupportedLimits> = {},
-  kind: AdapterKind = 'software',
 ): Promise<Report[]> {
   const reports: Report[] = [];
   for (let start = 0; start < cases.length; start += 50) {
     const batch = cases.slice(start, start + 50);
-    const profile = profileWith(limits, kind);
+    const profile = profileWith(limits, manager.adapterKind);
     reports.push(...(await checkGradientSteps(device, pipelines, profile, batch, presets, seed + start)));
   }
   return [...reports, ...uncaptured.splice(0).map((failure) => ({ title: 'uncaptured GPU error', failure }))];

@@ -2,7 +2,7 @@ import type { Strategy } from 'sepconv-webgpu';
 import { operation } from '../src/arguments/geometry.js';
 import { type ForwardPlan, type Portion, planForward, type Wanted } from '../src/plan/forward.js';
 import { type GradientPlan, planBackward } from '../src/plan/backward.js';
-import type { DeviceProfile } from '../src/kernels/profile.js';
+import type { AdapterKind, DeviceProfile } from '../src/kernels/profile.js';
 import type { PresetName } from '../src/plan/presets.js';
 import { type Case, geometryOf } from './cases.js';
 
@@ -22,6 +22,9 @@ export const defaultProfile: DeviceProfile = {
  * @see https://github.com/gpuweb/gpuweb/blob/main/proposals/compatibility-mode.md
  */
 export const compatibilityLimits = { maxComputeInvocationsPerWorkgroup: 128, maxTextureDimension2D: 4096 };
+
+/** The kind of adapter that a preset is for. */
+export const kindOf = (preset: PresetName): AdapterKind => (preset.startsWith('gpu') ? 'gpu' : 'software');
 
 /** A case as a call of the library, with its filters on the CPU. */
 export const wantedOf = (one: Case, strategy: Strategy = 'auto'): Wanted =>

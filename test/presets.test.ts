@@ -6,7 +6,9 @@ import { type PresetName, presets, presetsOfKind } from '../src/plan/presets.js'
 import { codeOf } from '../src/kernels/kernel.js';
 import { planForward } from '../src/plan/forward.js';
 import { type Case, cases, geometryOf } from './cases.js';
-import { backwardPlanOf, compatibilityLimits, defaultProfile, planOf, wantedOf } from './plans.js';
+import {
+  backwardPlanOf, compatibilityLimits, defaultProfile, kindOf, planOf, wantedOf,
+} from './plans.js';
 
 /** What implementations tell of their adapters, as seen in 2026. */
 const adapters: readonly [string, Partial<GPUAdapterInfo> | undefined, 'software' | 'gpu'][] = [
@@ -67,15 +69,14 @@ function largest(within: DeviceProfile['limits']): { readonly texels: number; re
   const many: Case = { name: 'pixels_4225', input: [1, 65, 65, 64], filter: [3, 3, 1], O: 128, padding: 'SAME' };
   const output: Case = { name: 'o_4100', input: [1, 4, 4, 4], filter: [3, 3, 1], O: 4100, padding: 'SAME' };
   for (const one of [...cases, wide, many, output]) for (const preset of Object.keys(presets) as PresetName[]) {
-    const kind = preset.startsWith('gpu') ? 'gpu' : 'software';
-    const profile: DeviceProfile = { ...defaultProfile, kind, limits: within };
+    const profile: DeviceProfile = { ...defaultProfile, kind: kindOf(preset), limits: within };
     const forward = (['fused', 'two-pass'] as const).map((strategy) => planOf(one, profile, strategy, preset));
     for (const { steps, places } of [...forward, backwardPlanOf({ ...one, dtype: 'f32' }, profile, preset)]) {
       for (const place of places.values()) {
         if (place.kind === 'texture') texels = Math.max(texels, place.rows, Math.ceil(place.columns / 4));
       }
-      for (const { dispatch: { constants: { WORKGROUP = 1, GROUP_X = 1, GROUP_Y = 1 } } } of steps) {
-        invocations = Math.max(invocations, WORKGROUP * GROUP_X * GROUP_Y);
+      for (const { dispatch: { constants: { WORKGROUP = 1, GROUP_X = 1, GROUP_Y = 1, SLICES = 1 } } } of steps) {
+        invocations = Math.max(invocations, WORKGROUP * GROUP_X * GROUP_Y * SLICES);
       }
     }
   }

@@ -6,8 +6,8 @@ import shared from '../vite.config.js';
 export default mergeConfig({ ...shared, test: { ...shared.test, include: [], globalSetup: [] } }, defineConfig({
   test: {
     include: [
-      'geometry', 'reference', 'gradients-reference', 'float16', 'shader', 'shaders', 'presets', 'choice', 'costs',
-      'style',
+      'canary', 'geometry', 'reference', 'gradients-reference', 'float16', 'shader', 'shaders', 'presets', 'choice',
+      'costs', 'style',
     ].map((name) => `test/${name}.test.ts`),
     fileParallelism: true,
   },

@@ -7,7 +7,7 @@ import { specialize } from '../src/kernels/shader.js';
 import { ENTRIES } from '../src/gpu/pipelines.js';
 import { type PresetName, presets } from '../src/plan/presets.js';
 import { cases } from './cases.js';
-import { backwardPlanOf, defaultProfile, planOf } from './plans.js';
+import { backwardPlanOf, defaultProfile, kindOf, planOf } from './plans.js';
 
 // Dawn's null backend runs the real compiler, with its checks of types, uniformity and limits, and executes nothing.
 let gpu: GPU | undefined; // Dawn ends with this object.
@@ -56,12 +56,11 @@ describe('every variant that the cases reach compiles, under its own name', () =
   /** By name, of all presets: what a program is made from, and the program. */
   const variants = new Map<string, { readonly from: string; readonly source: string }>();
   test.each(Object.keys(presets) as PresetName[])('%s', async (preset) => {
-    const kind = preset.startsWith('gpu') ? 'gpu' : 'software';
     const reached = new Set<string>();
     for (const one of cases) {
       const forward = (['f32', 'f16'] as const).flatMap((dtype) => (['fused', 'two-pass'] as const).map((strategy) =>
         planOf({ ...one, dtype }, defaultProfile, strategy, preset)));
-      const backward = backwardPlanOf({ ...one, dtype: 'f32' }, { ...defaultProfile, kind }, preset);
+      const backward = backwardPlanOf({ ...one, dtype: 'f32' }, { ...defaultProfile, kind: kindOf(preset) }, preset);
       for (const { dispatch } of [...forward, backward].flatMap(({ steps }) => steps)) {
         const { name, bindings, kernel, constants, bodies, elem } = dispatch;
         reached.add(name);

@@ -131,6 +131,9 @@ const LEAST_ROWS = 7;
 const carriedRows = ({ KH, SH, OH, RH }: Geometry): readonly [carried: number, fresh: number] =>
   (OH > RH ? [Math.max(0, KH - SH), Math.min(KH, SH)] : [0, KH]);
 
+/** Input rows that are loaded for each row of outputs by what goes down rows. */
+export const freshRows = (g: Geometry): number => carriedRows(g)[1];
+
 /** Outputs along W that read at most so many input columns. */
 const widthOf = ({ KW, SW }: Geometry, columns: number): number => Math.floor((columns - KW) / SW) + 1;
 

@@ -1,5 +1,7 @@
 import type { Geometry } from '../arguments/geometry.js';
-import { channelLanes, evenTile, fusedQuadsTake, fusedQuadTile, outputLanes, QUAD, rowTile, rowTiles } from './cuts.js';
+import {
+  channelLanes, evenTile, freshRows, fusedQuadsTake, fusedQuadTile, outputLanes, QUAD, rowTile, rowTiles,
+} from './cuts.js';
 import type { Kernel } from './kernel.js';
 import { bytesOf, extrasOf, withOffsets } from './params.js';
 
@@ -97,6 +99,53 @@ export const fusedTiled: Kernel = {
         vectors: (SUMS + 4 * COLUMNS) * OUTPUT_LANES / 4 + SPAN,
         turns, tapRows: rounds * Math.ceil(items / INVOCATIONS) * rowsOfRun,
         halvings: Math.log2(SLICES), traffic: trafficOf(g),
+      },
+    };
+  },
+};
+
+/** The most k and taps of the kernel that goes down rows, and runs that lie side by side in its strips. */
+const [MOST_CHANNELS, MOST_TAPS, MOST_RUNS] = [128, 25, 16];
+/** Its k are a power of two, so that there are few variants. */
+const chunkOf = ({ K }: Geometry): number => Math.max(16, powerOfTwo(K, Math.ceil));
+const powerOfTwo = (count: number, round = Math.floor): number => 2 ** round(Math.log2(count));
+
+/** Workgroups go down rows with sums of begun rows carried; every invocation has one pack of k of one run. */
+export const fusedRows: Kernel = {
+  name: 'fused-rows',
+  load: () => import('../../shaders/fused-rows.wgsl?raw'),
+  loadLibrary,
+  operands,
+  fits: (g, { limits }) => !g.inputScale && !g.residual && g.K <= MOST_CHANNELS && g.KH * g.KW <= MOST_TAPS
+    && chunkOf(g) <= channelLanes(g).LANES * powerOfTwo(Math.min(128, limits.maxComputeInvocationsPerWorkgroup)),
+  cut(g, { width = 1, height = 1, columns = 1, group }) {
+    const { KH, KW, SH, SW } = g;
+    const { INPUT_LANES, LANES } = channelLanes(g);
+    const [GROUP_X, GROUP_Y] = group;
+    const [OUTPUT_LANES, CHUNK, FRESH] = [outputLanes(g), chunkOf(g), freshRows(g)];
+    const COLUMNS = Math.max(1, Math.min(columns / OUTPUT_LANES, Math.ceil(g.O / OUTPUT_LANES / GROUP_X)));
+    const runs = Math.min(MOST_RUNS, GROUP_X * GROUP_Y * LANES / CHUNK);
+    const TILE_W = Math.max(width, GROUP_Y / runs);
+    const TILE_PIXELS = runs * TILE_W / GROUP_Y;
+    const SPAN_W = (TILE_W - 1) * SW + KW;
+    const LEAD = Math.ceil(KH / FRESH) - 1;
+    const rows = evenTile(Math.ceil(g.OH / g.RH), height);
+    const [packs, turns] = [Math.ceil(g.K / LANES), rows * Math.ceil(g.K / 4)];
+    return {
+      constants: {
+        INPUT_LANES, LANES, OUTPUT_LANES, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD, TILE_W, SPAN_W, TILE_PIXELS,
+        COLUMNS, GROUP_X, GROUP_Y, CHUNK,
+      },
+      bodies: bodiesOf(g), elem: g.dtype, params: { ...withOffsets(g), TILE_ROWS: rows }, group,
+      memory: 8 * CHUNK * runs * TILE_W,
+      workgroups: g.N * g.RH * Math.ceil(g.OH / (rows * g.RH)) * Math.ceil(rowTiles(g, TILE_W) / runs)
+        * Math.ceil(g.O / (COLUMNS * OUTPUT_LANES * GROUP_X)),
+      effort: {
+        multiplyAdds: runs * TILE_W * g.K * (rows * COLUMNS * OUTPUT_LANES * GROUP_X + (rows + LEAD) * KH * KW),
+        accesses: runs * packs * (rows + LEAD) * (FRESH * SPAN_W + KH * KW + TILE_W)
+          + GROUP_X * GROUP_Y * turns * (TILE_PIXELS + 4 * COLUMNS),
+        vectors: (TILE_PIXELS + 4) * COLUMNS * OUTPUT_LANES / 4 + (LEAD + 1) * TILE_W + FRESH * SPAN_W,
+        turns, tapRows: (rows + LEAD) * FRESH, traffic: trafficOf(g),
       },
     };
   },

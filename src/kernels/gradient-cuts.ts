@@ -1,14 +1,16 @@
 import type { Geometry } from '../arguments/geometry.js';
-import { divisor, evenTile, MAX_TILE_TAPS, rowTiles } from './cuts.js';
+import { channelStride, divisor, evenTile, MAX_TILE_TAPS, rowTiles } from './cuts.js';
 import type { Tile } from './kernel.js';
 
 /**
  * A tile along H and W, and how many there are. Strides and large filters make tiles smaller, to bound the code: 4x7
  * outputs at 5x5 would compile for 2 s on SwiftShader.
  */
-export function areaTile({ N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1 }: Tile) {
-  const TAPS_W = divisor(KW, MAX_TILE_TAPS);
-  const TAPS_H = divisor(KH, Math.floor(MAX_TILE_TAPS / TAPS_W));
+export function areaTile(
+  { N, KH, KW, SH, SW, OH, OW, RH, RW }: Geometry, { height = 1, width = 1, taps = MAX_TILE_TAPS }: Tile,
+) {
+  const TAPS_W = divisor(KW, taps);
+  const TAPS_H = divisor(KH, Math.floor(taps / TAPS_W));
   const TILE_H = evenTile(Math.ceil(OH / RH), Math.ceil(height / SH / (TAPS_H * TAPS_W > 9 ? 2 : 1)));
   const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
   return {
@@ -25,11 +27,12 @@ const MAX_PHASES = 3;
 
 /** The tile of the transposed depthwise pass, and how many there are; bounded as `areaTile` is. */
 export function transposedTile(
-  { N, H, W, KH, KW, SH, SW, RH, RW, padTop, padLeft }: Geometry, { height = 1, width = 1 }: Tile,
+  { N, H, W, KH, KW, SH, SW, RH, RW, padTop, padLeft }: Geometry,
+  { height = 1, width = 1, taps = MAX_TILE_TAPS }: Tile,
 ) {
   const [PHASES_H, PHASES_W] = [divisor(SH, MAX_PHASES), divisor(SW, MAX_PHASES)];
-  const TAPS_W = divisor(Math.ceil(KW / SW), Math.floor(MAX_TILE_TAPS / PHASES_W));
-  const TAPS_H = divisor(Math.ceil(KH / SH), Math.max(1, Math.floor(MAX_TILE_TAPS / (TAPS_W * PHASES_W * PHASES_H))));
+  const TAPS_W = divisor(Math.ceil(KW / SW), Math.floor(taps / PHASES_W));
+  const TAPS_H = divisor(Math.ceil(KH / SH), Math.max(1, Math.floor(taps / (TAPS_W * PHASES_W * PHASES_H))));
   const cells = (extent: number, pad: number, stride: number) =>
     Math.floor((pad + extent - 1) / stride) - Math.floor(pad / stride) + 1;
   const [down, across] = [cells(H, padTop, SH), cells(W, padLeft, SW)];
@@ -42,6 +45,36 @@ export function transposedTile(
     constants: {
       SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W,
       SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W + TAPS_W - 1,
+    },
+  };
+}
+
+const powerOf2 = (round: 'floor' | 'ceil', count: number): number => 2 ** Math[round](Math.log2(count));
+
+/**
+ * The tile of the pointwise filter's gradient through workgroup memory, and how many there are. With few channels a
+ * tile takes fewer invocations and less memory: then there are more slices instead, and more pixels a round.
+ */
+export function sharedTile(
+  g: Geometry, outputStride: number,
+  { pixels = 4, columns = 4, slices = 1, chunk = 1, group: [x, y] }: Tile,
+) {
+  const [packsK, packsO] = [channelStride(g) / 4, outputStride / 4];
+  const [ROWS, COLUMNS] = [evenTile(packsK, pixels / 4), evenTile(packsO, columns / 4)];
+  const GROUP_Y = Math.min(y, powerOf2('ceil', packsK / ROWS));
+  const GROUP_X = Math.min(x, powerOf2('ceil', packsO / COLUMNS));
+  const [down, across] = [ROWS * GROUP_Y, COLUMNS * GROUP_X];
+  const SLICES = slices * (x / GROUP_X) * (y / GROUP_Y);
+  const CHUNK = chunk * powerOf2('floor', (pixels / 4 * y + columns / 4 * x) / (down + across));
+  const SUMS = 4 * ROWS * COLUMNS;
+  const workgroup = x * y * slices;
+  const loadsOf = (packs: number): number => Math.ceil(CHUNK * packs / workgroup);
+  return {
+    tiles: Math.ceil(packsK / down) * Math.ceil(packsO / across),
+    workgroup,
+    memory: 16 * Math.max(CHUNK * (down + across), SLICES / 2 * GROUP_X * GROUP_Y * SUMS),
+    constants: {
+      ROWS, COLUMNS, GROUP_X, GROUP_Y, SLICES, CHUNK, SUMS, LOADS_A: loadsOf(down), LOADS_B: loadsOf(across),
     },
   };
 }

@@ -16,7 +16,7 @@ export interface Tile {
   readonly pixels?: number;
   /** Output channels. */
   readonly columns?: number;
-  /** K that go through workgroup memory in one round. */
+  /** K that go through workgroup memory in one round; of a filter's gradient, pixels. */
   readonly chunk?: number;
   /** Parts that the k of a round, or all of K, are split into; each has a group of invocations of its own. */
   readonly slices?: number;
@@ -24,6 +24,8 @@ export interface Tile {
   readonly ahead?: boolean;
   /** Vectors of 4 pointwise weights that an invocation holds. */
   readonly weights?: number;
+  /** The most taps of the depthwise filter that are taken at once. */
+  readonly taps?: number;
 }
 
 /** What there is to know of a kernel. `Work` is what it computes: a convolution's geometry, or the extents of a sum. */

@@ -103,7 +103,9 @@ export const pointwiseTiled: Kernel = {
 };
 
 /** `shuffled`: slices that add their sums by shuffles, 4 or 1. */
-function splitCut(g: Geometry, { pixels: TILE_PIXELS = 1, columns = 1, slices = 1, group }: Tile, shuffled: 4 | 1): Cut {
+function splitCut(
+  g: Geometry, { pixels: TILE_PIXELS = 1, columns = 1, slices = 1, group }: Tile, shuffled: 4 | 1,
+): Cut {
   const LANES = outputLanes(g);
   const COLUMNS = Math.max(1, columns / LANES);
   const [GROUP_X, GROUP_Y] = group;

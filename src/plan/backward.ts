@@ -5,11 +5,11 @@ import { type Geometry, type Passes, withoutActivations } from '../arguments/geo
 import { channelStride, divisor } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import {
-  activationGradient, depthwiseFilterGradient, depthwiseInputGradient, outputStride, pixelTiles,
-  pointwiseFilterGradient, pointwiseFilterGradientQuad, type Split, type SplitKernel, sum, type Terms, transpose,
+  activationGradient, depthwiseInputGradient, outputStride, type Split, sum, type Sums, type Terms, transpose,
 } from '../kernels/gradients.js';
 import { type Kernel, takesTexture, type Tile } from '../kernels/kernel.js';
-import type { AdapterKind, DeviceProfile } from '../kernels/profile.js';
+import type { DeviceProfile } from '../kernels/profile.js';
+import { type BackwardPreset, backwardPresets, type SplitChoices } from './backward-presets.js';
 import { bindingLimit, dispatchOf } from './dispatch.js';
 import type { Wanted } from './forward.js';
 import { candidatesFor } from './choice.js';
@@ -65,10 +65,13 @@ export type Value = BufferValue | TextureName | 'nearest';
 /** The steps for all gradients, of which a run takes those that it needs. */
 export type GradientPlan = Plan<Value>;
 
-/** How many invocations keep a device busy. Sums that fewer compute are cut into parts. */
-const BUSY: Readonly<Record<AdapterKind, number>> = { software: 128, gpu: 16384 };
-/** The fewest pixels and tiles that are worth a part of their own. */
-const [LEAST_PIXELS, LEAST_TILES] = [64, 4];
+/**
+ * How many invocations keep a device busy. Sums that fewer compute are cut into parts. On a GPU these are two
+ * workgroups of 256 for each processor, of which one computes while the other waits (reasoned, not measured).
+ */
+const busy = ({ kind, processors }: DeviceProfile): number => (kind === 'software' ? 128 : 512 * processors);
+/** The most parts of a sum: the sum of more would take as long as they save. Reasoned, for GPUs; others have fewer. */
+const MOST_PARTS = 4096;
 
 /** The most pixels whose products with factors an invocation sums. */
 const LARGEST_PART = 256;
@@ -87,7 +90,8 @@ interface Draft {
   readonly profile: DeviceProfile;
   readonly op: string;
   readonly borrowed: ReadonlySet<Weight>;
-  readonly preset: Preset;
+  readonly preset: Pick<Preset, 'depthwise' | 'pointwise'>;
+  readonly backward: BackwardPreset;
   /** The passes of the forward kernel. */
   readonly depthwise: KernelChoice;
   readonly pointwise: KernelChoice;
@@ -111,13 +115,14 @@ export function planBackward(
   // A pointwise pass alone is the second of both, whose first one only gathers pixels, and fills up their channels.
   const geometry: Geometry = passes === 'pointwise' ? { ...own, passes: 'both' } : own;
   const ways = candidatesFor(own, profile, name && [name]);
-  const [first, second] = ways.find(({ strategy }) => strategy !== 'fused')!.presets;
-  const preset: Preset = { ...presets[first!], pointwise: presets[second ?? first!].pointwise };
+  const [first, second = first] = ways.find(({ strategy }) => strategy !== 'fused')!.presets as [PresetName];
+  const preset = { depthwise: presets[first].depthwise, pointwise: presets[second].pointwise };
+  const backward = { ...backwardPresets[first], pointwiseFilter: backwardPresets[second].pointwiseFilter };
   const draft: Draft = {
-    passes, geometry, aliases: aliasesOf(own), profile, op, borrowed, preset,
+    passes, geometry, aliases: aliasesOf(own), profile, op, borrowed, preset, backward,
     depthwise: firstFitting(preset.depthwise, geometry, profile),
     pointwise: firstFitting(preset.pointwise, geometry, profile),
-    tile: tileWithin(preset.backward, profile),
+    tile: tileWithin(backward.tile, profile),
     steps: [], counts: countsOf(geometry, passes), textures: new Map(),
   };
   if (draft.counts.output === 0) {
@@ -197,7 +202,8 @@ function addZeros(draft: Draft): void {
   for (const gradient of GRADIENTS) {
     const count = draft.counts[gradient];
     if (count > 0) {
-      add(draft, sum, { TERMS: 0, ROWS: 1, CHANNELS: count, STRIDE: count, ...whole(0) }, ['zeros'], gradient);
+      const work = { TERMS: 0, ROWS: 1, CHANNELS: count, STRIDE: count };
+      add(draft, sum, { work, split: whole(0) }, ['zeros'], gradient);
     }
   }
 }
@@ -273,12 +279,15 @@ function addScale(draft: Draft): Value {
   const part = divisor(pixels, LARGEST_PART);
   const one = { ROWS: 1, CHANNELS: K, STRIDE: K };
   if (part === pixels) {
-    add(draft, sum, { ...one, TERMS: PIXELS, SPLITS: N, PER_SPLIT: pixels }, ['scaleTerms'], 'inputScaleGradient');
+    const work = { ...one, TERMS: PIXELS };
+    add(draft, sum, { work, split: { SPLITS: N, PER_SPLIT: pixels } }, ['scaleTerms'], 'inputScaleGradient');
   } else {
     const parts = pixels / part;
     draft.counts.scaleParts = N * parts * K;
-    add(draft, sum, { ...one, TERMS: PIXELS, SPLITS: N * parts, PER_SPLIT: part }, ['scaleTerms'], 'scaleParts');
-    add(draft, sum, { ...one, TERMS: N * parts, SPLITS: N, PER_SPLIT: parts }, ['scaleParts'], 'inputScaleGradient');
+    const addSum = (TERMS: number, split: Split, reads: Value, writes: Value): void =>
+      add(draft, sum, { work: { ...one, TERMS }, split }, [reads], writes);
+    addSum(PIXELS, { SPLITS: N * parts, PER_SPLIT: part }, 'scaleTerms', 'scaleParts');
+    addSum(N * parts, { SPLITS: N, PER_SPLIT: parts }, 'scaleParts', 'inputScaleGradient');
   }
   add(draft, activationGradient, { ...extents, VALUE_STRIDE: K, VALUE_PIXELS: pixels }, ['product', 'inputScale'],
     'scaledProduct');
@@ -306,24 +315,20 @@ const bare = (geometry: Geometry): Geometry =>
  * cut into parts.
  */
 function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
-  const { geometry, profile, pointwise, preset } = draft;
+  const { geometry, profile, pointwise, backward } = draft;
   const { N, OH, OW, K, O } = geometry;
   const [PIXELS, STRIDE] = [N * OH * OW, outputStride(geometry)];
   const between = addScaledIntermediate(draft);
   const product: Geometry = { ...bare(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
-  const textured = takesTexture(pointwise.kernel);
-  if (textured && pointwise.kernel.fits!(product, profile) && K * O >= LEAST_PRODUCT) {
+  if (takesTexture(pointwise.kernel) && pointwise.kernel.fits!(product, profile) && K * O >= LEAST_PRODUCT) {
     addTexture(draft, product, 'gradientTexture', scaled, { ROW_STRIDE: STRIDE });
     const reads = [between, 'gradientTexture', 'nearest', 'zeros'] as const;
     addWith(draft, pointwise, product, reads, 'pointwiseFilterGradient',
       { PIXEL_STRIDE: 1, K_STEP: channelStride(geometry) });
     return;
   }
-  const { group } = draft.tile;
-  const kernel = textured ? pointwiseFilterGradientQuad : pointwiseFilterGradient;
-  const tile = { ...preset.product[textured ? 'quads' : 'invocations'], group };
-  addSplit(draft, kernel, tile, splitOf(PIXELS, kernel.parallel(geometry, tile), LEAST_PIXELS, profile.kind),
-    { ROWS: K, CHANNELS: O, STRIDE }, [between, scaled], 'pointwiseParts', 'pointwiseFilterGradient');
+  addSplit(draft, backward.pointwiseFilter, geometry, { ROWS: K, CHANNELS: O, STRIDE }, [between, scaled],
+    'pointwiseParts', 'pointwiseFilterGradient');
 }
 
 /**
@@ -332,7 +337,7 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
  * twice. And the filter's gradient needs the product in memory.
  */
 function addDepthwise(draft: Draft, product: Value, between: Value): void {
-  const { geometry, profile, tile } = draft;
+  const { geometry, backward } = draft;
   const { N, KH, KW, K, OH, OW, depthwiseActivation } = geometry;
   const gradient = depthwiseActivation.kind === 'linear' ? product : 'intermediateGradient';
   if (gradient === 'intermediateGradient') {
@@ -343,9 +348,7 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
   if (draft.passes !== 'pointwise') {
     addChannelSums(draft, { CHANNELS: K, STRIDE: K }, gradient, 'depthwiseBiasParts', 'depthwiseBiasGradient');
 
-    const parallel = depthwiseFilterGradient.parallel(geometry, tile);
-    const split = splitOf(pixelTiles(geometry, tile), parallel, LEAST_TILES, profile.kind);
-    addSplit(draft, depthwiseFilterGradient, tile, split, { ROWS: KH * KW, CHANNELS: K, STRIDE: K },
+    addSplit(draft, backward.depthwiseFilter, geometry, { ROWS: KH * KW, CHANNELS: K, STRIDE: K },
       ['input', gradient], 'depthwiseParts', 'depthwiseFilterGradient');
   }
 
@@ -370,31 +373,28 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
 function addChannelSums(
   draft: Draft, row: Omit<Terms, 'TERMS' | 'ROWS'>, reads: Value, parts: BufferValue, writes: Value,
 ): void {
-  const { geometry: { N, OH, OW }, profile } = draft;
-  const terms = { ...row, TERMS: N * OH * OW, ROWS: 1 };
-  const split = splitOf(terms.TERMS, row.CHANNELS / 4, LEAST_PIXELS, profile.kind);
-  addParts(draft, split, { ROWS: 1, CHANNELS: row.CHANNELS, STRIDE: row.CHANNELS }, parts, writes, (value) =>
-    add(draft, sum, { ...terms, ...split }, [reads], value));
+  const { geometry: { N, OH, OW }, backward } = draft;
+  const part = { ROWS: 1, CHANNELS: row.CHANNELS, STRIDE: row.CHANNELS };
+  addSplit(draft, backward.sums, { ...row, TERMS: N * OH * OW, ROWS: 1 }, part, [reads], parts, writes);
 }
 
-/** A kernel whose sums are cut, then their sum. */
-function addSplit(
-  draft: Draft, kernel: SplitKernel, tile: Tile, split: Split, part: Omit<Terms, 'TERMS'>, reads: readonly Value[],
+/**
+ * The parts of sums, then their sum. A single part without gaps between its rows is the sum already. `part` says how
+ * one lies in memory.
+ */
+function addSplit<Work>(
+  draft: Draft, choices: SplitChoices<Work>, work: Work, part: Omit<Terms, 'TERMS'>, reads: readonly Value[],
   parts: BufferValue, writes: Value,
 ): void {
-  addParts(draft, split, part, parts, writes, (value) =>
-    addWith(draft, { kernel, tile }, { geometry: draft.geometry, split }, reads, value));
-}
-
-/** The parts of a sum, then their sum. A single part without gaps between its rows is the sum already. */
-function addParts(
-  draft: Draft, { SPLITS }: Split, part: Omit<Terms, 'TERMS'>, parts: BufferValue, writes: Value,
-  addTo: (value: Value) => void,
-): void {
-  if (SPLITS === 1 && part.STRIDE === part.CHANNELS) return addTo(writes);
-  draft.counts[parts] = SPLITS * part.ROWS * part.STRIDE;
-  addTo(parts);
-  add(draft, sum, { ...part, TERMS: SPLITS, ...whole(SPLITS) }, [parts], writes);
+  const { profile, counts, backward } = draft;
+  const choice = firstFitting(choices, { work, split: whole(Infinity) }, profile);
+  const split = splitOf(choice.kernel.sums(work, choice.tile), profile);
+  const done = split.SPLITS === 1 && part.STRIDE === part.CHANNELS;
+  addWith(draft, choice, { work, split }, reads, done ? writes : parts);
+  if (done) return;
+  counts[parts] = split.SPLITS * part.ROWS * part.STRIDE;
+  const all = { work: { ...part, TERMS: split.SPLITS }, split: whole(split.SPLITS) };
+  addWith(draft, firstFitting(backward.sums, all, profile), all, [parts], writes);
 }
 
 function addPass(
@@ -440,9 +440,9 @@ function addWith<Work>(
 
 const whole = (terms: number): Split => ({ SPLITS: 1, PER_SPLIT: terms });
 
-/** How a sum is cut: into enough parts to keep the device busy, none of them too small. */
-function splitOf(terms: number, invocations: number, least: number, kind: AdapterKind): Split {
-  const wanted = Math.min(Math.floor(terms / least), Math.ceil(BUSY[kind] / invocations));
-  const PER_SPLIT = Math.ceil(terms / Math.max(1, wanted) / 4) * 4;
+/** How sums are cut: into enough parts to keep the device busy, none of them too small. */
+function splitOf({ terms, invocations, least, step }: Sums, profile: DeviceProfile): Split {
+  const wanted = Math.min(Math.floor(terms / least), Math.ceil(busy(profile) / invocations), MOST_PARTS);
+  const PER_SPLIT = Math.ceil(terms / Math.max(1, wanted) / step) * step;
   return { SPLITS: Math.ceil(terms / PER_SPLIT), PER_SPLIT };
 }

@@ -51,8 +51,9 @@ function timed(geometry: Geometry, profile: DeviceProfile, names?: readonly Pres
     });
     const different = all.filter(({ kernel, tile }, at) => // Presets share kernels.
       all.findIndex((one) => one.kernel === kernel && one.tile === tile) === at);
-    const best = Math.min(...different.map(({ time }) => time));
-    const taken = different.find(({ time }) => time <= EQUAL * best)!;
+    const eligible = different.filter(({ name }) => names ?? !presets[name].untimed);
+    const best = Math.min(...eligible.map(({ time }) => time));
+    const taken = eligible.find(({ time }) => time <= EQUAL * best)!;
     return [taken, ...different.filter((one) => one !== taken)];
   };
   const { passes } = geometry;

@@ -32,7 +32,6 @@ export async function publish(): Promise<Site> {
   const folder = mkdtempSync(join(tmpdir(), 'sepconv-bench-'));
   await build({
     ...mergeConfig({ resolve: config.resolve }, { resolve: { alias: [
-      { find: 'litert', replacement: '@litertjs/core' },
       { find: 'face-api', replacement: join(faceApi, 'dist/face-api.esm-nobundle.js') },
       // It takes all of tfjs from three packages: here the core, with the backends that the page has registered there.
       { find: /^@tensorflow\/tfjs(-backend-(webgl|wasm))?\/dist\/index\.js$/, replacement: tfjsCore },

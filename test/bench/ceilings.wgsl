@@ -3,7 +3,8 @@
 // Entry point `multiplyAdd`: each invocation does STEPS * 32 * 3 vec4f multiply-adds. Three sums hide their latency,
 // and their 12 registers are what a software adapter has. It keeps variables in memory from one iteration to the next,
 // which 32 multiply-adds of each make up for. Entry point `copy`: each invocation copies 4 vec4f, a grid apart, so that
-// neighbours read neighbours.
+// neighbours read neighbours. Entry point `empty`: one workgroup that writes nothing. It could, so that
+// each dispatch waits for the one before, as those of a layer do.
 
 const STEPS = 64;
 
@@ -43,5 +44,12 @@ fn copy(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let step = groups.x * 256;
   for (var i = 0u; i < 4; i++) {
     output[id.x + i * step] = input[id.x + i * step];
+  }
+}
+
+@compute @workgroup_size(64)
+fn empty(@builtin(local_invocation_index) index: u32) {
+  if (index == 64) {
+    output[0] = input[0];
   }
 }

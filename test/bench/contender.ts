@@ -30,12 +30,23 @@ export interface Check {
   readonly failure?: string;
 }
 
-/** Milliseconds from the beginning to the end of some work. */
-export async function wallTime(work: () => Promise<unknown>): Promise<number> {
+/** What a clock tells of some work, in milliseconds. */
+export interface Reading {
+  /** From its beginning to its end, or that the device worked on it. */
+  readonly milliseconds: number;
+  /** Until all was submitted. */
+  readonly recording?: number;
+  /** What an empty dispatch took just before: longer where the device has lowered its clock. */
+  readonly canary?: number;
+}
+export type Stopwatch = (work: () => Promise<unknown>) => Promise<Reading>;
+
+/** From the beginning to the end of some work. */
+export const wallTime: Stopwatch = async (work) => {
   const start = performance.now();
   await work();
-  return performance.now() - start;
-}
+  return { milliseconds: performance.now() - start };
+};
 
 /** Takes a contender through the layers: in a page or in Node. */
 export class Runner {
@@ -66,9 +77,13 @@ export class Runner {
     };
   }
 
-  /** Milliseconds of one of so many runs in a row. */
-  async time(repetitions: number, clock = wallTime): Promise<number> {
-    return (await clock(() => this.#prepared!.run(repetitions))) / repetitions;
+  /** What one of so many runs in a row takes. */
+  async time(repetitions: number, clock = wallTime): Promise<Reading> {
+    const { milliseconds, recording, ...reading } = await clock(() => this.#prepared!.run(repetitions));
+    return {
+      ...reading, milliseconds: milliseconds / repetitions,
+      ...(recording !== undefined && { recording: recording / repetitions }),
+    };
   }
 
   async release(): Promise<void> {

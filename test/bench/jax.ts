@@ -1,8 +1,8 @@
 import { type Array, blockUntilReady, defaultDevice, init, jit, lax, numpy } from '@jax-js/jax';
 import { type Contender, paddingOf, transposed } from './contender.js';
 
-/** Results at a time: one that is dropped before it is computed never is. */
-const PENDING = 16;
+/** Bytes of results at a time: one that is dropped before it is computed never is. */
+const PENDING = 2 ** 28;
 
 export async function jax(): Promise<Contender> {
   if (!(await init('webgpu')).includes('webgpu')) throw new Error('jax-js found no WebGPU');
@@ -18,6 +18,7 @@ export async function jax(): Promise<Contender> {
       const input = numpy.array(transposed(problem.input, N, H * W, C), { shape: [N, C, H, W] });
       const depthwise = numpy.array(transposed(problem.depthwiseFilter, 1, KH * KW, K), { shape: [K, 1, KH, KW] });
       const pointwise = numpy.array(transposed(problem.pointwiseFilter, 1, K, O), { shape: [O, K, 1, 1] });
+      const pending = Math.max(1, Math.floor(PENDING / (4 * N * OH * OW * O)));
       const results: Array[] = [];
       const drop = (): void => {
         for (const result of results.splice(0)) result.dispose();
@@ -26,7 +27,7 @@ export async function jax(): Promise<Contender> {
         async run(repetitions) {
           drop();
           for (let i = 0; i < repetitions; i++) {
-            if (results.length === PENDING) {
+            if (results.length === pending) {
               await blockUntilReady(results);
               drop();
             }

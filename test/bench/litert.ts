@@ -1,12 +1,12 @@
 import { Builder, type Offset } from 'flatbuffers';
-// @litertjs/core: its own types change everybody's Float32Array
-import { getWebGpuDevice, loadAndCompile, loadLiteRt, Tensor } from 'litert';
+import { getWebGpuDevice, loadAndCompile, loadLiteRt, Tensor } from '#litert';
 import type { Problem } from '../cases.js';
 import { type Contender, transposed } from './contender.js';
 import { read } from './webgpu.js';
 
-export async function litert(): Promise<Contender> {
-  await loadLiteRt(new URL('/', location.href).href);
+/** Its WebAssembly, and the script for that, lie in `folder`. */
+export async function litert(folder: string): Promise<Contender> {
+  await loadLiteRt(folder);
   return {
     async prepare(problem) {
       const { N, H, W, C } = problem.geometry;

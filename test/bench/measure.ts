@@ -1,11 +1,11 @@
-import type { Check } from './contender.js';
+import type { Check, Reading } from './contender.js';
 import { leastBytes, operations, tensors, type Workload } from './workloads.js';
 
 /** A contender where it runs: in a page, or in this process. */
 export interface Remote {
   readonly name: string;
   prepare(workload: Workload): Promise<Check>;
-  time(repetitions: number): Promise<number>;
+  time(repetitions: number): Promise<Reading>;
   release(): Promise<void>;
 }
 
@@ -15,6 +15,10 @@ export interface Timing {
   readonly lower: number;
   readonly upper: number;
   readonly samples: readonly number[];
+  /** Milliseconds of an empty dispatch before each sample, where the device's own clock counts. */
+  readonly canaries?: readonly number[];
+  /** How many of the samples were taken at a low clock. */
+  readonly lowClock?: number;
 }
 
 export interface Outcome {
@@ -36,6 +40,14 @@ export interface Row {
 
 /** So long a sample takes at least, in milliseconds, so that neither clocks nor submission count. */
 const SAMPLE = 100;
+/** Where the device's own clock counts, it has other work for so many milliseconds, while a sample is recorded. */
+export const AHEAD = 40;
+
+/** Runs that make a sample, by what one takes. */
+function repetitionsOf({ milliseconds, recording = 0 }: Reading): number {
+  const enough = Math.min(1000, Math.ceil(SAMPLE / milliseconds));
+  return Math.max(1, Math.min(enough, Math.floor(AHEAD / recording)));
+}
 
 /**
  * Prepares all contenders, then takes one sample of each in turn, so that a slow moment of the machine hits them alike.
@@ -44,7 +56,7 @@ export async function measureRow(
   workload: Workload, contenders: readonly Remote[], samples: number, progress: (what: string) => void,
 ): Promise<Row> {
   const outcomes: Record<string, Outcome> = {};
-  const ready: { readonly contender: Remote; readonly repetitions: number; readonly times: number[] }[] = [];
+  const ready: { readonly contender: Remote; readonly repetitions: number; readonly readings: Reading[] }[] = [];
   const attempt = async (contender: Remote, work: () => Promise<void>): Promise<void> => {
     await work().catch((error: unknown) => {
       outcomes[contender.name] = { ...outcomes[contender.name], failure: firstLine(error) };
@@ -56,20 +68,23 @@ export async function measureRow(
       const check = await contender.prepare(workload);
       outcomes[contender.name] = check;
       if (check.failure !== undefined) return;
-      const estimate = Math.min(await contender.time(1), await contender.time(1)); // the first may still warm up
-      ready.push({ contender, repetitions: Math.min(1000, Math.max(1, Math.ceil(SAMPLE / estimate))), times: [] });
+      await contender.time(1); // It may still warm up.
+      ready.push({ contender, repetitions: repetitionsOf(await contender.time(1)), readings: [] });
     });
   }
   for (let sample = 0; sample < samples; sample++) {
-    for (const { contender, repetitions, times } of ready) {
+    for (const { contender, repetitions, readings } of ready) {
       progress(`${workload.name}: sample ${sample + 1} of ${samples}, ${contender.name}`);
       await attempt(contender, async () => {
-        times.push(await contender.time(repetitions));
+        readings.push(await contender.time(repetitions));
       });
     }
   }
-  for (const { contender, times } of ready) {
-    if (times.length === samples) outcomes[contender.name] = { ...outcomes[contender.name], timing: timing(times) };
+  for (const { contender: { name }, readings } of ready) {
+    if (readings.length < samples) continue;
+    const canaries = readings.flatMap(({ canary }) => canary ?? []);
+    const times = timing(readings.map(({ milliseconds }) => milliseconds));
+    outcomes[name] = { ...outcomes[name], timing: { ...times, ...(canaries.length > 0 && { canaries }) } };
   }
   for (const contender of contenders) await attempt(contender, () => contender.release());
   const data = tensors(workload);

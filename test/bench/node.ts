@@ -1,24 +1,30 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type * as Library from 'sepconv-webgpu';
 import type { SavedTuning, Strategy } from 'sepconv-webgpu';
 import { create } from 'webgpu';
 import { type PresetName, presets } from '../../src/plan/presets.js';
+import { Canary } from './canary.js';
+import { deviceTime, queueBehindOtherWork, timeAllDevices } from './clock.js';
 import { type Contender, expectedOf, Runner, wallTime } from './contender.js';
-import { deviceTime, poseAsBrowser, timeAllDevices } from './dawn.js';
+import { poseAsBrowser, withImportScripts } from './dawn.js';
 import { installPeers } from './install.js';
 import { firstLine, measureRow, type Remote, type Row } from './measure.js';
 import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
 import { report, type Results } from './report.js';
-import { describe, measureCeilings, naive, ours, requestDevice } from './webgpu.js';
+import { describe, isSoftware, measureCeilings, naive, ours, requestDevice } from './webgpu.js';
+
+const LITERT = fileURLToPath(new URL('node_modules/@litertjs/core/wasm', import.meta.url));
 
 /** Libraries made for browsers, each on a device of its own. */
 const PEERS: Readonly<Record<string, () => Promise<Contender>>> = {
   'tfjs-webgpu': async () => (await import('./tfjs.js')).tfjs('webgpu'),
   'onnxruntime-webgpu': async () => (await import('./onnx.js')).onnxruntime(),
   'jax-webgpu': async () => (await import('./jax.js')).jax(),
+  'litert-webgpu': () => withImportScripts(async () => (await import('./litert.js')).litert(LITERT)),
 };
 const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'tuned', ...Object.keys(PEERS)];
 
@@ -45,22 +51,30 @@ async function bench({ contenders: common, workloads, samples, clock, presets: f
   const wgsl = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
   const gpu = create(['disable-dawn-features=timestamp_quantization']);
   poseAsBrowser(gpu);
-  const canTell = (await gpu.requestAdapter())?.features.has('timestamp-query') ?? false;
+  const adapter = await gpu.requestAdapter();
+  const software = adapter !== null && isSoftware(adapter.info);
+  const canTell = adapter?.features.has('timestamp-query') ?? false;
   if (clock === 'device' && !canTell) throw new Error('--clock device needs an adapter with timestamp-query');
-  if (canTell) timeAllDevices();
+  const byDevice = clock === 'device' || (clock === undefined && canTell && !software);
+  if (byDevice) timeAllDevices(wgsl('ceilings.wgsl'));
   const device = await requestDevice(gpu);
   const manager = await PipelineManager.create({ device });
   // Dawn polls while it waits. Where the adapter computes on the same cores, only this thread makes way for it.
-  if (manager.adapterKind === 'software') setPriority(constants.priority.PRIORITY_LOW);
-  const byDevice = clock === 'device' || (clock === undefined && canTell && manager.adapterKind === 'gpu');
+  if (software) setPriority(constants.priority.PRIORITY_LOW);
   progress('The ceilings are measured');
-  const ceilings = await measureCeilings(device, wgsl('ceilings.wgsl'), samples);
+  const stopwatch = byDevice ? deviceTime : wallTime;
+  const ceilings = await measureCeilings(device, wgsl('ceilings.wgsl'), samples, stopwatch);
+  if (byDevice) queueBehindOtherWork(ceilings);
+  const canary = new Canary(ceilings.emptyDispatch);
   const makers: Record<string, () => Promise<Contender>> = {
     naive: async () => naive(device, wgsl('naive.wgsl')),
     tuned: async () => ours(await PipelineManager.create({ device, tuning: 'measure' }), 'auto'),
     ...PEERS,
   };
-  if (common.some((name) => PEERS[name])) await installPeers();
+  if (common.some((name) => PEERS[name])) {
+    // A machine without npm or network runs the rest. What is missing then fails by name.
+    await installPeers().catch((error: unknown) => console.error(firstLine(error)));
+  }
   for (const preset of forced) {
     for (const strategy of ['fused', 'two-pass'] as const) {
       makers[`${strategy} ${preset}`] = async () => withPreset(PipelineManager, device, strategy, preset);
@@ -86,7 +100,7 @@ async function bench({ contenders: common, workloads, samples, clock, presets: f
       return {
         name,
         prepare: (layer) => runner.prepare(layer, expected),
-        time: (repetitions) => runner.time(repetitions, byDevice ? deviceTime : wallTime),
+        time: (repetitions) => canary.take(() => runner.time(repetitions, stopwatch)),
         release: () => runner.release(),
       };
     });
@@ -96,7 +110,10 @@ async function bench({ contenders: common, workloads, samples, clock, presets: f
     + `by the ${byDevice ? 'device\'s own' : 'wall'} clock`;
   manager.destroy();
   device.destroy();
-  return { date: new Date().toISOString().slice(0, 10), environment, samples, ceilings, contenders, rows };
+  return {
+    date: new Date().toISOString().slice(0, 10), environment, samples, contenders, rows: canary.mark(rows),
+    ceilings: { ...ceilings, emptyDispatch: canary.least },
+  };
 }
 
 /** The library made to take one preset: by a table of measurements that says so, for the layer that it is asked for. */

@@ -42,7 +42,8 @@ export function readCommon({ contenders, layers, only, batch, samples }: Values,
   const images = batch === undefined ? undefined : positive('--batch', batch);
   const chosen = workloads
     .map((workload) => (images === undefined ? workload : withBatch(workload, images)))
-    .filter((workload) => (!layers || workload.layers > 0) && pattern.test(workload.name));
+    .filter((workload) => (!layers || workload.layers > 0) && pattern.test(workload.name))
+    .filter(({ name }, index, all) => all.findIndex((one) => one.name === name) === index); // With --batch two are one.
   if (chosen.length === 0) {
     throw new Error(`No layer matches --only ${only}; there are ${workloads.map(({ name }) => name).join('; ')}`);
   }

@@ -1,6 +1,6 @@
 import type { PipelineManager } from 'sepconv-webgpu';
 import type { DetectorId } from '../../demo/networks/load.js';
-import { type Check, type Contender, expectedOf, Runner } from './contender.js';
+import { type Check, type Contender, expectedOf, type Reading, Runner } from './contender.js';
 import type { Finders } from './networks.js';
 import type { Ceilings } from './webgpu.js';
 import { firstWorkload, type Workload } from './workloads.js';
@@ -23,7 +23,7 @@ const loaders: Readonly<Record<string, () => Promise<Contender>>> = {
   },
   'tfjs-webgpu': async () => (await import('./tfjs.js')).tfjs('webgpu'),
   'onnxruntime-webgpu': async () => (await import('./onnx.js')).onnxruntime(),
-  'litert-webgpu': async () => (await import('./litert.js')).litert(),
+  'litert-webgpu': async () => (await import('./litert.js')).litert(new URL('/', location.href).href),
   'jax-webgpu': async () => (await import('./jax.js')).jax(),
   'tfjs-webgl': async () => (await import('./tfjs.js')).tfjs('webgl'),
   'tfjs-wasm': async () => (await import('./tfjs.js')).tfjs('wasm'),
@@ -58,7 +58,7 @@ const bench = {
     });
   },
 
-  time: (contender: string, repetitions: number): Promise<number> => runners.get(contender)!.time(repetitions),
+  time: (contender: string, repetitions: number): Promise<Reading> => runners.get(contender)!.time(repetitions),
   release: (contender: string): Promise<void> => runners.get(contender)!.release(),
 
   async ceilings(samples: number): Promise<Ceilings & { readonly adapter: string }> {

@@ -42,7 +42,11 @@ declare module 'onnxruntime-web/webgpu' {
   }
 }
 
-declare module 'litert' {
+/**
+ * `@litertjs/core`, whose own types change everybody's Float32Array. Under this name TypeScript does not see them:
+ * package.json's `imports` lead there for Node and browsers only.
+ */
+declare module '#litert' {
   export class Tensor {
     constructor(data: Float32Array, shape: readonly number[]);
     moveTo(destination: 'webgpu'): Promise<Tensor>;

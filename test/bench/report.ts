@@ -1,3 +1,4 @@
+import { LOW } from './canary.js';
 import type { Outcome, Row, Timing } from './measure.js';
 import type { Ceilings } from './webgpu.js';
 
@@ -33,11 +34,12 @@ export interface NetworkResults extends Pick<Results, 'date' | 'environment' | '
 const OURS = 'auto';
 
 export function report(results: Results): string {
-  const { ceilings: { gflops, gbytes } } = results;
+  const { ceilings: { gflops, gbytes, emptyDispatch } } = results;
   return [
     `${results.environment}; ${results.date}; ${results.samples} interleaved samples.`,
-    `Ceilings: ${gflops.toFixed(1)} GFLOP/s multiply-add in registers, ${gbytes.toFixed(2)} GB/s copy.`,
-    '', '### Milliseconds: median ± half the interquartile range', '', ...times(results),
+    `Ceilings: ${gflops.toFixed(1)} GFLOP/s multiply-add in registers, ${gbytes.toFixed(2)} GB/s copy. `
+      + `An empty dispatch takes ${microseconds(emptyDispatch)}.`,
+    '', '### Milliseconds: median ± half the interquartile range', '', ...times(results), ...lowClocks(results),
     ...(results.contenders.some((name) => name !== OURS)
       ? ['', `### Times as long as ours (${OURS})`, '', ...ratios(results)]
       : []),
@@ -75,6 +77,15 @@ function times({ contenders, rows }: Results): string[] {
     ...(total.some((sum) => sum !== undefined)
       ? [['**MobileNetV1, 13 layers**', ...total.map((sum) => (sum === undefined ? '—' : `**${figure(sum)}**`))]] : []),
   ]);
+}
+
+/** What the mark of `milliseconds` means, where there is one. */
+function lowClocks({ rows, ceilings: { emptyDispatch } }: Results): string[] {
+  const marked = rows.some(({ outcomes }) => Object.values(outcomes).some(({ timing }) => timing?.lowClock));
+  return marked
+    ? ['', '↓: so many of the samples were taken at a low clock. An empty dispatch just before took more than '
+      + `${LOW} times the ${microseconds(emptyDispatch)} that it can.`]
+    : [];
 }
 
 function ratios({ contenders, rows }: Results, own = OURS): string[] {
@@ -143,11 +154,13 @@ function geometricMean(values: readonly (number | undefined)[]): number | undefi
 function milliseconds({ timing, failure }: Outcome = {}): string {
   if (!timing) return failure === undefined ? '—' : 'failed';
   const spread = (timing.upper - timing.lower) / 2 / timing.median;
-  return `${figure(timing.median)} ±${percent(spread)}`;
+  const mark = timing.lowClock ? ` ↓${timing.lowClock}` : '';
+  return `${figure(timing.median)} ±${percent(spread)}${mark}`;
 }
 
 /** Three significant digits, not fewer than the whole number has. */
 const figure = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+const microseconds = (milliseconds: number): string => `${figure(1000 * milliseconds)} µs`;
 const percent = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 
 function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string[] {

@@ -1,6 +1,6 @@
 import type { PipelineManager, Strategy } from 'sepconv-webgpu';
 import type { Problem } from '../cases.js';
-import type { Contender, Prepared } from './contender.js';
+import { type Contender, type Prepared, wallTime } from './contender.js';
 
 /** The library and WGSL of the benchmark's own, on any WebGPU: a browser's or Dawn for Node. */
 
@@ -80,42 +80,69 @@ export interface Ceilings {
   readonly gflops: number;
   /** Copying storage, 10^9 bytes read and written a second. */
   readonly gbytes: number;
+  /** Milliseconds of a dispatch that does nothing. */
+  readonly emptyDispatch: number;
 }
 
-/** Measures what the device can do at best: the best of so many samples. */
-export async function measureCeilings(device: GPUDevice, code: string, samples: number): Promise<Ceilings> {
+/** Records one dispatch of so many workgroups of an entry point of `ceilings.wgsl`. */
+type Recorder = (pass: GPUComputePassEncoder, workgroups: number) => void;
+export interface CeilingKernels extends Readonly<Record<'multiplyAdd' | 'copy' | 'empty', Recorder>> {
+  readonly destroy: () => void;
+}
+
+/** Floating-point operations of a workgroup of `multiplyAdd`. */
+export const OPERATIONS = 64 * (64 * 32 * 3) * 4 * 2;
+
+/** `ceilings.wgsl` on a device, reading and writing two buffers of so many bytes. */
+export async function ceilingKernels(device: GPUDevice, code: string, bytes: number): Promise<CeilingKernels> {
   const { layout, pipeline } = program(device, code, false);
-  const software = /swiftshader|llvmpipe|lavapipe|basic render/i.test(describe(device.adapterInfo));
-  // A GPU's caches hold tens of megabytes, and it needs hundreds of thousands of invocations to be busy.
-  const bytes = software ? 2 ** 25 : Math.min(2 ** 28, device.limits.maxStorageBufferBindingSize);
-  const groups = software ? 64 : 2 ** 14;
-  const input = storage(device, bytes);
-  const output = storage(device, bytes);
+  const [input, output] = [storage(device, bytes), storage(device, bytes)];
   const group = device.createBindGroup({
     layout, entries: [input, output].map((buffer, binding) => ({ binding, resource: { buffer } })),
   });
-  const best = async (entryPoint: string, workgroups: number): Promise<number> => {
+  const recorder = async (entryPoint: string): Promise<Recorder> => {
     const compiled = await pipeline(entryPoint);
+    return (pass, workgroups) => {
+      pass.setPipeline(compiled);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(workgroups);
+    };
+  };
+  const [multiplyAdd, copy, empty] = [
+    await recorder('multiplyAdd'), await recorder('copy'), await recorder('empty'),
+  ];
+  return { multiplyAdd, copy, empty, destroy: () => destroy(input, output) };
+}
+
+/** Measures what the device can do at best: the best of so many samples. */
+export async function measureCeilings(
+  device: GPUDevice, code: string, samples: number, clock = wallTime,
+): Promise<Ceilings> {
+  const software = isSoftware(device.adapterInfo);
+  // A GPU's caches hold tens of megabytes, and it needs hundreds of thousands of invocations to be busy.
+  const bytes = software ? 2 ** 25 : Math.min(2 ** 28, device.limits.maxStorageBufferBindingSize);
+  const groups = software ? 64 : 2 ** 14;
+  const { multiplyAdd, copy, empty, destroy: release } = await ceilingKernels(device, code, bytes);
+  const best = async (record: Recorder, workgroups: number, atLeast = 1): Promise<number> => {
     const run = async (repetitions: number): Promise<number> => {
-      const start = performance.now();
-      await repeat(device, repetitions, (pass) => {
-        pass.setPipeline(compiled);
-        pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(workgroups);
-      });
-      return (performance.now() - start) / repetitions;
+      const { milliseconds } = await clock(() => repeat(device, repetitions, (pass) => record(pass, workgroups)));
+      return milliseconds / repetitions;
     };
     await run(1);
-    const repetitions = Math.min(1000, Math.max(1, Math.round(100 / (await run(1)))));
+    const repetitions = Math.min(1000, Math.max(atLeast, Math.round(100 / (await run(1)))));
     let least = Infinity;
     for (let sample = 0; sample < samples; sample++) least = Math.min(least, await run(repetitions));
-    return least / 1000;
+    return least;
   };
-  const gflops = groups * 64 * (64 * 32 * 3) * 4 * 2 / 1e9 / (await best('multiplyAdd', groups));
-  const gbytes = 2 * bytes / 1e9 / (await best('copy', bytes / 16 / 4 / 256));
-  destroy(input, output);
-  return { gflops, gbytes };
+  const gflops = groups * OPERATIONS / 1e6 / (await best(multiplyAdd, groups));
+  const gbytes = 2 * bytes / 1e6 / (await best(copy, bytes / 16 / 4 / 256));
+  const emptyDispatch = await best(empty, 1, 1000); // last, at a high clock
+  release();
+  return { gflops, gbytes, emptyDispatch };
 }
+
+export const isSoftware = (info: GPUAdapterInfo): boolean =>
+  /swiftshader|llvmpipe|lavapipe|basic render/i.test(describe(info));
 
 export const describe = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
   [vendor, architecture, device, description].filter(Boolean).join(' ');

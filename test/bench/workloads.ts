@@ -42,7 +42,13 @@ export function withBatch(workload: Workload, batch: number): Workload {
   return { ...workload, name: `${workload.name.replace(/, batch \d+$/, '')}, batch ${batch}`, input: [batch, H, W, C] };
 }
 
-export const tensors = (workload: Workload): Problem => problem(workload, 1);
+/** The last layer's, which all contenders ask for: at batch 32 drawing them takes 4 s for all layers. */
+let last: { readonly workload: Workload; readonly problem: Problem } | undefined;
+
+export function tensors(workload: Workload): Problem {
+  if (last?.workload !== workload) last = { workload, problem: problem(workload, 1) };
+  return last.problem;
+}
 
 /** Floating-point operations of both passes, two a multiply-add. */
 export function operations({ geometry: { N, OH, OW, KH, KW, K, O } }: Pick<Problem, 'geometry'>): number {

@@ -16,6 +16,7 @@ const kernels = ['test/kernels.test.ts'];
 const each = 'each kernel against its stage';
 const api = ['test/api.test.ts'];
 const inBands = { tests: kernels, names: 'in bands' };
+const gradients = { tests: ['test/gradients.test.ts'], names: 'c_prime|smallest workgroups' };
 
 export const mutants: readonly Mutant[] = [
   { defect: 'SAME puts the odd row before', file: 'src/arguments/geometry.ts',
@@ -101,6 +102,35 @@ export const mutants: readonly Mutant[] = [
     tests: ['test/gradients.test.ts'] },
   { defect: "the gradient of stride 1 with the pass's own padding", file: 'src/plan/backward.ts',
     text: 'padTop: (KH - 1) * RH - padTop', instead: 'padTop', tests: ['test/gradients.test.ts'] },
+  { defect: 'pointwise-filter-gradient-tiled: pixels beyond the last counted',
+    file: 'shaders/pointwise-filter-gradient-tiled.wgsl', text: 'value, own < end)', instead: 'value, true)',
+    ...gradients },
+  { defect: 'pointwise-filter-gradient-tiled: the same pixels in all slices',
+    file: 'shaders/pointwise-filter-gradient-tiled.wgsl', text: 'step * SLICES + slice;', instead: 'step * SLICES;',
+    ...gradients },
+  { defect: 'pointwise-filter-gradient-tiled: sums of one slice only',
+    file: 'shaders/pointwise-filter-gradient-tiled.wgsl', text: 'sum[s] += memory[', instead: 'sum[s] = memory[',
+    ...gradients },
+  { defect: 'pointwise-filter-gradient-tiled: k beyond the last stored',
+    file: 'shaders/pointwise-filter-gradient-tiled.wgsl', text: 'k < p.K && ', instead: '', ...gradients },
+  { defect: 'pointwise-filter-gradient-tiled: all parts begin at the first pixel',
+    file: 'shaders/pointwise-filter-gradient-tiled.wgsl', text: 'pixel = split * p.PER_SPLIT', instead: 'pixel = 0',
+    ...gradients },
+  { defect: "pointwise-filter-gradient-tiled: the gradient's first tile for all",
+    file: 'shaders/pointwise-filter-gradient-tiled.wgsl', text: 'min(firstColumn + at', instead: 'min(at',
+    ...gradients },
+  { defect: 'few channels: fewer invocations, but no more slices', file: 'src/kernels/gradient-cuts.ts',
+    text: 'const workgroup = x * y * slices;', instead: 'const workgroup = x * y * SLICES;', ...gradients },
+  { defect: 'sum-split: terms beyond the last counted', file: 'shaders/sum-split.wgsl',
+    text: 'loaded[i], t + i * SLICES < end)', instead: 'loaded[i], true)', ...gradients },
+  { defect: 'sum-split: the same terms in all slices', file: 'shaders/sum-split.wgsl',
+    text: 'p.PER_SPLIT + slice;', instead: 'p.PER_SPLIT;', ...gradients },
+  { defect: 'sum-split: all parts begin at the first term', file: 'shaders/sum-split.wgsl',
+    text: 'var t = split * p.PER_SPLIT + slice;', instead: 'var t = slice;', ...gradients },
+  { defect: 'sum-split: gaps between rows not skipped', file: 'shaders/sum-split.wgsl',
+    text: 'own / packs * (p.STRIDE / LANES)', instead: 'own / packs * packs', ...gradients },
+  { defect: 'parts of sums not summed', file: 'src/plan/backward.ts',
+    text: "TERMS: split.SPLITS }", instead: "TERMS: 1 }", ...gradients },
   { defect: "a caller's filter copied once only", file: 'src/plan/forward.ts',
     text: "!borrowed.has('pointwiseFilter')),", instead: 'true),', tests: api, names: 'read at every run' },
   { defect: 'pointwise-tiled: k beyond the last not zero', file: 'shaders/pointwise-tiled.wgsl',
