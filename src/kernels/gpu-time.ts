@@ -17,7 +17,7 @@ export interface Effort {
   readonly tapRows?: number;
   /** How often half of the slices hand their sums to the other half. */
   readonly halvings?: number;
-  /** Bytes of the tensors that the whole dispatch reads and writes, each once; or an image's, as `Cut.images` says. */
+  /** Bytes of all tensors that the dispatch reads and writes, each once; of one image's, where `images` counts them. */
   readonly traffic: number;
 }
 
