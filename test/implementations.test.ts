@@ -40,7 +40,7 @@ test.concurrent.for(names)('every case and scenario on %s', { timeout: 600_000 }
     for (const [preset, batch] of batches) {
       reports.push(...(await implementation.evaluate('checkKernels', batch, [preset], seed, limits)));
     }
-    const backward = drawnShare(gradientCases, 6, seed + names.indexOf(name));
+    const backward = drawnShare(gradientCases, 12, seed + names.indexOf(name));
     reports.push(
       ...(await implementation.evaluate('checkGradients', backward, drawnFrom(GPU_PRESETS, seed), seed, limits)));
     const failures = reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));

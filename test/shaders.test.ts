@@ -5,15 +5,19 @@ import { activations } from '../src/arguments/activation.js';
 import { type BindingKind, codeOf } from '../src/kernels/kernel.js';
 import { specialize } from '../src/kernels/shader.js';
 import { ENTRIES } from '../src/gpu/pipelines.js';
-import { type PresetName, presets } from '../src/plan/presets.js';
+import { presetsOfKind } from '../src/plan/presets.js';
 import { cases } from './cases.js';
+import { drawnShare } from './draw.js';
 import { backwardPlanOf, defaultProfile, kindOf, planOf } from './plans.js';
 
 // Dawn's null backend runs the real compiler, with its checks of types, uniformity and limits, and executes nothing.
 let gpu: GPU | undefined; // Dawn ends with this object.
 let device: GPUDevice;
 
+const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+
 beforeAll(async () => {
+  console.log(`shader tests: seed ${seed}`);
   gpu = create(['backend=null']);
   device = await (await gpu.requestAdapter())!.requestDevice({ requiredFeatures: ['subgroups', 'shader-f16'] });
 });
@@ -55,7 +59,8 @@ test.each(shaderFiles)('%s: what is not so by its own constants is a comment', (
 describe('every variant that the cases reach compiles, under its own name', () => {
   /** By name, of all presets: what a program is made from, and the program. */
   const variants = new Map<string, { readonly from: string; readonly source: string }>();
-  test.each(Object.keys(presets) as PresetName[])('%s', async (preset) => {
+  const drawn = [...presetsOfKind('software'), ...drawnShare(presetsOfKind('gpu'), 3, seed)];
+  test.each(drawn)('%s', async (preset) => {
     const reached = new Set<string>();
     for (const one of cases) {
       const forward = (['f32', 'f16'] as const).flatMap((dtype) => (['fused', 'two-pass'] as const).map((strategy) =>
