@@ -108,7 +108,8 @@ fn main(
   let index = i32(group.y * groups.x + group.x);
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
-  let image = i32(group.z);  // 0 but where there are factors
+  let image = 0;           // if SCALED == 0: as in pointwise.wgsl
+  // let image = i32(group.z); // if SCALED == 1
   let first = image * p.PIXELS;
   let pixel = first + index / columnTiles * p.TILE_PIXELS;
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.

@@ -101,7 +101,8 @@ fn main(
   let tile = i32(workgroup.y * groups.x + workgroup.x);
   let packs = p.O / LANES;
   let columnTiles = (packs + COLUMNS * GROUP_X - 1) / (COLUMNS * GROUP_X);
-  let image = i32(workgroup.z);  // 0 but where there are factors
+  let image = 0;           // if SCALED == 0: as in pointwise.wgsl
+  // let image = i32(workgroup.z); // if SCALED == 1
   let first = image * p.PIXELS;
   let end = first + p.PIXELS;
   let firstPixel = first + tile / columnTiles * (TILE_PIXELS * GROUP_Y);

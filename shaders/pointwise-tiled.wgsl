@@ -119,7 +119,8 @@ fn main(
   let tile = i32(group.y * groups.x + group.x);
   let packs = p.O / LANES;
   let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  let image = i32(group.z);  // 0 but where there are factors
+  let image = 0;           // if SCALED == 0: as in pointwise.wgsl
+  // let image = i32(group.z); // if SCALED == 1
   let first = image * p.PIXELS;
   let end = first + p.PIXELS;
   let firstPixel = first + tile / columnTiles * GROUP_PIXELS;
