@@ -9,8 +9,8 @@
 // GROUP_X * COLUMNS packs of LANES output channels. Each invocation has TILE_PIXELS pixels by COLUMNS packs in
 // registers, for every SLICES-th step of 4 k. Both operands come straight from memory, so that many loads are in flight
 // and no barrier waits for them. At the end the 4 slices on neighbouring lanes of a subgroup add their sums by
-// shuffles; every subgroup has 4 lanes, and no more is asked of it. Then one half of the slices that are left hands its
-// sums to the other through workgroup memory, until one has all.
+// shuffles: a subgroup may have any multiple of 4 lanes, active from the first one on. Then one half of the slices that
+// are left hands its sums to the other through workgroup memory, until one has all.
 // Grid: ceil(PIXELS / (GROUP_Y * TILE_PIXELS)) * ceil(O / (GROUP_X * COLUMNS * LANES)) workgroups.
 // Memory: 4 * HANDED * GROUP_X * GROUP_Y * TILE_PIXELS * COLUMNS * LANES bytes, and 4 where there are shuffles.
 // Equals `pointwise` in src/reference.ts.

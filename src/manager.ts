@@ -13,7 +13,7 @@ import type { Dispatch } from './plan/dispatch.js';
 import type { Choice } from './plan/choice.js';
 import { type ForwardPlan, planForward } from './plan/forward.js';
 import { PipelineCache } from './gpu/pipelines.js';
-import { type AdapterKind, type DeviceProfile, processorsOf } from './kernels/profile.js';
+import { type AdapterKind, type DeviceProfile, sizeOf } from './kernels/profile.js';
 import type { SavedTuning, Tuning, TuningEntry, TuningTable } from './tuning.js';
 
 /** What `PipelineManager.create` takes. */
@@ -281,14 +281,15 @@ export function profileOf(device: GPUDevice, kind: AdapterKind, maxBindingBytes 
   const { features, limits } = device;
   const {
     maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup,
-    maxComputeWorkgroupStorageSize, maxTextureDimension2D,
+    maxComputeWorkgroupStorageSize, maxComputeWorkgroupSizeX, maxTextureDimension2D,
   } = limits;
   return {
-    kind, processors: processorsOf(adapterName(device)), subgroups: features.has('subgroups'),
+    kind, ...sizeOf(adapterName(device)), subgroups: features.has('subgroups'),
     shaderF16: features.has('shader-f16'),
     limits: {
-      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeInvocationsPerWorkgroup,
-      maxComputeWorkgroupStorageSize, maxTextureDimension2D,
+      maxBufferSize, maxComputeWorkgroupsPerDimension, maxComputeWorkgroupStorageSize, maxTextureDimension2D,
+      // Many kernels have workgroups of one dimension.
+      maxComputeInvocationsPerWorkgroup: Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX),
       maxStorageBufferBindingSize: Math.min(maxStorageBufferBindingSize, maxBindingBytes),
     },
   };

@@ -10,7 +10,7 @@ import { type Case, geometryOf } from './cases.js';
 
 /** A device with WebGPU's default limits, which every kernel must do with. */
 export const defaultProfile: DeviceProfile = {
-  kind: 'software', subgroups: true, shaderF16: true, processors: 132,
+  kind: 'software', subgroups: true, shaderF16: true, processors: 132, bandwidth: 3200,
   limits: {
     maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupsPerDimension: 65535,
     maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16384, maxTextureDimension2D: 8192,

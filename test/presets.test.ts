@@ -40,7 +40,7 @@ const { limits } = defaultProfile;
 const layer = (size: number, C: number, O: number): Case =>
   ({ name: 'layer', input: [1, size, size, C], filter: [3, 3, 1], O, padding: 'SAME' });
 
-test.each<[Omit<DeviceProfile, 'limits' | 'processors'>, string, PresetName]>([
+test.each<[Omit<DeviceProfile, 'limits' | 'processors' | 'bandwidth'>, string, PresetName]>([
   [{ kind: 'software', subgroups: true, shaderF16: false }, 'SwiftShader', 'quads'],
   [{ kind: 'software', subgroups: false, shaderF16: true }, 'lavapipe', 'registers'],
   [{ kind: 'gpu', subgroups: true, shaderF16: true }, 'a GPU', 'gpuFewChannels'],

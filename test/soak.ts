@@ -213,7 +213,7 @@ export const caps: Readonly<Record<string, () => Promise<unknown>>> = {
       return proceed();
     });
     const profile = {
-      kind: 'software', subgroups: false, shaderF16: false, processors: 1, limits: device.limits,
+      kind: 'software', subgroups: false, shaderF16: false, processors: 1, bandwidth: 1, limits: device.limits,
     } as const;
     const [a, b, c] = (['linear', 'relu', 'tanh'] as const).map((activation) =>
       planOf(

@@ -1,7 +1,9 @@
+import type { GpuSize } from './profile.js';
+
 /**
  * How long a GPU takes for a kernel, reckoned from what its workgroups do. The constants are fitted to 15 tiles of 4
  * kernels in 21 layers that an H100 measured: test/bench/README.md. The tiles and strategies that come out fastest are
- * within 10 % of the best that was measured, which `test/choice.test.ts` recomputes.
+ * within 10 % of the best prototypes that have their extents in uniforms, which `test/choice.test.ts` recomputes.
  */
 
 /** What a kernel's time depends on: for one workgroup, but for `vectors` and `traffic`. */
@@ -27,8 +29,6 @@ const COSTS = {
   dispatch: 2.7,
   multiplyAdd: 4.8e-6,
   access: 28e-6,
-  /** A byte of memory, on 132 processors. More processors have more memory channels. */
-  byte: 3.1e-7 * 132,
   turn: 0.18,
   tapRow: 0.25,
   halving: 0.23,
@@ -49,9 +49,9 @@ interface Grid {
   readonly memory?: number;
 }
 
-/** Microseconds on a GPU of so many processors. */
+/** Microseconds on a GPU of that size. A byte of memory takes what its bandwidth says. */
 export function gpuTime(
-  { group, workgroups, images = 1, memory = 0 }: Grid, effort: Effort, processors: number,
+  { group, workgroups, images = 1, memory = 0 }: Grid, effort: Effort, { processors, bandwidth }: GpuSize,
 ): number {
   const invocations = group[0] * group[1];
   const { multiplyAdds, accesses, vectors, turns = 0, tapRows = 0, halvings = 0, traffic } = effort;
@@ -62,7 +62,7 @@ export function gpuTime(
   // The busiest processor's workgroups, in waves of those resident.
   const each = Math.ceil(workgroups * images / processors);
   const computing = each * (multiplyAdds * COSTS.multiplyAdd + accesses * COSTS.access);
-  const moving = traffic * images * COSTS.byte / processors;
+  const moving = traffic * images / bandwidth / 1000;
   const waiting = Math.ceil(each / resident)
     * (turns * COSTS.turn + tapRows * COSTS.tapRow + halvings * COSTS.halving);
   const active = invocations * Math.min(each, resident);

@@ -2,7 +2,7 @@
 export type AdapterKind = 'software' | 'gpu';
 
 /** What plans need to know of a device. Plain JSON. */
-export interface DeviceProfile {
+export interface DeviceProfile extends GpuSize {
   readonly kind: AdapterKind;
   /** Whether the device has the feature `subgroups`. */
   readonly subgroups: boolean;
@@ -11,19 +11,28 @@ export interface DeviceProfile {
   readonly limits: Pick<GPUSupportedLimits,
     'maxStorageBufferBindingSize' | 'maxBufferSize' | 'maxComputeWorkgroupsPerDimension'
     | 'maxComputeInvocationsPerWorkgroup' | 'maxComputeWorkgroupStorageSize' | 'maxTextureDimension2D'>;
-  /** How many processors the GPU is guessed to have: see `processorsOf`. */
+}
+
+/** How large a GPU is. */
+export interface GpuSize {
+  /** Compute units, cores, slices: how many workgroups keep it busy. */
   readonly processors: number;
+  /** Of its memory, in GB/s. */
+  readonly bandwidth: number;
 }
 
 /**
- * Processors (compute units, cores, slices) of a GPU by vendor and architecture, since WebGPU does not tell: how many
- * workgroups keep it busy. Measured on the H100 (hopper), reasoned for all others from a common card of each; measured
- * tuning decides where it matters.
+ * By vendor and architecture, since WebGPU does not tell. Measured on the H100, whose device Dawn calls
+ * `nvidia-h100-80gb-hbm3`; reasoned for all others from a common card of each. Measured tuning decides where it
+ * matters.
  */
-const PROCESSORS: readonly (readonly [RegExp, number])[] = [
-  [/hopper/i, 132], [/nvidia/i, 48], [/amd|radeon/i, 32], [/apple/i, 16], [/intel/i, 32], [/qualcomm|adreno/i, 8],
-  [/arm|mali/i, 10],
+const SIZES: readonly (readonly [name: RegExp, processors: number, bandwidth: number])[] = [
+  [/hopper|h100|h200/i, 132, 3200], [/nvidia/i, 48, 500], [/amd|radeon/i, 32, 300], [/apple/i, 16, 150],
+  [/intel/i, 32, 90], [/qualcomm|adreno/i, 8, 60], [/arm|mali/i, 10, 40],
 ];
 
 /** What a GPU of that name is guessed to have; an unknown one counts as a small one. */
-export const processorsOf = (name: string): number => PROCESSORS.find(([pattern]) => pattern.test(name))?.[1] ?? 24;
+export function sizeOf(name: string): GpuSize {
+  const [, processors, bandwidth] = SIZES.find(([pattern]) => pattern.test(name)) ?? [/./, 24, 200];
+  return { processors, bandwidth };
+}

@@ -47,7 +47,7 @@ function timed(geometry: Geometry, profile: DeviceProfile, names?: readonly Pres
     const all = (suited ?? [names![index] ?? names![0]!]).map((name) => {
       const { kernel, tile } = firstFitting(presets[name][pass], geometry, profile);
       const cut = kernel.cut(geometry, tile);
-      return { name, kernel, tile, time: gpuTime(cut, cut.effort!, profile.processors) };
+      return { name, kernel, tile, time: gpuTime(cut, cut.effort!, profile) };
     });
     const different = all.filter(({ kernel, tile }, at) => // Presets share kernels.
       all.findIndex((one) => one.kernel === kernel && one.tile === tile) === at);
