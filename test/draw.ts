@@ -5,7 +5,7 @@ import type { PresetName } from '../src/plan/presets.js';
  *
  * - Chromium: two thirds by quads, a third by another preset.
  * - Node has Chromium's compiler and its driver: a sixth by quads.
- * - Firefox and Deno have the same compiler and the same driver: half of the cases, each by registers in one of
+ * - Firefox and Deno have the same compiler and the same driver: a third of the cases, each by registers in one of
  *   them, by the kernels of GPUs in the other, and in one of them in float16 too.
  *
  * The seed draws the shares and the preset. `CASES=all` takes all of everything.
@@ -38,9 +38,9 @@ export function presetsOf(
     case 'Node': return within(6) ? ['lightQuads'] : [];
     case 'Firefox': case 'Deno':
       if (all) return others;
-      if (number % 2 === 1) return [];
+      if (number % 3 > 0) return [];
       return (index % 4 < 2) === (where === 'Firefox') ? ['lightRegisters']
-        : drawnFrom(GPU_PRESETS, Math.floor(number / 2));
+        : drawnFrom(GPU_PRESETS, Math.floor(number / 3));
   }
 }
 
