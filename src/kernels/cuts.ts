@@ -29,9 +29,12 @@ export const outputLanes = ({ O, O_STRIDE }: Geometry): number => (O % 4 === 0 &
 /** 4 where all of the channels are a multiple of it, else 1. */
 export const lanesOf = (...channels: readonly number[]): number => (channels.every((count) => count % 4 === 0) ? 4 : 1);
 
+/** The next power of 2, below or above. */
+export const powerOf2 = (round: 'floor' | 'ceil', count: number): number => 2 ** Math[round](Math.log2(count));
+
 /** A tile of fewer than `most` pixels is a power of two, so that there are few variants. */
 export const fewPixels = (pixels: number, most: number): number =>
-  (pixels >= most ? most : 2 ** Math.floor(Math.log2(pixels)));
+  (pixels >= most ? most : powerOf2('floor', pixels));
 
 /** Nanoseconds for 4 k of one pixel of the depthwise result. */
 const depthwiseCost = ({ KH, KW }: Geometry, loads: number, carried: number): number =>

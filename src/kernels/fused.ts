@@ -1,6 +1,7 @@
 import type { Geometry } from '../arguments/geometry.js';
 import {
-  channelLanes, evenTile, freshRows, fusedQuadsTake, fusedQuadTile, outputLanes, QUAD, rowTile, rowTiles,
+  channelLanes, evenTile, freshRows, fusedQuadsTake, fusedQuadTile, outputLanes, powerOf2, QUAD, rowTile,
+  rowTiles,
 } from './cuts.js';
 import type { Kernel } from './kernel.js';
 import { bytesOf, extrasOf, withOffsets } from './params.js';
@@ -107,8 +108,7 @@ export const fusedTiled: Kernel = {
 /** The most k and taps of the kernel that goes down rows, and runs that lie side by side in its strips. */
 const [MOST_CHANNELS, MOST_TAPS, MOST_RUNS] = [128, 25, 16];
 /** Its k are a power of two, so that there are few variants. */
-const chunkOf = ({ K }: Geometry): number => Math.max(16, powerOfTwo(K, Math.ceil));
-const powerOfTwo = (count: number, round = Math.floor): number => 2 ** round(Math.log2(count));
+const chunkOf = ({ K }: Geometry): number => Math.max(16, powerOf2('ceil', K));
 
 /** Workgroups go down rows with sums of begun rows carried; every invocation has one pack of k of one run. */
 export const fusedRows: Kernel = {
@@ -117,7 +117,7 @@ export const fusedRows: Kernel = {
   loadLibrary,
   operands,
   fits: (g, { limits }) => !g.inputScale && !g.residual && g.K <= MOST_CHANNELS && g.KH * g.KW <= MOST_TAPS
-    && chunkOf(g) <= channelLanes(g).LANES * powerOfTwo(Math.min(128, limits.maxComputeInvocationsPerWorkgroup)),
+    && chunkOf(g) <= channelLanes(g).LANES * powerOf2('floor', Math.min(128, limits.maxComputeInvocationsPerWorkgroup)),
   cut(g, { width = 1, height = 1, columns = 1, group }) {
     const { KH, KW, SH, SW } = g;
     const { INPUT_LANES, LANES } = channelLanes(g);

@@ -1,5 +1,5 @@
 import type { Geometry } from '../arguments/geometry.js';
-import { channelStride, divisor, evenTile, MAX_TILE_TAPS, rowTiles } from './cuts.js';
+import { channelStride, divisor, evenTile, MAX_TILE_TAPS, powerOf2, rowTiles } from './cuts.js';
 import type { Tile } from './kernel.js';
 
 /**
@@ -48,8 +48,6 @@ export function transposedTile(
     },
   };
 }
-
-const powerOf2 = (round: 'floor' | 'ceil', count: number): number => 2 ** Math[round](Math.log2(count));
 
 /**
  * The tile of the pointwise filter's gradient through workgroup memory, and how many there are. With few channels a
