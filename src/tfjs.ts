@@ -45,8 +45,8 @@ export function depthwiseConv2d<T extends Tensor3D | Tensor4D>(
 }
 
 /**
- * `tf.conv2d` with a filter `[1, 1, C, O]`, in the same way. There is nothing to pad and to dilate then: pads must be 0,
- * dilations 1.
+ * `tf.conv2d` with a filter `[1, 1, C, O]`, in the same way. There is nothing to pad and to dilate then: pads must be
+ * 0, dilations 1.
  * @throws what `separableConv2d` throws; ValueError for a larger filter, which is tfjs's to compute
  * @see https://js.tensorflow.org/api/latest/#conv2d
  */

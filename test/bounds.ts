@@ -1,4 +1,5 @@
-import { type ActivationKind, activations, type ResolvedActivation } from '../src/arguments/activation.js';
+import { activations } from '../src/activations.js';
+import type { ActivationKind, ResolvedActivation } from '../src/arguments/activation.js';
 import { type Dtype, type Geometry } from '../src/arguments/geometry.js';
 import { depthwise, pointwise } from '../src/reference.js';
 import type { Problem } from './cases.js';
