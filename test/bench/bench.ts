@@ -19,8 +19,8 @@ import type { Bounded } from '../bounds.js';
  * These share a page and its device: from one device to another of this browser the same kernels differ by 5 to 9 %.
  */
 const OURS = ['auto', 'fused', 'two-pass', 'alone'];
-const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu',
-  'tfjs-webgl', 'tfjs-wasm'];
+const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu',
+  'onnxruntime-webgpu', 'tfjs-webgl', 'tfjs-wasm'];
 const GRADIENT_CONTENDERS = ['gradients', 'gradients-tfjs-webgpu'];
 const BLOCK_CONTENDERS = [...OURS, 'litert-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu'];
 const FIRST_SAMPLES = 3;
@@ -36,7 +36,7 @@ ${commonUsage(CONTENDERS)}
   --plot FILE        writes the roofline plot, an SVG
   --no-first         without the time to a first result in fresh browsers
   --gradients        instead, the backward pass, ours and that of tfjs-backend-webgpu
-  --blocks           instead, blocks of MobileNetV2 and EfficientNet-B0, ours (alone: one layer for each pass) and peers'
+  --blocks           instead, blocks of MobileNetV2 and EfficientNet-B0 (alone: ours with a layer for each pass)
   --networks         instead, whole face detectors against face-api on tfjs-backend-webgpu; with --samples and --json
   --help`;
 

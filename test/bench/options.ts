@@ -45,7 +45,8 @@ export function readCommon(
   const chosen = all
     .map((workload) => (images === undefined ? workload : withBatch(workload, images)))
     .filter((workload) => (!layers || workload.layers > 0) && pattern.test(workload.name))
-    .filter(({ name }, index, some) => some.findIndex((one) => one.name === name) === index); // With --batch two are one.
+    // With --batch two are one.
+    .filter(({ name }, index, some) => some.findIndex((one) => one.name === name) === index);
   if (chosen.length === 0) {
     throw new Error(`No layer matches --only ${only}; there are ${all.map(({ name }) => name).join('; ')}`);
   }

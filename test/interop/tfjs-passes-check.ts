@@ -92,7 +92,8 @@ export async function checkCases(seed: number): Promise<Report> {
 
 /** Prepared calls run this library's kernels the first time, forward and backward. */
 export async function checkPrepare(): Promise<void> {
-  const [x, depthwise, pointwise]: tf.Tensor4D[] = [tf.ones([1, 5, 5, 3]), tf.ones([3, 3, 3, 1]), tf.ones([1, 1, 3, 6])];
+  const [x, depthwise, pointwise]: tf.Tensor4D[] =
+    [tf.ones([1, 5, 5, 3]), tf.ones([3, 3, 3, 1]), tf.ones([1, 1, 3, 6])];
   await prepare(depthwiseConv2d, x!, depthwise!, [2, 2], 'same');
   await prepare(conv2d, x!, pointwise!, 1, 'same');
   const count = encoded;
@@ -110,13 +111,14 @@ export async function checkPrepare(): Promise<void> {
   check(backward === passes + 2, 'tfjs computed gradients');
   check((await gradients[0]!.data())[0] === 4, 'the corner of ones is under 2 * 2 taps');
   const [first, second, third, fourth] = await gradients[1]!.data();
-  check(String([first, second, third, fourth]) === '6,6,6,0', 'a pixel of ones goes to 6 channels, one between to none');
+  check(String([first, second, third, fourth]) === '6,6,6,0', 'a pixel goes to 6 channels, one between to none');
   tf.dispose([x!, depthwise!, pointwise!, ...results, ...gradients]);
 }
 
 /** What each wrong call throws. */
 export function messages(): string[] {
-  const [x, depthwise, pointwise]: tf.Tensor4D[] = [tf.ones([1, 4, 4, 3]), tf.ones([3, 3, 3, 1]), tf.ones([1, 1, 3, 5])];
+  const [x, depthwise, pointwise]: tf.Tensor4D[] =
+    [tf.ones([1, 4, 4, 3]), tf.ones([3, 3, 3, 1]), tf.ones([1, 1, 3, 5])];
   const calls = [
     () => depthwiseConv2d(x!, pointwise!, 1, [[0, 0], [0, -1], [0, 0], [0, 0]]),
     () => depthwiseConv2d(x!, tf.ones([3, 3, 4, 1]), 1, 'same'),
