@@ -41,9 +41,8 @@ export class GpuNetwork {
   ): Promise<GpuNetwork> {
     const { device } = manager;
     const shapes = layerShapes(network);
-    const shapeOf = (name: string): Shape4D => shapes[network.layers.findIndex((layer) => layer.name === name)]!.output;
     const dispatches = network.layers.map((layer, i) => (layer.kind === 'separable' && strategy !== 'naive' ? []
-      : dispatchesOf(layer, shapes[i]!.input, shapes[i]!.output, shapeOf)));
+      : dispatchesOf(layer, shapes[i]!.input, shapes[i]!.output)));
     let ready = 0;
     const [shaders, ...convolutions] = await Promise.all([
       compileShaders(device, dispatches.flat()),
@@ -86,9 +85,7 @@ export class GpuNetwork {
       const own = dispatches[i]!;
       let before = source;
       const encodes = own.map((dispatch, at) => {
-        const [, OH, OW] = written;
-        const target = at === own.length - 1 ? output
-          : resources.tensor(`${name} depthwise`, [1, OH, OW, dispatch.weights[1]!.length]);
+        const target = at === own.length - 1 ? output : resources.tensor(`${name}, part ${at + 1}`, dispatch.output!);
         const others = dispatch.others?.map((other) => ({ buffer: outputs.get(other)! })) ?? [];
         const encode = resources.bind(name, shaders, dispatch, [{ buffer: before }, ...others], target);
         before = target;

@@ -24,14 +24,15 @@ export interface SeparableLayer extends AnyLayer {
   readonly inputScale?: string;
 }
 
-/** A convolution that mixes channels and neighbours at once, which the operation is not: a shader of the demo's own. */
-export interface FullLayer extends AnyLayer {
-  readonly kind: 'full';
-  /** `[K, K, C, O]`, O a multiple of 16 */
-  readonly filter: Tensor4D;
-  readonly bias: Float32Array<ArrayBuffer>;
+/**
+ * What each pixel of a full convolution reads, side by side: `[1, OH, OW, K*K*C]`, filled up to a multiple of 4. A 1×1
+ * convolution makes a full one of it, which mixes channels and neighbours at once.
+ */
+export interface PatchesLayer extends AnyLayer {
+  readonly kind: 'patches';
+  /** Rows and columns of a patch. */
+  readonly size: number;
   readonly padding: 'SAME' | 'VALID';
-  readonly activation: 'relu6' | 'hardSwish' | { readonly leakyRelu: number };
 }
 
 /** The largest of 2×2 values, padding SAME. */
@@ -39,11 +40,9 @@ export interface MaxPoolLayer extends AnyLayer {
   readonly kind: 'max-pool';
 }
 
-/** The mean of all pixels, `[1, 1, 1, C]`; of two layers of as many channels, the sum of their means. */
+/** The mean of all pixels, `[1, 1, 1, C]` */
 export interface MeanLayer extends AnyLayer {
   readonly kind: 'mean';
-  readonly from: string;
-  readonly plus?: string;
 }
 
 /**
@@ -57,7 +56,7 @@ export interface UpscaleLayer extends AnyLayer {
   readonly skipScale: string;
 }
 
-export type Layer = SeparableLayer | FullLayer | MaxPoolLayer | MeanLayer | UpscaleLayer;
+export type Layer = SeparableLayer | PatchesLayer | MaxPoolLayer | MeanLayer | UpscaleLayer;
 
 /** A network as data: what to do with a picture, layer by layer. */
 export interface Network {
@@ -118,17 +117,28 @@ function layerOf(
 
 const taps = ({ shape: [KH, KW] }: Weight): string => `${KH}×${KW}`;
 
+type FullOptions = Omit<SeparableOptions, 'from' | 'padding'> & Partial<Pick<PatchesLayer, 'padding'>>;
+
+/** A full convolution `[K, K, C, O]`, in two layers. */
 export function full(
-  name: string, filter: Weight, rest: Pick<FullLayer, 'bias' | 'stride' | 'padding' | 'activation'>,
-): FullLayer {
-  return { kind: 'full', name, label: `full ${taps(filter)}`, filter: tensor(filter), ...rest };
+  name: string, { shape: [K, , C, O], data }: Weight,
+  { stride = 1, padding = 'SAME', ...options }: FullOptions,
+): readonly [PatchesLayer, SeparableLayer] {
+  const depth = depthOf(K!, C!);
+  const filter = new Float32Array(depth * O!);
+  filter.set(data);
+  return [
+    { kind: 'patches', name: `${name} patches`, label: `patches ${K}×${K}`, stride, padding, size: K! },
+    pointwise(name, { shape: [1, 1, depth, O!], data: filter }, options),
+  ];
 }
+
+const depthOf = (size: number, C: number): number => Math.ceil((size * size * C) / 4) * 4;
 
 export const maxPool = (name: string, stride: number): MaxPoolLayer =>
   ({ kind: 'max-pool', name, label: 'max pool 2×2', stride });
 
-export const mean = (name: string, from: string, plus?: string): MeanLayer =>
-  ({ kind: 'mean', name, label: 'mean', stride: 1, from, ...(plus !== undefined && { plus }) });
+export const mean = (name: string, from: string): MeanLayer => ({ kind: 'mean', name, label: 'mean', stride: 1, from });
 
 export const upscale = (name: string, links: Pick<UpscaleLayer, 'from' | 'skip' | 'skipScale'>): UpscaleLayer =>
   ({ kind: 'upscale', name, label: 'upscale', stride: 1, ...links });
@@ -148,9 +158,10 @@ export function layerShapes({ inputSize, layers }: Network): { input: Shape4D; o
 export function outputShape(layer: Layer, [N, H, W, C]: Shape4D): Shape4D {
   if (layer.kind === 'mean') return [N, 1, 1, C];
   if (layer.kind === 'upscale') return [N, 2 * H, 2 * W, C];
-  const taken = layer.kind === 'full' && layer.padding === 'VALID' ? layer.filter.shape[0] - 1 : 0;
-  const filter = layer.kind === 'full' ? layer.filter : layer.kind === 'separable' ? layer.pointwiseFilter : undefined;
-  return [N, Math.ceil((H - taken) / layer.stride), Math.ceil((W - taken) / layer.stride), filter?.shape[3] ?? C];
+  const taken = layer.kind === 'patches' && layer.padding === 'VALID' ? layer.size - 1 : 0;
+  const [OH, OW] = [H, W].map((size) => Math.ceil((size - taken) / layer.stride)) as [number, number];
+  if (layer.kind === 'patches') return [N, OH, OW, depthOf(layer.size, C)];
+  return [N, OH, OW, (layer.kind === 'separable' && layer.pointwiseFilter?.shape[3]) || C];
 }
 
 /** 0.1 as float32 */

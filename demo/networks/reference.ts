@@ -3,7 +3,7 @@ import {
   depthwiseConv2dReference, pointwiseConv2dReference, separableConv2dReference,
 } from 'sepconv-webgpu/reference';
 import {
-  type FullLayer, type Layer, type MaxPoolLayer, outputShape, type SeparableLayer, type UpscaleLayer,
+  type Layer, type MaxPoolLayer, outputShape, type PatchesLayer, type SeparableLayer, type UpscaleLayer,
 } from './network.js';
 
 /** What each layer makes of the picture on the CPU, layer by layer. */
@@ -23,8 +23,8 @@ type Outputs = (layer: string) => Tensor4D;
 function runLayer(layer: Layer, input: Tensor4D, outputOf: Outputs): Tensor4D {
   switch (layer.kind) {
     case 'max-pool': return maxPool(layer, input);
-    case 'full': return fullConvolution(layer, input);
-    case 'mean': return layer.plus === undefined ? mean(input) : sum(mean(input), mean(outputOf(layer.plus)));
+    case 'patches': return patches(layer, input);
+    case 'mean': return mean(input);
     case 'upscale': return upscale(layer, input, outputOf(layer.skip), outputOf(layer.skipScale));
     case 'separable': return separable(layer, input, outputOf);
   }
@@ -43,27 +43,25 @@ function separable(
   return separableConv2dReference(input, depthwiseFilter, pointwiseFilter, options, additions);
 }
 
-/**
- * A full convolution written exactly as a separable one: the depthwise pass moves each of the K*K values that an output
- * reads of a channel to a channel of its own, where the pointwise pass finds them. Twin of convolution.wgsl.
- */
-function fullConvolution(
-  { name, filter: { shape, data }, bias, stride, padding, activation }: FullLayer, input: Tensor4D,
-): Tensor4D {
-  const [KH, KW, C, O] = shape;
-  const M = KH * KW;
-  const depthwise = new Float32Array(M * C * M);
-  const pointwise = new Float32Array(C * M * O);
-  for (let tap = 0; tap < M; tap++) {
-    for (let c = 0; c < C; c++) {
-      depthwise[(tap * C + c) * M + tap] = 1;
-      pointwise.set(data.subarray((tap * C + c) * O, (tap * C + c + 1) * O), (c * M + tap) * O);
+/** Twin of patches.wgsl. */
+function patches(layer: PatchesLayer, { shape, data }: Tensor4D): Tensor4D {
+  const { size, stride, padding } = layer;
+  const [, H, W, C] = shape;
+  const read = outputShape(layer, shape);
+  const [, OH, OW, depth] = read;
+  const before = (extent: number, out: number): number =>
+    (padding === 'VALID' ? 0 : Math.floor(Math.max((out - 1) * stride + size - extent, 0) / 2));
+  const output = new Float32Array(OH * OW * depth);
+  for (let pixel = 0; pixel < OH * OW; pixel++) {
+    for (let tap = 0; tap < size * size; tap++) {
+      const y = Math.floor(pixel / OW) * stride + Math.floor(tap / size) - before(H, OH);
+      const x = (pixel % OW) * stride + (tap % size) - before(W, OW);
+      if (y < 0 || y >= H || x < 0 || x >= W) continue;
+      const from = (y * W + x) * C;
+      output.set((data as Float32Array).subarray(from, from + C), pixel * depth + tap * C);
     }
   }
-  return separableConv2dReference(
-    input, { shape: [KH, KW, C, M], data: depthwise }, { shape: [1, 1, C * M, O], data: pointwise },
-    { name, strides: stride, padding, bias, activation, allowOverparameterized: true },
-  );
+  return { shape: read, data: output };
 }
 
 /** Windows of 2×2. Twin of max-pool.wgsl. */
@@ -94,9 +92,6 @@ function mean({ shape: [,,, C], data }: Tensor4D): Tensor4D {
   for (const [i, value] of data.entries()) sums[i % C]! += value;
   return { shape: [1, 1, 1, C], data: Float32Array.from(sums, (total) => total / (data.length / C)) };
 }
-
-const sum = ({ shape, data }: Tensor4D, other: Tensor4D): Tensor4D =>
-  ({ shape, data: Float32Array.from(data, (value, i) => value + other.data[i]!) });
 
 /** Twin of upscale.wgsl. */
 function upscale(layer: UpscaleLayer, { shape, data }: Tensor4D, skip: Tensor4D, skipScale: Tensor4D): Tensor4D {

@@ -39,20 +39,26 @@ export function selfieSegmentation(model: Model): Network {
 
   const first = file.convolution(model.input);
   const stem = file.activation(first.output);
-  if (stem.activation !== 'hardSwish') throw new Error('The network does not begin with a hard swish');
-  let value = add(stem.output, full('stem', first.filter, {
-    bias: first.bias, stride: first.stride, padding: 'SAME', activation: stem.activation,
-  }));
+  const [patches, mixed] = full('stem', first.filter, {
+    bias: first.bias, stride: first.stride, activation: stem.activation,
+  });
+  layers.push(patches);
+  let value = add(stem.output, mixed);
   const skips = [value];
 
-  /** Two 1×1 convolutions of the mean over all pixels: a factor for each channel. */
-  const squeeze = (name: string, mixed: Value, from: string, plus?: string): Value => {
-    const pooled = file.mean(mixed.tensor);
-    const inner = file.pointwise(pooled);
+  /** Two 1×1 convolutions of the mean over all pixels of a sum: a factor for each channel. */
+  const squeeze = (name: string, sum: number, [one, other]: readonly [string, string?]): Value => {
+    const inner = file.pointwise(file.mean(sum));
     const { activation, output } = file.activation(inner.output);
     const outer = file.pointwise(output);
-    layers.push(mean(`${name} mean`, from, plus));
-    layers.push(pointwise(`${name} squeeze`, inner.filter, { bias: inner.bias, activation }));
+    if (other !== undefined) {
+      layers.push(mean(`${name} mean of ${other}`, other));
+      layers.push(pointwise(`${name} squeeze of ${other}`, inner.filter));
+    }
+    layers.push(mean(`${name} mean`, one));
+    layers.push(pointwise(`${name} squeeze`, inner.filter, {
+      bias: inner.bias, activation, ...(other !== undefined && { residual: `${name} squeeze of ${other}` }),
+    }));
     return add(file.take('LOGISTIC', outer.output).output, pointwise(`${name} factors`, outer.filter, {
       bias: outer.bias, activation: 'sigmoid',
     }));
@@ -73,7 +79,7 @@ export function selfieSegmentation(model: Model): Network {
       const activated = add(between.output, depthwise(`${name} depthwise`, filter, {
         stride, bias: depthwiseBias, activation: between.activation,
       }));
-      const factors = squeeze(name, activated, activated.layer);
+      const factors = squeeze(name, activated.tensor, [activated.layer]);
       const project = file.pointwise(file.take('MUL', activated.tensor, factors.tensor).output);
       const sum = file.residual(project.output, input.tensor);
       value = add(sum ?? project.output, pointwise(`${name} project`, project.filter, {
@@ -106,7 +112,7 @@ export function selfieSegmentation(model: Model): Network {
     const narrowing = file.pointwise(file.upscale(input));
     const low = narrow(narrowing);
     const sum = file.take('ADD', skip.tensor, narrowing.output).output;
-    const factors = squeeze(name, { tensor: sum, layer: low }, low, skip.layer);
+    const factors = squeeze(name, sum, [low, skip.layer]);
     const scaled = file.take('MUL', skip.tensor, factors.tensor).output;
     const joined = file.take('ADD', scaled, narrowing.output).output;
     layers.push(upscale(`${name} joined`, { from: low, skip: skip.layer, skipScale: factors.layer }));

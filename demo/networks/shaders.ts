@@ -1,21 +1,19 @@
 import type { Shape4D, Tensor4D } from 'sepconv-webgpu';
 import type { ReferenceOptions } from 'sepconv-webgpu/reference';
-import convolution3x3Source from '../shaders/convolution-3x3.wgsl?raw';
-import convolutionSource from '../shaders/convolution.wgsl?raw';
 import maxPoolSource from '../shaders/max-pool.wgsl?raw';
 import meanSource from '../shaders/mean.wgsl?raw';
 import naiveSource from '../shaders/naive.wgsl?raw';
+import patchesSource from '../shaders/patches.wgsl?raw';
 import pictureSource from '../shaders/picture.wgsl?raw';
 import upscaleSource from '../shaders/upscale.wgsl?raw';
 import type {
-  FaceNetwork, FullLayer, Layer, MaxPoolLayer, MeanLayer, SeparableLayer, UpscaleLayer,
+  FaceNetwork, Layer, MaxPoolLayer, PatchesLayer, SeparableLayer, UpscaleLayer,
 } from './network.js';
 
 /** The demo's own shaders, for what the operation is not, and for what it is compared with. */
 const sources = {
   'picture': { code: pictureSource, entryPoint: 'main' },
-  'convolution': { code: convolutionSource, entryPoint: 'main' },
-  'convolution-3x3': { code: convolution3x3Source, entryPoint: 'main' },
+  'patches': { code: patchesSource, entryPoint: 'main' },
   'max-pool': { code: maxPoolSource, entryPoint: 'main' },
   'mean': { code: meanSource, entryPoint: 'main' },
   'upscale': { code: upscaleSource, entryPoint: 'main' },
@@ -35,6 +33,8 @@ export interface Dispatch {
   /** Weights in the order of their bindings, between the input and the output. */
   readonly weights: readonly Float32Array<ArrayBuffer>[];
   readonly grid: readonly [x: number, y: number];
+  /** The shape of what it writes, for the next dispatch to read; the last one writes the layer's output. */
+  readonly output?: Shape4D;
 }
 
 /** Those that some dispatches need. */
@@ -52,17 +52,15 @@ export async function compileShaders(device: GPUDevice, dispatches: readonly Dis
  * What the demo's own shaders do for a layer, one dispatch after the other: a separable layer as one would write it
  * first.
  */
-export function dispatchesOf(layer: Layer, input: Shape4D, output: Shape4D, shapeOf: ShapeOf): readonly Dispatch[] {
+export function dispatchesOf(layer: Layer, input: Shape4D, output: Shape4D): readonly Dispatch[] {
   switch (layer.kind) {
     case 'max-pool': return [maxPoolDispatch(layer, input, output)];
-    case 'mean': return [meanDispatch(layer, input, shapeOf)];
+    case 'mean': return meanDispatches(input);
     case 'upscale': return [upscaleDispatch(layer, input)];
-    case 'full': return [convolutionDispatch(layer, input, output)];
+    case 'patches': return [patchesDispatch(layer, input, output)];
     case 'separable': return naiveDispatches(layer, input, output);
   }
 }
-
-type ShapeOf = (layer: string) => Shape4D;
 
 export function pictureDispatch({ inputSize, offset, scale }: FaceNetwork): Dispatch {
   const tiles = Math.ceil(inputSize / 8);
@@ -75,11 +73,18 @@ function maxPoolDispatch({ stride }: MaxPoolLayer, [, H, W, C]: Shape4D, [, OH, 
   return { shader: 'max-pool', params, weights: [], grid: grid(OH * OW * packs) };
 }
 
-function meanDispatch({ from, plus = from }: MeanLayer, [, H, W, C]: Shape4D, shapeOf: ShapeOf): Dispatch {
-  const [, plusH, plusW] = shapeOf(plus);
-  const plusPixels = plus === from ? 0 : plusH * plusW;
-  const params = Uint32Array.of(C / 4, H * W, plusPixels, 0).buffer;
-  return { shader: 'mean', params, others: [plus], weights: [], grid: [C / 4, 1] };
+/** Sums of runs of pixels, then the sum of these. */
+function meanDispatches([, H, W, C]: Shape4D): readonly Dispatch[] {
+  const run = Math.ceil(Math.sqrt(H * W));
+  const runs = Math.ceil((H * W) / run);
+  const dispatch = (pixels: number, length: number, factor: number): Dispatch => {
+    const params = new ArrayBuffer(16);
+    new Uint32Array(params).set([pixels, C / 4, length]);
+    new Float32Array(params).set([factor], 3);
+    const results = Math.ceil(pixels / length);
+    return { shader: 'mean', params, weights: [], grid: grid(results * (C / 4)), output: [1, 1, results, C] };
+  };
+  return [dispatch(H * W, run, 1 / (H * W)), dispatch(runs, runs, 1)];
 }
 
 function upscaleDispatch({ skip, skipScale }: UpscaleLayer, [, H, W, C]: Shape4D): Dispatch {
@@ -87,20 +92,16 @@ function upscaleDispatch({ skip, skipScale }: UpscaleLayer, [, H, W, C]: Shape4D
   return { shader: 'upscale', params, others: [skip, skipScale], weights: [], grid: grid(H * W * (C / 4)) };
 }
 
-function convolutionDispatch(
-  { filter: { shape: [K], data }, bias, stride, padding, activation }: FullLayer,
-  [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
+function patchesDispatch(
+  { size, stride, padding }: PatchesLayer, [, H, W, C]: Shape4D, [, OH, OW, depth]: Shape4D,
 ): Dispatch {
-  const before = (size: number, out: number) => (padding === 'VALID' ? 0 : paddingBefore(size, out, K, stride));
-  const params = new ArrayBuffer(56);
-  new Int32Array(params).set([H, W, C, K, OH, OW, O, stride, before(H, OH), before(W, OW)]);
-  new Float32Array(params).set(activation === 'hardSwish' ? HARD_SWISH : [...ceilingAndSlope(activation), 0, 1], 10);
-  return {
-    shader: K === 3 && stride === 1 ? 'convolution-3x3' : 'convolution',
-    params, weights: [data as Float32Array<ArrayBuffer>, bias],
-    grid: grid(OH * Math.ceil(OW / 8) * (O / 16)),
-  };
+  const before = (extent: number, out: number) => (padding === 'VALID' ? 0 : paddingBefore(extent, out, size, stride));
+  const params = Int32Array.of(H, W, C, size, OH, OW, depth, stride, before(H, OH), before(W, OW)).buffer;
+  return { shader: 'patches', params, weights: [], grid: grid(OH * OW * size * Math.ceil((size * C) / PATCH_RUN)) };
 }
+
+/** `RUN` of patches.wgsl */
+const PATCH_RUN = 16;
 
 /** One scalar output per invocation; one dispatch for each pass. @throws Error for residuals and factors */
 function naiveDispatches(
@@ -119,7 +120,7 @@ function naiveDispatches(
     new Float32Array(params).set(ceilingAndSlope(activation), 12);
     return {
       shader, params, weights: [Float32Array.from(filter.data), Float32Array.from(bias ?? new Float32Array(outputs))],
-      grid: grid(OH * OW * outputs),
+      grid: grid(OH * OW * outputs), output: [1, OH, OW, outputs],
     };
   };
   const { depthwiseBias, depthwiseActivation, bias, activation } = options;
@@ -132,9 +133,6 @@ function naiveDispatches(
 /** TensorFlow's padding SAME: what lies before the first row or column. */
 const paddingBefore = (size: number, out: number, taps: number, stride: number): number =>
   Math.floor(Math.max((out - 1) * stride + taps - size, 0) / 2);
-
-/** `ceiling`, `slope`, `gate`, `open` of convolution.wgsl. */
-const HARD_SWISH = [3.4e38, 1, 1 / 6, 0.5];
 
 /** An activation as `max(min(x, ceiling), slope * x)`. */
 function ceilingAndSlope(activation: ReferenceOptions['activation'] = 'linear'): [ceiling: number, slope: number] {

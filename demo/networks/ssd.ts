@@ -25,7 +25,7 @@ export function ssdMobileNetV1(weights: Weights): FaceNetwork {
     ({ bias: weights(`${layer}/convolution_bn_offset`, 1).data, activation: 'relu6' as const });
   const conv0 = 'MobilenetV1/Conv2d_0_pointwise';
   const layers: Layer[] = [
-    full('conv0', weights(`${conv0}/weights`, 4), { ...after(conv0), stride: 2, padding: 'SAME' }),
+    ...full('conv0', weights(`${conv0}/weights`, 4), { ...after(conv0), stride: 2 }),
   ];
   for (let i = 1; i <= 13; i++) {
     const [depthwise, mixing] = [`MobilenetV1/Conv2d_${i}_depthwise`, `MobilenetV1/Conv2d_${i}_pointwise`];
@@ -37,9 +37,8 @@ export function ssdMobileNetV1(weights: Weights): FaceNetwork {
   for (let i = 0; i <= 7; i++) {
     const extra = `Prediction/Conv2d_${i}_pointwise`;
     const filter = weights(`${extra}/weights`, 4);
-    layers.push(i % 2 === 0
-      ? pointwise(`extra${i}`, filter, after(extra))
-      : full(`extra${i}`, filter, { ...after(extra), stride: 2, padding: 'SAME' }));
+    if (i % 2 === 0) layers.push(pointwise(`extra${i}`, filter, after(extra)));
+    else layers.push(...full(`extra${i}`, filter, { ...after(extra), stride: 2 }));
   }
   for (const [i, { from, boxes }] of PREDICTORS.entries()) {
     const predictor = (part: string) => `Prediction/BoxPredictor_${i}/${part}`;

@@ -16,7 +16,7 @@ const VALUES = 5;
 export function tinyFaceDetector(weights: Weights): FaceNetwork {
   const after = (layer: string) => ({ bias: weights(`${layer}/bias`, 1).data, activation: LEAKY_RELU });
   const layers: Layer[] = [
-    full('conv0', weights('conv0/filters', 4), { ...after('conv0'), stride: 1, padding: 'VALID' }),
+    ...full('conv0', weights('conv0/filters', 4), { ...after('conv0'), padding: 'VALID' }),
     maxPool('pool0', 2),
   ];
   for (let i = 1; i <= 5; i++) {
