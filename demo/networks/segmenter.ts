@@ -16,6 +16,7 @@ export const MASK_TOLERANCE = 1e-3;
 
 /** Tells people from the background, on the GPU, in the caller's own pass. */
 export class Segmenter {
+  readonly device: GPUDevice;
   readonly network: Network;
   /** The picture, stretched to a square: float32 `[1, 256, 256, 3]`, red, green, blue from 0 to 1. */
   readonly input: GPUBuffer;
@@ -39,6 +40,7 @@ export class Segmenter {
   }
 
   private constructor(network: Network, gpu: GpuNetwork) {
+    this.device = gpu.device;
     this.network = network;
     this.input = gpu.input;
     this.mask = gpu.stepOf('mask').output;

@@ -51,6 +51,7 @@ declare module '#litert' {
     constructor(data: Float32Array, shape: readonly number[]);
     moveTo(destination: 'webgpu'): Promise<Tensor>;
     toGpuBuffer(): GPUBuffer;
+    data(): Promise<Float32Array>;
     delete(): void;
   }
   export interface CompiledModel { run(input: Tensor): Promise<Tensor[]>; delete(): void }
