@@ -17,17 +17,18 @@ const segmenter = await Segmenter.create(manager);
 /** What is used of LiteRT.js; its own types change everybody's Float32Array. */
 interface LiteRt {
   readonly Tensor: new (data: Float32Array, shape: readonly number[]) => LiteRtTensor;
-  loadLiteRt(folder: string): Promise<unknown>;
-  loadAndCompile(model: Uint8Array, options: { accelerator: 'wasm' }): Promise<{
+  readonly loadLiteRt: (folder: string) => Promise<unknown>;
+  readonly loadAndCompile: (model: Uint8Array, options: { accelerator: 'wasm' }) => Promise<{
     run(input: LiteRtTensor): Promise<LiteRtTensor[]>;
   }>;
 }
 interface LiteRtTensor { data(): Promise<Float32Array>; delete(): void }
 
 const theirs = (async () => {
-  const package_ = '/node_modules/@litertjs/core'; // By its path, so that TypeScript does not see its types.
-  const { loadAndCompile, loadLiteRt, Tensor } = (await import(/* @vite-ignore */ `${package_}/dist/index.js`)) as LiteRt;
-  await loadLiteRt(`${package_}/wasm/`);
+  const folder = '/node_modules/@litertjs/core'; // By its path, so that TypeScript does not see its types.
+  const litert = (await import(/* @vite-ignore */ `${folder}/dist/index.js`)) as LiteRt;
+  const { loadAndCompile, loadLiteRt, Tensor } = litert;
+  await loadLiteRt(`${folder}/wasm/`);
   const model = new Uint8Array(await (await fetch(file)).arrayBuffer());
   return { Tensor, compiled: await loadAndCompile(model, { accelerator: 'wasm' }) };
 })();

@@ -20,7 +20,8 @@ afterAll(async () => {
 
 test.each(photos)('the mask of %s is that of LiteRT.js on the CPU', async (photo) => {
   const { difference, person } = await page.evaluate((name) => window.segmenter.compareMasks(name), photo);
-  console.log(`${photo}: ${(100 * person).toFixed(0)} % are people, the masks differ by ${difference.toExponential(1)}`);
+  const share = `${(100 * person).toFixed(0)} %`;
+  console.log(`${photo}: ${share} are people, the masks differ by ${difference.toExponential(1)}`);
   expect(person).toBeGreaterThan(0.05);
   expect(person).toBeLessThan(0.95);
   expect(difference).toBeLessThan(MASK_TOLERANCE);

@@ -37,7 +37,9 @@ export const detectors = {
 export type DetectorId = keyof typeof detectors;
 
 /** Loads a detector's weights and builds its layers. `onProgress` gets the share of bytes that has arrived, 0 to 1. */
-export async function loadNetwork(id: DetectorId, onProgress: (share: number) => void = () => {}): Promise<FaceNetwork> {
+export async function loadNetwork(
+  id: DetectorId, onProgress: (share: number) => void = () => {},
+): Promise<FaceNetwork> {
   const { manifest, binary, build } = detectors[id];
   return build(await loadWeights(manifest.href, binary.href, onProgress));
 }

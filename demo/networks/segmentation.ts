@@ -216,7 +216,8 @@ class Cursor {
   pointwise(input: number): Weights & { readonly output: number } {
     const weights = this.convolution(input);
     const { filter: { shape: [KH, KW] }, stride } = weights;
-    if (KH !== 1 || KW !== 1 || stride !== 1) throw new Error(`A convolution is ${KH}×${KW}, stride ${stride}, not 1×1`);
+    const isPixel = KH === 1 && KW === 1 && stride === 1;
+    if (!isPixel) throw new Error(`A convolution is ${KH}×${KW}, stride ${stride}, not 1×1`);
     return weights;
   }
 

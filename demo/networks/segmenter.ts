@@ -35,7 +35,8 @@ export class Segmenter {
     onProgress('Loading the network', 0);
     const file = new Uint8Array(await (await fetchFile(FILE.href)).arrayBuffer());
     const network = selfieSegmentation(readModel(file));
-    const gpu = await GpuNetwork.create(manager, network, 'auto', (share) => onProgress('Compiling the kernels', share));
+    const gpu = await GpuNetwork.create(manager, network, 'auto', (share) =>
+      onProgress('Compiling the kernels', share));
     return new Segmenter(network, gpu);
   }
 

@@ -96,7 +96,7 @@ function modelOf(model: Table, bytes: Uint8Array<ArrayBuffer>): Model {
     if (!data) throw new Error(`${name} is no constant`);
     const count = shape.reduce((product, extent) => product * extent, 1);
     const size = type === FLOAT32 ? 4 : type === FLOAT16 ? 2 : undefined;
-    if (size === undefined) throw new Error(`${name} has the type ${type}, which is not read: only float32 and float16`);
+    if (!size) throw new Error(`${name} has the type ${type}, which is not read: only float32 and float16`);
     if (data.length !== count * size) throw new Error(`${name} has ${data.length} bytes, not ${count * size}`);
     const view = new DataView(bytes.buffer, data.byteOffset, data.byteLength);
     const value = (i: number): number => (size === 4 ? view.getFloat32(4 * i, true) : getFloat16(view, 2 * i, true));

@@ -54,7 +54,8 @@ export async function loadWeights(
 /** @throws Error in plain words when there is no such file */
 export async function fetchFile(url: string): Promise<Response> {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`A file of the network did not load: ${url}: ${response.status} ${response.statusText}`);
+  const { ok, status, statusText } = response;
+  if (!ok) throw new Error(`A file of the network did not load: ${url}: ${status} ${statusText}`);
   return response;
 }
 

@@ -1,4 +1,6 @@
-// Means of pixels, channel by channel: output[i, c] = factor * (sum over pixel in i*RUN .. (i+1)*RUN of input[pixel, c])
+// Sums of runs of pixels, channel by channel:
+//
+//   output[i, c] = factor * (sum over pixels from i*RUN to (i+1)*RUN of input[pixel, c])
 //
 // One invocation sums RUN pixels of four channels, channels fastest. Two dispatches make the mean of a whole tensor:
 // sums of about as many runs as pixels are in a run, and the sum of those. That takes no barrier, which costs a hundred
