@@ -1,6 +1,10 @@
 import type { Tensor4D } from 'sepconv-webgpu';
-import { separableConv2dReference } from 'sepconv-webgpu/reference';
-import { type FullLayer, type Layer, type MaxPoolLayer, outputShape } from './network.js';
+import {
+  depthwiseConv2dReference, pointwiseConv2dReference, separableConv2dReference,
+} from 'sepconv-webgpu/reference';
+import {
+  type FullLayer, type Layer, type MaxPoolLayer, outputShape, type SeparableLayer, type UpscaleLayer,
+} from './network.js';
 
 /** What each layer makes of the picture on the CPU, layer by layer. */
 export function* referenceLayers(layers: readonly Layer[], picture: Tensor4D): Generator<Tensor4D, void> {
@@ -8,16 +12,35 @@ export function* referenceLayers(layers: readonly Layer[], picture: Tensor4D): G
   let last = picture;
   for (const layer of layers) {
     const input = layer.from === undefined ? last : outputs.get(layer.from)!;
-    last = runLayer(layer, input);
+    last = runLayer(layer, input, (name) => outputs.get(name)!);
     outputs.set(layer.name, last);
     yield last;
   }
 }
 
-function runLayer(layer: Layer, input: Tensor4D): Tensor4D {
-  if (layer.kind === 'max-pool') return maxPool(layer, input);
-  if (layer.kind === 'full') return fullConvolution(layer, input);
-  return separableConv2dReference(input, layer.depthwiseFilter, layer.pointwiseFilter, layer.options);
+type Outputs = (layer: string) => Tensor4D;
+
+function runLayer(layer: Layer, input: Tensor4D, outputOf: Outputs): Tensor4D {
+  switch (layer.kind) {
+    case 'max-pool': return maxPool(layer, input);
+    case 'full': return fullConvolution(layer, input);
+    case 'mean': return layer.plus === undefined ? mean(input) : sum(mean(input), mean(outputOf(layer.plus)));
+    case 'upscale': return upscale(layer, input, outputOf(layer.skip), outputOf(layer.skipScale));
+    case 'separable': return separable(layer, input, outputOf);
+  }
+}
+
+function separable(
+  { depthwiseFilter, pointwiseFilter, options, residual, inputScale }: SeparableLayer, input: Tensor4D,
+  outputOf: Outputs,
+): Tensor4D {
+  const additions = {
+    ...(residual !== undefined && { residual: outputOf(residual) }),
+    ...(inputScale !== undefined && { inputScale: outputOf(inputScale).data as Float32Array }),
+  };
+  if (!depthwiseFilter) return pointwiseConv2dReference(input, pointwiseFilter!, options, additions);
+  if (!pointwiseFilter) return depthwiseConv2dReference(input, depthwiseFilter, options, additions);
+  return separableConv2dReference(input, depthwiseFilter, pointwiseFilter, options, additions);
 }
 
 /**
@@ -63,4 +86,41 @@ function maxPool(layer: MaxPoolLayer, { shape, data }: Tensor4D): Tensor4D {
     }
   }
   return { shape: pooled, data: output };
+}
+
+/** Twin of mean.wgsl. */
+function mean({ shape: [,,, C], data }: Tensor4D): Tensor4D {
+  const sums = new Float64Array(C);
+  for (const [i, value] of data.entries()) sums[i % C]! += value;
+  return { shape: [1, 1, 1, C], data: Float32Array.from(sums, (total) => total / (data.length / C)) };
+}
+
+const sum = ({ shape, data }: Tensor4D, other: Tensor4D): Tensor4D =>
+  ({ shape, data: Float32Array.from(data, (value, i) => value + other.data[i]!) });
+
+/** Twin of upscale.wgsl. */
+function upscale(layer: UpscaleLayer, { shape, data }: Tensor4D, skip: Tensor4D, skipScale: Tensor4D): Tensor4D {
+  const [, H, W, C] = shape;
+  const output = new Float32Array(skip.data.length);
+  const at = (out: number, size: number) => {
+    const position = Math.min(Math.max((out + 0.5) / 2 - 0.5, 0), size - 1);
+    const before = Math.floor(position);
+    return { before, after: Math.min(before + 1, size - 1), share: position - before };
+  };
+  for (let oy = 0; oy < 2 * H; oy++) {
+    const y = at(oy, H);
+    for (let ox = 0; ox < 2 * W; ox++) {
+      const x = at(ox, W);
+      for (let c = 0; c < C; c++) {
+        const row = (start: number): number => {
+          const [left, right] = [data[(start * W + x.before) * C + c]!, data[(start * W + x.after) * C + c]!];
+          return left + x.share * (right - left);
+        };
+        const [above, below] = [row(y.before), row(y.after)];
+        const i = (oy * 2 * W + ox) * C + c;
+        output[i] = above + y.share * (below - above) + skip.data[i]! * skipScale.data[c]!;
+      }
+    }
+  }
+  return { shape: outputShape(layer, shape), data: output };
 }

@@ -1,6 +1,6 @@
 import type { Tensor4D } from 'sepconv-webgpu';
 import { type Face, type PictureSize, sigmoid, squareSide, suppress } from './faces.js';
-import { full, type Layer, type Network, pointwise, separable } from './network.js';
+import { type FaceNetwork, full, type Layer, pointwise, separable } from './network.js';
 import type { Weight, Weights } from './weights.js';
 
 const EPSILON = 0.0010000000474974513; // of the batch norm
@@ -20,7 +20,7 @@ const FACE = 4 + 1;
 /**
  * MobileNetV1 with single-shot box predictors at six resolutions, trained to find faces: face-api's "SSD MobileNetV1".
  */
-export function ssdMobileNetV1(weights: Weights): Network {
+export function ssdMobileNetV1(weights: Weights): FaceNetwork {
   const after = (layer: string) =>
     ({ bias: weights(`${layer}/convolution_bn_offset`, 1).data, activation: 'relu6' as const });
   const conv0 = 'MobilenetV1/Conv2d_0_pointwise';

@@ -51,9 +51,10 @@ export async function loadWeights(
   };
 }
 
-async function fetchFile(url: string): Promise<Response> {
+/** @throws Error in plain words when there is no such file */
+export async function fetchFile(url: string): Promise<Response> {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`The weights did not load: ${url}: ${response.status} ${response.statusText}`);
+  if (!response.ok) throw new Error(`A file of the network did not load: ${url}: ${response.status} ${response.statusText}`);
   return response;
 }
 

@@ -2,8 +2,9 @@
 //
 //   output[oy, ox, o] = activation(bias[o] + sum over (di, dj, c) of
 //     input[oy*STRIDE + di - padTop, ox*STRIDE + dj - padLeft, c] * weights[di, dj, c, o])
-//   activation(x) = max(min(x, ceiling), slope * x):
-//     ReLU6 with 6 and 0, leaky ReLU with the largest float and its slope
+//   activation(x) = max(min(x, ceiling), slope * x) * clamp(gate * x + open, 0, 1):
+//     ReLU6 with 6, 0, 0, 1; leaky ReLU with the largest float, its slope, 0, 1;
+//     hard swish with the largest float, 1, 1/6, 1/2
 //
 // One invocation computes eight neighbouring outputs of a row by 16 channels, a 4×4 matrix for each, because a load
 // costs as much as dozens of multiply-adds on software adapters. O must be a multiple of 16.
@@ -14,7 +15,7 @@ struct Params {
   H: i32, W: i32, C: i32, K: i32,                     // K: rows and columns of the filter
   OH: i32, OW: i32, O: i32, STRIDE: i32,
   padTop: i32, padLeft: i32,
-  ceiling: f32, slope: f32,
+  ceiling: f32, slope: f32, gate: f32, open: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -24,7 +25,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> output: array<mat4x4f>;  // [1, OH, OW, O]
 
 fn activation(x: vec4f) -> vec4f {
-  return max(min(x, vec4f(p.ceiling)), p.slope * x);
+  return max(min(x, vec4f(p.ceiling)), p.slope * x) * saturate(p.gate * x + p.open);
 }
 
 fn write(pixel: i32, x: i32, channels: i32, sum: mat4x4f) {

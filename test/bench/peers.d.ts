@@ -76,27 +76,6 @@ declare module '@jax-js/jax' {
   };
 }
 
-declare module 'flatbuffers' {
-  export type Offset = number;
-  export class Builder {
-    constructor(size: number);
-    prep(size: number, additional: number): void;
-    createByteVector(data: Uint8Array): Offset;
-    createString(text: string): Offset;
-    startVector(elementSize: number, length: number, alignment: number): void;
-    endVector(): Offset;
-    startObject(fields: number): void;
-    endObject(): Offset;
-    addInt32(value: number): void;
-    addOffset(offset: Offset): void;
-    addFieldInt8(slot: number, value: number, absent: number): void;
-    addFieldInt32(slot: number, value: number, absent: number): void;
-    addFieldOffset(slot: number, offset: Offset, absent: number): void;
-    finish(root: Offset, identifier: string): void;
-    asUint8Array(): Uint8Array;
-  }
-}
-
 declare module 'vega' {
   export function parse(spec: unknown): unknown;
   export class View {
