@@ -7,6 +7,9 @@ import { type Stage, StageClock, stages, type StageTimes } from './clock.js';
 import { FrameCopier, limited, pictureTexture } from './frame.js';
 import { Kit, type Step } from './kit.js';
 import { type BackgroundPart, createBackgroundPart, createMaskPart, type MaskPart, SIDE } from './parts.js';
+import {
+  type Canvas, copiedScreen, gpuScreen, PIXEL_FORMAT, readableTexture, type Screen, TexturePixels,
+} from './screen.js';
 
 /** What takes the background's place; `mask` shows the mask itself, a person in white. */
 export const backgrounds = ['blur', 'colour', 'picture', 'mask'] as const;
@@ -22,7 +25,7 @@ export interface EffectOptions {
 
 interface Pipelines {
   readonly shrink: GPUComputePipeline;
-  /** For the canvas, and for what is read back. */
+  /** For the screen, and for what is read back. */
   readonly compose: GPURenderPipeline;
   readonly composeToRead: GPURenderPipeline;
 }
@@ -30,7 +33,6 @@ interface Pipelines {
 /** What there is for frames of one size, made at the first of them. */
 interface Sized { readonly frame: GPUTexture; readonly shrink: Step; compose: GPUBindGroup }
 
-const READ_FORMAT = 'rgba8unorm';
 /** Pixels of a frame's longest side; a larger photo is scaled down. */
 const LARGEST = 4096;
 /** A larger backdrop would be jagged where it is scaled down: the shader reads only the nearest pixels. */
@@ -39,14 +41,14 @@ const LARGEST_BACKDROP = 1280;
 /**
  * Puts another background behind the person of a photo or of each frame of a video. All stays on the GPU, from the frame
  * to the canvas, in one submit; after the first frame of a size no GPU object is made but the canvas's own texture.
+ * Software adapters, which have no memory of their own, leave each frame where a canvas can take it.
  */
 export class BackgroundBlur {
   readonly segmenter: Segmenter;
   readonly #kit: Kit;
   readonly #pipelines: Pipelines;
   readonly #parts: { readonly mask: MaskPart; readonly background: BackgroundPart };
-  readonly #canvas: HTMLCanvasElement | OffscreenCanvas | undefined;
-  readonly #context: GPUCanvasContext | undefined;
+  readonly #screen: Screen | undefined;
   readonly #clock: StageClock;
   readonly #copier: FrameCopier;
   readonly #params: GPUBuffer;
@@ -57,21 +59,23 @@ export class BackgroundBlur {
 
   /** Loads the network and compiles. Without a canvas there is only what is read back. */
   static async create(
-    manager: PipelineManager, canvas?: HTMLCanvasElement | OffscreenCanvas,
-    onProgress: (what: string, share: number) => void = () => {},
+    manager: PipelineManager, canvas?: Canvas, onProgress: (what: string, share: number) => void = () => {},
   ): Promise<BackgroundBlur> {
+    const { device, adapterKind } = manager;
     const segmenter = await Segmenter.create(manager, onProgress);
     onProgress('Compiling the effect', 1);
-    const kit = new Kit(manager.device);
+    const kit = new Kit(device);
     kit.keep(segmenter);
     try {
-      const format = navigator.gpu.getPreferredCanvasFormat();
-      const [shrink, compose, composeToRead, mask] = await Promise.all([
-        kit.pipeline('shrink', shrinkSource), composePipeline(manager.device, format),
-        composePipeline(manager.device, READ_FORMAT), createMaskPart(kit, manager, segmenter),
+      const screen = canvas && kit.keep((adapterKind === 'software' ? copiedScreen : gpuScreen)(device, canvas));
+      const [shrink, composeToRead, mask] = await Promise.all([
+        kit.pipeline('shrink', shrinkSource), composePipeline(device, PIXEL_FORMAT),
+        createMaskPart(kit, manager, segmenter),
       ]);
+      const format = screen?.format ?? PIXEL_FORMAT;
+      const compose = format === PIXEL_FORMAT ? composeToRead : await composePipeline(device, format);
       const background = await createBackgroundPart(kit, manager, segmenter, mask.coefficients);
-      return new BackgroundBlur(kit, segmenter, { shrink, compose, composeToRead }, { mask, background }, canvas);
+      return new BackgroundBlur(kit, segmenter, { shrink, compose, composeToRead }, { mask, background }, screen);
     } catch (error) {
       kit.destroy();
       throw error;
@@ -81,23 +85,19 @@ export class BackgroundBlur {
   private constructor(
     kit: Kit, segmenter: Segmenter, pipelines: Pipelines,
     parts: { readonly mask: MaskPart; readonly background: BackgroundPart },
-    canvas: HTMLCanvasElement | OffscreenCanvas | undefined,
+    screen: Screen | undefined,
   ) {
     const { device } = kit;
     this.segmenter = segmenter;
     this.#kit = kit;
     this.#pipelines = pipelines;
     this.#parts = parts;
-    this.#canvas = canvas;
+    this.#screen = screen;
     this.#clock = new StageClock(kit);
     this.#copier = new FrameCopier(device);
     this.#params = kit.buffer('params', 32, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
     this.#smoothly = device.createSampler({ magFilter: 'linear', minFilter: 'linear' });
     this.#backdrop = pictureTexture(device, 'backdrop', 1, 1);
-    if (canvas === undefined) return;
-    this.#context = canvas.getContext('webgpu') as GPUCanvasContext | null ?? undefined;
-    if (this.#context === undefined) throw new Error('This browser gave no canvas that WebGPU can draw on.');
-    this.#context.configure({ device, format: navigator.gpu.getPreferredCanvasFormat(), alphaMode: 'opaque' });
   }
 
   /**
@@ -146,13 +146,22 @@ export class BackgroundBlur {
 
   /** The last frame's mask as the network made it, 256×256 values from 0 to 1; of a video, smoothed over time. */
   async readRawMask(): Promise<Float32Array<ArrayBuffer>> {
+    const { device } = this.#kit;
     const { mask } = this.#parts.mask;
-    return new Float32Array(await this.#download(mask.size, (encoder, readback) =>
-      encoder.copyBufferToBuffer(mask, 0, readback, 0, mask.size)));
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const readback = device.createBuffer({ label: 'blur mask', size: mask.size, usage });
+    try {
+      const encoder = device.createCommandEncoder({ label: 'blur mask' });
+      encoder.copyBufferToBuffer(mask, 0, readback, 0, mask.size);
+      device.queue.submit([encoder.finish()]);
+      await readback.mapAsync(GPUMapMode.READ);
+      return new Float32Array(readback.getMappedRange().slice(0));
+    } finally {
+      readback.destroy();
+    }
   }
 
   destroy(): void {
-    this.#context?.unconfigure();
     this.#sized?.frame.destroy();
     this.#backdrop.destroy();
     this.#kit.destroy();
@@ -166,7 +175,6 @@ export class BackgroundBlur {
     this.#clock.clear();
     const { device } = this.#kit;
     const frame = pictureTexture(device, 'frame', width, height);
-    if (this.#canvas !== undefined) Object.assign(this.#canvas, { width, height });
     const input = { buffer: this.segmenter.input };
     const shrink = this.#kit.dispatch(this.#pipelines.shrink, [frame.createView(), input], [SIDE / 8, SIDE / 8]);
     return { frame, shrink, compose: this.#composeGroup(this.#pipelines.compose, frame) };
@@ -184,19 +192,22 @@ export class BackgroundBlur {
     const { device } = this.#kit;
     const { background: mode } = this.#last!.options;
     // The mask alone needs no blur.
-    const skipped = [...(mode === 'mask' ? ['blur'] : []), ...(this.#context === undefined ? ['compose'] : [])];
+    const skipped = [...(mode === 'mask' ? ['blur'] : []), ...(this.#screen === undefined ? ['compose'] : [])];
     const ran = wanted.filter((stage) => !skipped.includes(stage));
     this.#write(this.#last!.options);
     const encoder = device.createCommandEncoder({ label: 'blur' });
     for (const stage of ran) if (stage !== 'compose') this.#compute(encoder, stage);
-    if (this.#context !== undefined) {
-      const target = this.#context.getCurrentTexture();
-      this.#compose(encoder, this.#pipelines.compose, this.#sized!.compose, target, this.#clock.writes('compose'));
+    const screen = this.#screen;
+    const { frame, compose } = this.#sized!;
+    if (screen !== undefined) {
+      const target = screen.target(frame.width, frame.height);
+      this.#compose(encoder, this.#pipelines.compose, compose, target, this.#clock.writes('compose'));
+      screen.record(encoder);
     }
     const readTimes = this.#clock.record(encoder, ran);
     device.queue.submit([encoder.finish()]);
     readTimes();
-    await device.queue.onSubmittedWorkDone();
+    await (screen === undefined ? device.queue.onSubmittedWorkDone() : screen.show());
     this.#clock.addWall(performance.now() - start);
   }
 
@@ -237,43 +248,22 @@ export class BackgroundBlur {
   /** Composes the last frame once more, to look at it. */
   async #read(options: EffectOptions): Promise<ImageData> {
     this.#write(options);
+    const { device } = this.#kit;
     const { frame } = this.#sized!;
-    const { width, height } = frame;
-    const target = this.#kit.device.createTexture({
-      label: 'blur read', size: [width, height], format: READ_FORMAT,
-      usage: GPUTextureUsage.RENDER_ATTACHMENT | GPUTextureUsage.COPY_SRC,
-    });
-    const bytesPerRow = Math.ceil(width / 64) * 256;
+    const target = readableTexture(device, frame.width, frame.height);
+    const pixels = new TexturePixels(device, target);
     try {
-      const bytes = new Uint8ClampedArray(await this.#download(bytesPerRow * height, (encoder, buffer) => {
-        const { composeToRead } = this.#pipelines;
-        this.#compose(encoder, composeToRead, this.#composeGroup(composeToRead, frame), target);
-        encoder.copyTextureToBuffer({ texture: target }, { buffer, bytesPerRow }, [width, height]);
-      }));
-      const image = new ImageData(width, height);
-      for (let y = 0; y < height; y++) {
-        image.data.set(bytes.subarray(y * bytesPerRow, y * bytesPerRow + 4 * width), 4 * width * y);
-      }
+      const { composeToRead } = this.#pipelines;
+      const encoder = device.createCommandEncoder({ label: 'blur read' });
+      this.#compose(encoder, composeToRead, this.#composeGroup(composeToRead, frame), target);
+      pixels.record(encoder);
+      device.queue.submit([encoder.finish()]);
+      const image = new ImageData(frame.width, frame.height);
+      await pixels.read(image);
       return image;
     } finally {
       target.destroy();
-    }
-  }
-
-  async #download(
-    size: number, record: (encoder: GPUCommandEncoder, readback: GPUBuffer) => void,
-  ): Promise<ArrayBuffer> {
-    const { device } = this.#kit;
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const readback = device.createBuffer({ label: 'blur readback', size, usage });
-    try {
-      const encoder = device.createCommandEncoder({ label: 'blur read' });
-      record(encoder, readback);
-      device.queue.submit([encoder.finish()]);
-      await readback.mapAsync(GPUMapMode.READ);
-      return readback.getMappedRange().slice(0);
-    } finally {
-      readback.destroy();
+      pixels.destroy();
     }
   }
 }

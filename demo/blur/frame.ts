@@ -42,8 +42,10 @@ export function limited({ width, height }: PictureSize, largest: number): [width
   return [side(width), side(height)];
 }
 
-export const pictureTexture = (device: GPUDevice, label: string, width: number, height: number): GPUTexture =>
-  device.createTexture({
-    label: `blur ${label}`, size: [width, height], format: 'rgba8unorm',
-    usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST | GPUTextureUsage.RENDER_ATTACHMENT,
-  });
+/** For a picture that is copied to it, or drawn on it. */
+export const pictureTexture = (
+  device: GPUDevice, label: string, width: number, height: number, more: GPUTextureUsageFlags = 0,
+): GPUTexture => device.createTexture({
+  label: `blur ${label}`, size: [width, height], format: 'rgba8unorm',
+  usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST | GPUTextureUsage.RENDER_ATTACHMENT | more,
+});
