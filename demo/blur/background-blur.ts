@@ -1,12 +1,12 @@
 import type { PipelineManager } from 'sepconv-webgpu';
 import { type Picture, sizeOf } from '../networks/detector.js';
-import { Segmenter } from '../networks/segmenter.js';
+import { maskRows, Segmenter } from '../networks/segmenter.js';
 import composeSource from '../shaders/compose.wgsl?raw';
 import shrinkSource from '../shaders/shrink.wgsl?raw';
 import { type Stage, StageClock, stages, type StageTimes } from './clock.js';
 import { FrameCopier, limited, pictureTexture } from './frame.js';
 import { Kit, type Step } from './kit.js';
-import { type BackgroundPart, createBackgroundPart, createMaskPart, type MaskPart, SIDE } from './parts.js';
+import { type BackgroundPart, createBackgroundPart, createMaskPart, type MaskPart } from './parts.js';
 import {
   type Canvas, copiedScreen, gpuScreen, PIXEL_FORMAT, readableTexture, type Screen, TexturePixels,
 } from './screen.js';
@@ -33,6 +33,8 @@ interface Pipelines {
 /** What there is for frames of one size, made at the first of them. */
 interface Sized { readonly frame: GPUTexture; readonly shrink: Step; compose: GPUBindGroup }
 
+/** Of the network's square input, as in shrink.wgsl. */
+const INPUT_SIDE = 256;
 /** Pixels of a frame's longest side; a larger photo is scaled down. */
 const LARGEST = 4096;
 /** A larger backdrop would be jagged where it is scaled down: the shader reads only the nearest pixels. */
@@ -61,13 +63,14 @@ export class BackgroundBlur {
   static async create(
     manager: PipelineManager, canvas?: Canvas, onProgress: (what: string, share: number) => void = () => {},
   ): Promise<BackgroundBlur> {
-    const { device, adapterKind } = manager;
+    const { device } = manager;
+    const isSoftware = manager.adapterKind === 'software';
     const segmenter = await Segmenter.create(manager, onProgress);
     onProgress('Compiling the effect', 1);
     const kit = new Kit(device);
     kit.keep(segmenter);
     try {
-      const screen = canvas && kit.keep((adapterKind === 'software' ? copiedScreen : gpuScreen)(device, canvas));
+      const screen = canvas && kit.keep((isSoftware ? copiedScreen : gpuScreen)(device, canvas));
       const [shrink, composeToRead, mask] = await Promise.all([
         kit.pipeline('shrink', shrinkSource), composePipeline(device, PIXEL_FORMAT),
         createMaskPart(kit, manager, segmenter),
@@ -75,7 +78,8 @@ export class BackgroundBlur {
       const format = screen?.format ?? PIXEL_FORMAT;
       const compose = format === PIXEL_FORMAT ? composeToRead : await composePipeline(device, format);
       const background = await createBackgroundPart(kit, manager, segmenter, mask.coefficients);
-      return new BackgroundBlur(kit, segmenter, { shrink, compose, composeToRead }, { mask, background }, screen);
+      const pipelines = { shrink, compose, composeToRead };
+      return new BackgroundBlur(kit, segmenter, pipelines, { mask, background }, screen, isSoftware);
     } catch (error) {
       kit.destroy();
       throw error;
@@ -85,7 +89,7 @@ export class BackgroundBlur {
   private constructor(
     kit: Kit, segmenter: Segmenter, pipelines: Pipelines,
     parts: { readonly mask: MaskPart; readonly background: BackgroundPart },
-    screen: Screen | undefined,
+    screen: Screen | undefined, isSoftware: boolean,
   ) {
     const { device } = kit;
     this.segmenter = segmenter;
@@ -94,7 +98,7 @@ export class BackgroundBlur {
     this.#parts = parts;
     this.#screen = screen;
     this.#clock = new StageClock(kit);
-    this.#copier = new FrameCopier(device);
+    this.#copier = new FrameCopier(device, isSoftware);
     this.#params = kit.buffer('params', 32, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
     this.#smoothly = device.createSampler({ magFilter: 'linear', minFilter: 'linear' });
     this.#backdrop = pictureTexture(device, 'backdrop', 1, 1);
@@ -155,7 +159,8 @@ export class BackgroundBlur {
       encoder.copyBufferToBuffer(mask, 0, readback, 0, mask.size);
       device.queue.submit([encoder.finish()]);
       await readback.mapAsync(GPUMapMode.READ);
-      return new Float32Array(readback.getMappedRange().slice(0));
+      const data = new Float32Array(readback.getMappedRange());
+      return maskRows({ shape: [1, INPUT_SIDE / 2, INPUT_SIDE / 2, 4], data });
     } finally {
       readback.destroy();
     }
@@ -176,7 +181,7 @@ export class BackgroundBlur {
     const { device } = this.#kit;
     const frame = pictureTexture(device, 'frame', width, height);
     const input = { buffer: this.segmenter.input };
-    const shrink = this.#kit.dispatch(this.#pipelines.shrink, [frame.createView(), input], [SIDE / 8, SIDE / 8]);
+    const shrink = this.#kit.dispatch(this.#pipelines.shrink, [frame.createView(), input], [INPUT_SIDE / 8, INPUT_SIDE / 8]);
     return { frame, shrink, compose: this.#composeGroup(this.#pipelines.compose, frame) };
   }
 

@@ -1,37 +1,46 @@
 import type { PictureSize } from '../networks/faces.js';
 import { type Picture, sizeOf } from '../networks/detector.js';
 
-/** Copies frames to textures. Browsers that cannot copy a video can draw it, and copy the canvas. */
+/**
+ * Copies frames to textures. Browsers that cannot copy a video can draw it, and copy the canvas. On a software adapter
+ * pixels are written: for 1920×1537, SwiftShader takes 21 ms for that and 400 ms to copy a bitmap.
+ */
 export class FrameCopier {
   readonly #device: GPUDevice;
+  readonly #isSoftware: boolean;
   #detour: OffscreenCanvasRenderingContext2D | undefined;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, isSoftware: boolean) {
     this.#device = device;
+    this.#isSoftware = isSoftware;
   }
 
   /** `texture` has the frame's size, or what the frame is scaled to. */
   copy(frame: Picture, texture: GPUTexture): void {
-    const { width, height } = sizeOf(frame);
-    const scaled = width !== texture.width || height !== texture.height;
-    if (this.#detour === undefined && !scaled) {
+    const { width, height } = texture;
+    const { queue } = this.#device;
+    const size = sizeOf(frame);
+    const scaled = width !== size.width || height !== size.height;
+    if (this.#detour === undefined && !scaled && !this.#isSoftware) {
       try {
-        this.#put(frame, texture);
+        queue.copyExternalImageToTexture({ source: frame }, { texture }, [width, height]);
         return;
       } catch (error) {
         if (!(frame instanceof HTMLVideoElement)) throw error;
       }
     }
-    this.#detour ??= new OffscreenCanvas(1, 1).getContext('2d', { alpha: false })!;
-    const { canvas } = this.#detour;
-    if (canvas.width !== texture.width) canvas.width = texture.width;
-    if (canvas.height !== texture.height) canvas.height = texture.height;
-    this.#detour.drawImage(frame, 0, 0, canvas.width, canvas.height);
-    this.#put(canvas, texture);
-  }
-
-  #put(source: Picture, texture: GPUTexture): void {
-    this.#device.queue.copyExternalImageToTexture({ source }, { texture }, [texture.width, texture.height]);
+    const context = this.#detour ??=
+      new OffscreenCanvas(1, 1).getContext('2d', { alpha: false, willReadFrequently: this.#isSoftware })!;
+    const { canvas } = context;
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
+    context.drawImage(frame, 0, 0, width, height);
+    if (!this.#isSoftware) {
+      queue.copyExternalImageToTexture({ source: canvas }, { texture }, [width, height]);
+      return;
+    }
+    const { data } = context.getImageData(0, 0, width, height);
+    queue.writeTexture({ texture }, data, { bytesPerRow: 4 * width }, [width, height]);
   }
 }
 

@@ -5,20 +5,20 @@ import guideSource from '../shaders/guide.wgsl?raw';
 import momentsSource from '../shaders/moments.wgsl?raw';
 import quotientSource from '../shaders/quotient.wgsl?raw';
 import type { Kit, Step } from './kit.js';
-import { BLUR_RADIUS, blurSigmas, gaussian, MEAN_RADIUS, tapCount } from './taps.js';
+import { BLUR_RADIUS, blurSigmas, gaussian, MEAN_RADIUS, MEAN_SIGMA, tapCount } from './taps.js';
 
-/** The network's picture is this large, and so is all that is computed from it. */
-export const SIDE = 256;
-const GRID = [SIDE / 8, SIDE / 8] as const;
-const PIXELS = SIDE * SIDE;
+/** The network's picture is twice as large; here are the means of its blocks of 2×2 pixels. */
+const HALF = 128;
+const GRID = [HALF / 8, HALF / 8] as const;
+const BLOCKS = HALF * HALF;
 /** How much of its old value a quite uncertain pixel of a video's mask keeps. */
 const KEEP = 0.75;
 
 /** From the network's mask to one that knows the picture's edges, down to hair. */
 export interface MaskPart {
-  /** `[1, SIDE, SIDE, 1]`: what the network says; in a video smoothed over time. */
+  /** `[1, HALF, HALF, 4]`, as the network lays it out: what the network says; in a video smoothed over time. */
   readonly mask: GPUBuffer;
-  /** SIDE×SIDE: a pixel's mask is `dot(texel, (r, g, b, 1))` of its colour, at any resolution. */
+  /** HALF×HALF: a pixel's mask is `dot(texel, (r, g, b, 1))` of its colour, at any resolution. */
   readonly coefficients: GPUTextureView;
   readonly encode: Step;
   /** Whether the next frame follows the one before it in a video. */
@@ -27,7 +27,7 @@ export interface MaskPart {
 
 /** From the picture and its mask to the blurred background. */
 export interface BackgroundPart {
-  /** SIDE×SIDE, the whole frame stretched. */
+  /** HALF×HALF, the whole frame stretched. */
   readonly blurred: GPUTextureView;
   readonly encode: Step;
   /** From 0 to 1, for a frame of that size. */
@@ -44,16 +44,16 @@ export async function createMaskPart(kit: Kit, manager: PipelineManager, segment
     kit.pipeline('moments', momentsSource), kit.pipeline('guide', guideSource),
     kit.pipeline('quotient', quotientSource), meanOf(kit, manager, 16), meanOf(kit, manager, 4),
   ]);
-  const [one, other] = [0, 1].map((i) => kit.buffer(`moments ${i}`, PIXELS * 64, STORAGE));
-  const [few, fewer] = [0, 1].map((i) => kit.buffer(`coefficients ${i}`, PIXELS * 16, STORAGE));
-  const mask = kit.buffer('mask', PIXELS * 4, STORAGE | COPY_SRC);
+  const [one, other] = [0, 1].map((i) => kit.buffer(`moments ${i}`, BLOCKS * 64, STORAGE));
+  const [few, fewer] = [0, 1].map((i) => kit.buffer(`coefficients ${i}`, BLOCKS * 16, STORAGE));
+  const mask = kit.buffer('mask', BLOCKS * 16, STORAGE | COPY_SRC);
   const keep = kit.buffer('keep', 16, UNIFORM | COPY_DST);
   const weights = uniform(kit, 'mean weights', Uint32Array.of(16, 13, 0, 0)); // In guide.wgsl's moments: the 1.
   const coefficients = view(kit, 'coefficients');
   const steps: Step[] = [
     kit.dispatch(moments, [keep, segmenter.input, segmenter.mask, mask, one!].map(whole), GRID),
     ...means(one!, other!),
-    kit.dispatch(guide, [one!, few!].map(whole), [PIXELS / 64, 1]),
+    kit.dispatch(guide, [one!, few!].map(whole), [BLOCKS / 64, 1]),
     ...smooth(few!, fewer!),
     kit.dispatch(quotient, [...[weights, few!, one!].map(whole), coefficients], GRID),
   ];
@@ -76,7 +76,7 @@ export async function createBackgroundPart(
     depthwise(kit, manager, { shape: [1, taps, 4, 1], buffer: across! }),
     depthwise(kit, manager, { shape: [taps, 1, 4, 1], buffer: down! }),
   ]);
-  const [one, other] = [0, 1].map((i) => kit.buffer(`background ${i}`, PIXELS * 16, STORAGE));
+  const [one, other] = [0, 1].map((i) => kit.buffer(`background ${i}`, BLOCKS * 16, STORAGE));
   const weights = uniform(kit, 'blur weights', Uint32Array.of(4, 3, 0, 0)); // The fourth value is the weight.
   const blurred = view(kit, 'blurred');
   const steps: Step[] = [
@@ -89,7 +89,7 @@ export async function createBackgroundPart(
   return {
     blurred, encode: inOrder(steps),
     setStrength(strength, width, height) {
-      const sigmas = blurSigmas(strength, width, height, SIDE);
+      const sigmas = blurSigmas(strength, width, height, HALF);
       if (written === String(sigmas)) return;
       written = String(sigmas);
       for (const [i, buffer] of [across!, down!].entries()) {
@@ -104,7 +104,7 @@ async function meanOf(
   kit: Kit, manager: PipelineManager, channels: number,
 ): Promise<(first: GPUBuffer, second: GPUBuffer) => Step[]> {
   const taps = tapCount(MEAN_RADIUS);
-  const data = gaussian(MEAN_RADIUS / 2, MEAN_RADIUS, channels);
+  const data = gaussian(MEAN_SIGMA, MEAN_RADIUS, channels);
   const [across, down] = await Promise.all([
     depthwise(kit, manager, { shape: [1, taps, channels, 1], data }),
     depthwise(kit, manager, { shape: [taps, 1, channels, 1], data }),
@@ -120,7 +120,7 @@ async function depthwise(
   kit: Kit, manager: PipelineManager,
   depthwiseFilter: { shape: Shape4D; data: Float32Array } | { shape: Shape4D; buffer: GPUBuffer },
 ): Promise<Convolution> {
-  const inputShape: Shape4D = [1, SIDE, SIDE, depthwiseFilter.shape[2]];
+  const inputShape: Shape4D = [1, HALF, HALF, depthwiseFilter.shape[2]];
   return kit.keep(await manager.prepare({ inputShape, depthwiseFilter, padding: 'SAME', name: 'blur' }));
 }
 
@@ -134,7 +134,7 @@ function uniform(kit: Kit, label: string, data: Uint32Array<ArrayBuffer>): GPUBu
 
 /** Of a texture that shaders write and sample. */
 const view = (kit: Kit, label: string): GPUTextureView => kit.keep(kit.device.createTexture({
-  label: `blur ${label}`, size: [SIDE, SIDE], format: 'rgba16float',
+  label: `blur ${label}`, size: [HALF, HALF], format: 'rgba16float',
   usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.TEXTURE_BINDING,
 })).createView();
 

@@ -1,8 +1,10 @@
 /** One-dimensional filters for the effect, as depthwise filters of several channels that all get the same. */
 
 /** On each side of the middle. */
-export const BLUR_RADIUS = 24;
-export const MEAN_RADIUS = 6;
+export const BLUR_RADIUS = 12;
+export const MEAN_RADIUS = 3;
+/** How far the mask may move to the picture's edges, in blocks of 2×2 of the network's pixels. */
+export const MEAN_SIGMA = 1.5;
 
 export const tapCount = (radius: number): number => 2 * radius + 1;
 
@@ -14,12 +16,12 @@ export function gaussian(sigma: number, radius: number, channels: number): Float
 }
 
 /**
- * The standard deviations of the background's blur across and down, in pixels of the small square picture. `strength`
- * from 0 to 1 goes from 0.5 to 3 % of the frame's longest side, the same in both directions once the square is
+ * The standard deviations of the background's blur across and down, in pixels of a small square picture. `strength`
+ * from 0 to 1 goes from 0.7 to 3 % of the frame's longest side, the same in both directions once the square is
  * stretched back.
  */
 export function blurSigmas(strength: number, width: number, height: number, side: number): [x: number, y: number] {
-  const ofLongest = side * (0.005 + 0.025 * strength);
+  const ofLongest = side * (0.007 + 0.023 * strength);
   const longest = Math.max(width, height);
   return [ofLongest * longest / width, ofLongest * longest / height];
 }

@@ -7,12 +7,12 @@
 // so that where the picture has an edge, the mask gets it too, down to hair. Means are of the 16 moments that
 // moments.wgsl writes, weighted, and each divided by the mean of the 1.
 //
-// One invocation does one pixel. Workgroup 64, grid SIDE*SIDE/64.
+// One invocation does one pixel. Workgroup 64, grid HALF*HALF/64.
 
 const EPSILON = 4e-4;  // Variances below it are noise: 0.02 as a standard deviation, 5 of 255.
 
-@group(0) @binding(0) var<storage, read> means: array<mat4x4f>;             // [1, SIDE, SIDE, 16]
-@group(0) @binding(1) var<storage, read_write> coefficients: array<vec4f>;  // [1, SIDE, SIDE, 4]: a, b
+@group(0) @binding(0) var<storage, read> means: array<mat4x4f>;             // [1, HALF, HALF, 16]
+@group(0) @binding(1) var<storage, read_write> coefficients: array<vec4f>;  // [1, HALF, HALF, 4]: a, b
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
