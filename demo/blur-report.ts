@@ -1,5 +1,5 @@
-import type { StageTimes } from './blur/clock.js';
-import { stages } from './blur/clock.js';
+import type { EffectOptions } from './blur/background-blur.js';
+import { type Stage, stages, type StageTimes } from './blur/clock.js';
 import type { PictureSize } from './networks/faces.js';
 import { duration, element, make, setText } from './page.js';
 
@@ -50,6 +50,12 @@ export function showTimes({ stages: known, total, clock }: StageTimes, { width, 
   setText('blur-size', `${width}×${height}`);
   setText('blur-clock', clock === 'gpu' ? 'A frame on the GPU' : 'A frame, wall time');
   setText('blur-total', total > 0 ? duration(total) : '');
+  showStages(known);
+  Object.assign(dataset, { width, height, milliseconds: total, clock, stages: JSON.stringify(known) });
+}
+
+/** A row for each stage, whether its time is known or not, so that nothing moves when it is. */
+export function showStages(known: Readonly<Partial<Record<Stage, number>>>): void {
   const most = Math.max(...Object.values(known));
   element('blur-stages', HTMLElement).replaceChildren(...stages.map((stage) => {
     const time = known[stage];
@@ -59,7 +65,12 @@ export function showTimes({ stages: known, total, clock }: StageTimes, { width, 
       make('dt', {}, names[stage]), make('dd', {}, time === undefined ? '' : duration(time)),
       make('dd', { class: 'share' }, bar));
   }));
-  Object.assign(dataset, { width, height, milliseconds: total, clock, stages: JSON.stringify(known) });
+}
+
+/** With what the last frame was drawn, for scripts. */
+export function showDrawn({ background, strength }: EffectOptions): void {
+  dataset['drawn'] = `${background} ${strength}`;
+  dataset['frames'] = String(Number(dataset['frames'] ?? 0) + 1);
 }
 
 /** `undefined`: nothing moves. */
@@ -67,5 +78,6 @@ export function showRate(framesPerSecond: number | undefined): void {
   const text = framesPerSecond === undefined ? ''
     : `${framesPerSecond.toFixed(framesPerSecond < 10 ? 1 : 0)} frames/s`;
   setText('blur-rate', text);
+  setText('blur-shown', text || 'a still picture');
   if (framesPerSecond !== undefined) dataset['framesPerSecond'] = String(framesPerSecond);
 }

@@ -1,7 +1,7 @@
 import type { PipelineManager } from 'sepconv-webgpu';
 import { BackgroundBlur, type Background, type EffectOptions } from './blur/background-blur.js';
 import {
-  showFailure, showNetwork, showProgress, showRate, showSource, showState, showTimes,
+  showDrawn, showFailure, showNetwork, showProgress, showRate, showSource, showStages, showState, showTimes,
 } from './blur-report.js';
 import { nextFrame, openCamera, play } from './blur-source.js';
 import { adapterText, currentManager, untilLost } from './gpu.js';
@@ -13,6 +13,7 @@ import { firstPhoto, type PhotoSource, setUpPhotos } from './photos.js';
 /** The sample at the start, counted from 1: much detail behind the people, and loose hair. */
 const FIRST = 3;
 
+const panel = element('background', HTMLElement);
 const canvas = element('blurred', HTMLCanvasElement);
 const video = element('blur-video', HTMLVideoElement);
 const webcam = element('blur-webcam', HTMLButtonElement);
@@ -72,10 +73,14 @@ async function run(signal: AbortSignal): Promise<void> {
   const effect = await currentEffect();
   signal.throwIfAborted();
   showSource('photo');
-  await effect.draw(photo, options());
+  const drawn = options();
+  await effect.draw(photo, drawn);
   signal.throwIfAborted();
-  await effect.redraw(options()); // The first times count what a driver does at first use.
+  showDrawn(drawn);
+  await effect.timesRead();
+  signal.throwIfAborted();
   showTimes(effect.times(), photo);
+  showRate(undefined);
   showState('done');
 }
 
@@ -98,7 +103,8 @@ async function runVideo(picture: MediaStream | Blob, name: string, replaced: Abo
     while (!signal.aborted) {
       await nextFrame(video, signal);
       showSource(isCamera ? 'camera' : 'video');
-      await effect.draw(video, options());
+      const drawn = options();
+      await effect.draw(video, drawn);
       const now = performance.now();
       const between = now - last;
       // A pause is no slow frame.
@@ -107,6 +113,7 @@ async function runVideo(picture: MediaStream | Blob, name: string, replaced: Abo
       signal.throwIfAborted();
       showTimes(effect.times(), { width: video.videoWidth, height: video.videoHeight });
       showRate(rate || undefined);
+      showDrawn(drawn);
       showState('live');
     }
   } catch (error) {
@@ -136,6 +143,14 @@ function request(): void {
   requestRun();
 }
 
+/** `undefined`: a new device has drawn nothing yet, so that all starts again. */
+async function effectWithFrame(): Promise<BackgroundBlur | undefined> {
+  const effect = await currentEffect();
+  if (effect.hasFrame) return effect;
+  if (panel.dataset['state'] !== 'working') request();
+  return undefined;
+}
+
 let redrawing = false;
 let changed = false;
 
@@ -148,8 +163,11 @@ async function redraw(): Promise<void> {
     while (changed) {
       changed = false;
       if (playing !== undefined && !video.paused) return;
-      const effect = await made.effect;
-      await effect.redraw(options());
+      const effect = await effectWithFrame();
+      if (effect === undefined) return;
+      const drawn = options();
+      await effect.redraw(drawn);
+      showDrawn(drawn);
     }
   } finally {
     redrawing = false;
@@ -197,7 +215,8 @@ function gradient(): OffscreenCanvas {
 }
 
 async function save(): Promise<void> {
-  const picture = await (await currentEffect()).readPicture();
+  const picture = await (await effectWithFrame())?.readPicture();
+  if (picture === undefined) return;
   const copy = Object.assign(document.createElement('canvas'), { width: picture.width, height: picture.height });
   copy.getContext('2d')!.putImageData(picture, 0, 0);
   savePng(copy, 'background');
@@ -219,7 +238,7 @@ export function restBlur(): void {
 /** Sets the tab up and runs it for the first time. Gives what runs it again. */
 export function openBlur(): () => void {
   onPageError(showFailure);
-  setUpPhotos('blur-', element('background', HTMLElement), (photo) => {
+  setUpPhotos('blur-', panel, (photo) => {
     source = photo;
     request();
   }, FIRST);
@@ -255,6 +274,7 @@ export function openBlur(): () => void {
     untilLost(save()).catch((error: unknown) => showFailure(messageOf(error)));
   });
   showOptions();
+  showStages({});
   request();
   return request;
 }

@@ -117,6 +117,11 @@ export class BackgroundBlur {
     return this.#run(stages);
   }
 
+  /** Whether a frame was drawn, so that there is something to draw again or to read. */
+  get hasFrame(): boolean {
+    return this.#last !== undefined;
+  }
+
   /** Draws the last frame with other options, in less time. */
   redraw(options: EffectOptions): Promise<void> {
     if (this.#last === undefined) return Promise.resolve();
@@ -136,6 +141,11 @@ export class BackgroundBlur {
   /** How long frames take, as a moving average. */
   times(): StageTimes {
     return this.#clock.times();
+  }
+
+  /** Resolves when the times of all frames so far are known. */
+  timesRead(): Promise<void> {
+    return this.#clock.read();
   }
 
   /** The last frame as it was drawn. */
@@ -237,12 +247,12 @@ export class BackgroundBlur {
   }
 
   #compose(
-    encoder: GPUCommandEncoder, pipeline: GPURenderPipeline, group: GPUBindGroup, target: GPUTexture,
+    encoder: GPUCommandEncoder, pipeline: GPURenderPipeline, group: GPUBindGroup, view: GPUTextureView,
     timing: ReturnType<StageClock['writes']> = {},
   ): void {
     const pass = encoder.beginRenderPass({
       label: 'blur: compose', ...timing,
-      colorAttachments: [{ view: target.createView(), loadOp: 'clear', storeOp: 'store' }],
+      colorAttachments: [{ view, loadOp: 'clear', storeOp: 'store' }],
     });
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, group);
@@ -260,7 +270,7 @@ export class BackgroundBlur {
     try {
       const { composeToRead } = this.#pipelines;
       const encoder = device.createCommandEncoder({ label: 'blur read' });
-      this.#compose(encoder, composeToRead, this.#composeGroup(composeToRead, frame), target);
+      this.#compose(encoder, composeToRead, this.#composeGroup(composeToRead, frame), target.createView());
       pixels.record(encoder);
       device.queue.submit([encoder.finish()]);
       const image = new ImageData(frame.width, frame.height);

@@ -23,6 +23,7 @@ export class StageClock {
   readonly #timing: { set: GPUQuerySet; resolved: GPUBuffer; free: GPUBuffer[] } | undefined;
   #stages: Partial<Record<Stage, number>> = {};
   #wall = 0;
+  #reading: Promise<void> = Promise.resolve();
 
   constructor(kit: Kit) {
     const { device } = kit;
@@ -55,7 +56,7 @@ export class StageClock {
     encoder.resolveQuerySet(set!, 0, set!.count, resolved!, 0);
     encoder.copyBufferToBuffer(resolved!, 0, readback, 0, readback.size);
     return () => {
-      readback.mapAsync(GPUMapMode.READ).then(() => {
+      this.#reading = readback.mapAsync(GPUMapMode.READ).then(() => {
         const ticks = new BigUint64Array(readback.getMappedRange());
         for (const stage of ran) {
           const first = 2 * stages.indexOf(stage);
@@ -69,6 +70,11 @@ export class StageClock {
 
   addWall(milliseconds: number): void {
     this.#wall = moved(this.#wall || undefined, milliseconds);
+  }
+
+  /** Resolves when all times that were recorded are known. */
+  read(): Promise<void> {
+    return this.#reading;
   }
 
   times(): StageTimes {

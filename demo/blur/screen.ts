@@ -3,8 +3,8 @@ import { pictureTexture } from './frame.js';
 /** Where frames are shown. */
 export interface Screen {
   readonly format: GPUTextureFormat;
-  /** The texture to draw the next frame of that size on. */
-  target(width: number, height: number): GPUTexture;
+  /** What the next frame of that size is drawn on. */
+  target(width: number, height: number): GPUTextureView;
   /** Records what follows the drawing. */
   record(encoder: GPUCommandEncoder): void;
   /** Shows the frame, once it was submitted. */
@@ -24,7 +24,7 @@ export function gpuScreen(device: GPUDevice, canvas: Canvas): Screen {
     format,
     target(width, height) {
       resize(canvas, width, height);
-      return context.getCurrentTexture();
+      return context.getCurrentTexture().createView();
     },
     record: () => {},
     show: () => device.queue.onSubmittedWorkDone(),
@@ -39,7 +39,7 @@ export function gpuScreen(device: GPUDevice, canvas: Canvas): Screen {
 export function copiedScreen(device: GPUDevice, canvas: Canvas): Screen {
   const context = canvas.getContext('2d', { alpha: false }) as CanvasRenderingContext2D | null;
   if (context === null) throw new Error('This browser gave no canvas to draw on.');
-  let copy: { texture: GPUTexture; pixels: TexturePixels; image: ImageData } | undefined;
+  let copy: { texture: GPUTexture; view: GPUTextureView; pixels: TexturePixels; image: ImageData } | undefined;
   const free = (): void => {
     copy?.texture.destroy();
     copy?.pixels.destroy();
@@ -50,9 +50,10 @@ export function copiedScreen(device: GPUDevice, canvas: Canvas): Screen {
       if (copy?.texture.width !== width || copy.texture.height !== height) {
         free();
         const texture = readableTexture(device, width, height);
-        copy = { texture, pixels: new TexturePixels(device, texture), image: new ImageData(width, height) };
+        const pixels = new TexturePixels(device, texture);
+        copy = { texture, view: texture.createView(), pixels, image: new ImageData(width, height) };
       }
-      return copy.texture;
+      return copy.view;
     },
     record: (encoder) => copy!.pixels.record(encoder),
     async show() {
