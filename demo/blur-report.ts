@@ -67,9 +67,10 @@ export function showStages(known: Readonly<Partial<Record<Stage, number>>>): voi
   }));
 }
 
-/** With what the last frame was drawn, for scripts. */
-export function showDrawn({ background, strength }: EffectOptions): void {
-  dataset['drawn'] = `${background} ${strength}`;
+/** With what the last frame was drawn, for scripts: `blur 0.6`, `colour 255,128,0`, `picture`, `mask`. */
+export function showDrawn({ background, strength, colour }: EffectOptions): void {
+  const how = { blur: ` ${strength}`, colour: ` ${colour.map((value) => Math.round(255 * value)).join()}` };
+  dataset['drawn'] = background + (background in how ? how[background as keyof typeof how] : '');
   dataset['frames'] = String(Number(dataset['frames'] ?? 0) + 1);
 }
 

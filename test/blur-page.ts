@@ -45,22 +45,20 @@ function compareRegions(before: Uint8ClampedArray, { width, data: after }: Image
   return { kept, blurred };
 }
 
-/** Largest difference between the canvas and what is read back. */
-function differenceOf(canvas: HTMLCanvasElement, picture: ImageData): number {
-  return pixelsOf(canvas).reduce((most, value, i) => Math.max(most, Math.abs(value - picture.data[i]!)), 0);
-}
+const differenceOf = (a: Uint8ClampedArray, b: Uint8ClampedArray): number =>
+  a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
 
 let manager: Promise<PipelineManager> | undefined;
 let effect: Promise<BackgroundBlur> | undefined;
 const canvas = document.body.appendChild(document.createElement('canvas'));
 const invalid: string[] = [];
 
-/** `kind`: on which screen and with which kernels, whatever the adapter really is. */
+/** `kind`: for which adapter pixels come and go, whatever the adapter really is. */
 function create(kind: 'software' | 'gpu'): Promise<BackgroundBlur> {
-  manager ??= PipelineManager.create({ adapterKind: kind });
+  manager ??= PipelineManager.create();
   effect ??= manager.then((created) => {
     created.device.addEventListener('uncapturederror', ({ error }) => invalid.push(error.message));
-    return BackgroundBlur.create(created, canvas);
+    return BackgroundBlur.create(created, canvas, undefined, kind === 'software');
   });
   return effect;
 }
@@ -70,9 +68,11 @@ async function regions(
 ): Promise<Regions & { shown: number; invalid: readonly string[] }> {
   const made = await create(kind);
   const picture = await photo(name, 960);
-  await made.draw(picture, { ...options, strength });
+  const drawn = made.draw(picture, { ...options, strength });
+  const canvasOfGpu = kind === 'gpu' && pixelsOf(canvas); // Later its texture may have gone to the page.
+  await drawn;
   const read = await made.readPicture();
-  const shown = differenceOf(canvas, read); // In the same task as the canvas was drawn, or from its last frame.
+  const shown = differenceOf(canvasOfGpu || pixelsOf(canvas), read.data);
   return { ...compareRegions(pixelsOf(picture), read, await made.readMask()), shown, invalid };
 }
 

@@ -59,12 +59,15 @@ export class BackgroundBlur {
   #sized: Sized | undefined;
   #last: { readonly frame: Picture; readonly options: EffectOptions } | undefined;
 
-  /** Loads the network and compiles. Without a canvas there is only what is read back. */
+  /**
+   * Loads the network and compiles. Without a canvas there is only what is read back. `isSoftware`: whether pixels go
+   * through the CPU's memory on their way in and out, which is the faster way if the adapter is the CPU.
+   */
   static async create(
     manager: PipelineManager, canvas?: Canvas, onProgress: (what: string, share: number) => void = () => {},
+    isSoftware = manager.adapterKind === 'software',
   ): Promise<BackgroundBlur> {
     const { device } = manager;
-    const isSoftware = manager.adapterKind === 'software';
     const segmenter = await Segmenter.create(manager, onProgress);
     onProgress('Compiling the effect', 1);
     const kit = new Kit(device);
