@@ -43,8 +43,9 @@ const look = (places: readonly (readonly [x: number, y: number])[]): Promise<{ c
     context.drawImage(document.querySelector<HTMLCanvasElement>('#blurred')!, 0, 0);
     const colours = at.map(([x, y]) =>
       [...context.getImageData(Math.floor(x * width), Math.floor(y * height), 1, 1).data.slice(0, 3)] as Colour);
-    const { data } = context.getImageData(width / 20, height / 40, width / 4, height / 8);
-    const detail = data.reduce((sum, value, i) => sum + (value - (data[i + 4] ?? value)) ** 2, 0);
+    const { data, width: columns } = context.getImageData(width / 20, height / 40, width / 4, height / 8);
+    const isLast = (i: number): boolean => (i >> 2) % columns === columns - 1;
+    const detail = data.reduce((sum, value, i) => sum + (isLast(i) ? 0 : (value - data[i + 4]!) ** 2), 0);
     return { colours, detail };
   }, places);
 
