@@ -17,7 +17,9 @@ const names = {
 export function showState(state: State): void {
   panel.dataset['state'] = state;
   if (state === 'working') for (const key of Object.keys(dataset)) delete dataset[key];
-  element('blur-save', HTMLButtonElement).disabled = state === 'working' || state === 'failed';
+  for (const id of ['blur-save', 'blur-verify']) {
+    element(id, HTMLButtonElement).disabled = state === 'working' || state === 'failed';
+  }
   if (state === 'working') return;
   setText('blur-status', '');
   element('blur-before', HTMLElement).classList.add('past'); // What was drawn stays, while something else loads.

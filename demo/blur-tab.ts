@@ -4,6 +4,7 @@ import {
   showDrawn, showFailure, showNetwork, showProgress, showRate, showSource, showStages, showState, showTimes,
 } from './blur-report.js';
 import { nextFrame, openCamera, play } from './blur-source.js';
+import { clearVerdict, setUpVerify } from './blur-verify.js';
 import { adapterText, currentManager, untilLost } from './gpu.js';
 import { latest } from './latest.js';
 import { element, messageOf, onPageError, savePng, setText } from './page.js';
@@ -140,6 +141,7 @@ const requestRun = latest(run, (error) => showFailure(messageOf(error)));
 function request(): void {
   playing?.abort(new Error('replaced'));
   showState('working');
+  clearVerdict();
   requestRun();
 }
 
@@ -222,6 +224,13 @@ async function save(): Promise<void> {
   savePng(copy, 'background');
 }
 
+/** What is shown, for scripts: the picture, and the network's mask, 256×256 probabilities of a person, row by row. */
+export async function currentResult(): Promise<{ picture: ImageData; mask: Float32Array }> {
+  const effect = await effectWithFrame();
+  if (effect === undefined) throw new Error('Nothing is shown yet.');
+  return { picture: await effect.readPicture(), mask: await effect.readRawMask() };
+}
+
 function pause(value: boolean): void {
   if (value) video.pause();
   else video.play().catch(reportError);
@@ -270,6 +279,7 @@ export function openBlur(): () => void {
     if (document.hidden) video.pause();
     else video.play().catch(reportError);
   });
+  setUpVerify(effectWithFrame);
   element('blur-save', HTMLButtonElement).addEventListener('click', () => {
     untilLost(save()).catch((error: unknown) => showFailure(messageOf(error)));
   });

@@ -24,7 +24,7 @@ export async function blurBackground(
   console.log(`Blur      of what is behind the people in ${shortPath(photo)}`);
   await page.click('#blur-verify');
   await page.waitForSelector('#blur-verdict:not([data-verdict=pending])', { timeout: 300_000 });
-  console.log(`\n${await textOf(page, '#blur-verdict')}`);
+  console.log(`\n${await textOf(page, '#blur-verdict')}. ${await textOf(page, '#blur-verify-note')}.`);
   const result = await resultOf(page);
   const people = result.mask.filter((probability) => probability > 0.5).length / result.mask.length;
   console.log(`${(100 * people).toFixed(0)} % of the picture is people.`);
