@@ -1,8 +1,9 @@
 import type { Difference } from './compare.js';
-import type { Detector, LayerTimes, Picture } from './networks/detector.js';
+import type { Detector, Picture } from './networks/detector.js';
 import { sizeOf } from './networks/detector.js';
 import type { Face } from './networks/faces.js';
 import { detectors, type DetectorId } from './networks/load.js';
+import type { LayerTimes } from './networks/timing.js';
 import { LAYER_TOLERANCE } from './networks/verify.js';
 import { duration, element, make, setText, shapeText } from './page.js';
 

@@ -6,8 +6,9 @@ import {
 } from './detect-report.js';
 import { adapterText, currentManager, untilLost } from './gpu.js';
 import { latest } from './latest.js';
-import { Detector, type LayerTimes, type Picture, sizeOf } from './networks/detector.js';
+import { Detector, type Picture, sizeOf } from './networks/detector.js';
 import { type DetectorId, detectors, loadNetwork } from './networks/load.js';
+import type { LayerTimes } from './networks/timing.js';
 import { LAYER_TOLERANCE, verify } from './networks/verify.js';
 import { element, messageOf, onPageError, savePng, setText } from './page.js';
 import { decodePhoto } from './photo.js';

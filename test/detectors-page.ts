@@ -1,7 +1,8 @@
 import { PipelineManager, type Tensor4D } from 'sepconv-webgpu';
 import type { Difference } from '../demo/compare.js';
-import { Detector, type PreparedLayer } from '../demo/networks/detector.js';
+import { Detector } from '../demo/networks/detector.js';
 import type { Face } from '../demo/networks/faces.js';
+import type { PreparedLayer } from '../demo/networks/gpu-network.js';
 import { type DetectorId, loadNetwork } from '../demo/networks/load.js';
 import { verify } from '../demo/networks/verify.js';
 

@@ -1,4 +1,4 @@
-import type { Network } from './network.js';
+import type { FaceNetwork } from './network.js';
 import { ssdMobileNetV1 } from './ssd.js';
 import { tinyFaceDetector } from './tiny.js';
 import { loadWeights, type Weights } from './weights.js';
@@ -8,7 +8,7 @@ interface Choice {
   readonly about: string;
   readonly manifest: URL;
   readonly binary: URL;
-  readonly build: (weights: Weights) => Network;
+  readonly build: (weights: Weights) => FaceNetwork;
 }
 
 // The URLs are written out, because the bundler finds a file by this literal form only.
@@ -37,7 +37,9 @@ export const detectors = {
 export type DetectorId = keyof typeof detectors;
 
 /** Loads a detector's weights and builds its layers. `onProgress` gets the share of bytes that has arrived, 0 to 1. */
-export async function loadNetwork(id: DetectorId, onProgress: (share: number) => void = () => {}): Promise<Network> {
+export async function loadNetwork(
+  id: DetectorId, onProgress: (share: number) => void = () => {},
+): Promise<FaceNetwork> {
   const { manifest, binary, build } = detectors[id];
   return build(await loadWeights(manifest.href, binary.href, onProgress));
 }

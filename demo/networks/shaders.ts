@@ -1,18 +1,22 @@
 import type { Shape4D, Tensor4D } from 'sepconv-webgpu';
 import type { ReferenceOptions } from 'sepconv-webgpu/reference';
-import convolution3x3Source from '../shaders/convolution-3x3.wgsl?raw';
-import convolutionSource from '../shaders/convolution.wgsl?raw';
 import maxPoolSource from '../shaders/max-pool.wgsl?raw';
+import meanSource from '../shaders/mean.wgsl?raw';
 import naiveSource from '../shaders/naive.wgsl?raw';
+import patchesSource from '../shaders/patches.wgsl?raw';
 import pictureSource from '../shaders/picture.wgsl?raw';
-import type { FullLayer, MaxPoolLayer, Network, SeparableLayer } from './network.js';
+import upscaleSource from '../shaders/upscale.wgsl?raw';
+import type {
+  FaceNetwork, Layer, MaxPoolLayer, PatchesLayer, SeparableLayer, UpscaleLayer,
+} from './network.js';
 
 /** The demo's own shaders, for what the operation is not, and for what it is compared with. */
 const sources = {
   'picture': { code: pictureSource, entryPoint: 'main' },
-  'convolution': { code: convolutionSource, entryPoint: 'main' },
-  'convolution-3x3': { code: convolution3x3Source, entryPoint: 'main' },
+  'patches': { code: patchesSource, entryPoint: 'main' },
   'max-pool': { code: maxPoolSource, entryPoint: 'main' },
+  'mean': { code: meanSource, entryPoint: 'main' },
+  'upscale': { code: upscaleSource, entryPoint: 'main' },
   'naive-depthwise': { code: naiveSource, entryPoint: 'depthwise' },
   'naive-pointwise': { code: naiveSource, entryPoint: 'pointwise' },
 };
@@ -24,56 +28,88 @@ export type Shaders = Readonly<Partial<Record<ShaderName, GPUComputePipeline>>>;
 export interface Dispatch {
   readonly shader: ShaderName;
   readonly params: ArrayBuffer;
+  /** Other layers whose outputs it reads, bound after the input. */
+  readonly others?: readonly string[];
   /** Weights in the order of their bindings, between the input and the output. */
   readonly weights: readonly Float32Array<ArrayBuffer>[];
   readonly grid: readonly [x: number, y: number];
+  /** The shape of what it writes, for the next dispatch to read; the last one writes the layer's output. */
+  readonly output?: Shape4D;
 }
 
-/** Those that a network needs; the naive ones only where it is to be run with them. */
-export async function compileShaders(device: GPUDevice, naive: boolean): Promise<Shaders> {
-  const wanted = Object.entries(sources).filter(([name]) => naive || !name.startsWith('naive'));
-  return Object.fromEntries(await Promise.all(wanted.map(async ([label, { code, entryPoint }]) => {
+/** Those that some dispatches need. */
+export async function compileShaders(device: GPUDevice, dispatches: readonly Dispatch[]): Promise<Shaders> {
+  const wanted = [...new Set(dispatches.map(({ shader }) => shader))];
+  return Object.fromEntries(await Promise.all(wanted.map(async (label) => {
+    const { code, entryPoint } = sources[label];
     const module = device.createShaderModule({ label, code });
     const compute = { module, entryPoint };
     return [label, await device.createComputePipelineAsync({ label, layout: 'auto', compute })] as const;
   })));
 }
 
-export function pictureDispatch({ inputSize, offset, scale }: Network): Dispatch {
+/**
+ * What the demo's own shaders do for a layer, one dispatch after the other: a separable layer as one would write it
+ * first.
+ */
+export function dispatchesOf(layer: Layer, input: Shape4D, output: Shape4D): readonly Dispatch[] {
+  switch (layer.kind) {
+    case 'max-pool': return [maxPoolDispatch(layer, input, output)];
+    case 'mean': return meanDispatches(input);
+    case 'upscale': return [upscaleDispatch(layer, input)];
+    case 'patches': return [patchesDispatch(layer, input, output)];
+    case 'separable': return naiveDispatches(layer, input, output);
+  }
+}
+
+export function pictureDispatch({ inputSize, offset, scale }: FaceNetwork): Dispatch {
   const tiles = Math.ceil(inputSize / 8);
   return { shader: 'picture', params: Float32Array.of(...offset, scale).buffer, weights: [], grid: [tiles, tiles] };
 }
 
-export function maxPoolDispatch({ stride }: MaxPoolLayer, [, H, W, C]: Shape4D, [, OH, OW]: Shape4D): Dispatch {
+function maxPoolDispatch({ stride }: MaxPoolLayer, [, H, W, C]: Shape4D, [, OH, OW]: Shape4D): Dispatch {
   const packs = C / 4;
   const params = Uint32Array.of(H, W, packs, OH, OW, stride, 0, 0).buffer;
   return { shader: 'max-pool', params, weights: [], grid: grid(OH * OW * packs) };
 }
 
-export function convolutionDispatch(
-  { filter: { shape: [K], data }, bias, stride, padding, activation }: FullLayer,
-  [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
-): Dispatch {
-  const before = (size: number, out: number) => (padding === 'VALID' ? 0 : paddingBefore(size, out, K, stride));
-  const params = new ArrayBuffer(48);
-  new Int32Array(params).set([H, W, C, K, OH, OW, O, stride, before(H, OH), before(W, OW)]);
-  new Float32Array(params).set(ceilingAndSlope(activation), 10);
-  return {
-    shader: K === 3 && stride === 1 ? 'convolution-3x3' : 'convolution',
-    params, weights: [data as Float32Array<ArrayBuffer>, bias],
-    grid: grid(OH * Math.ceil(OW / 8) * (O / 16)),
+/** Sums of runs of pixels, then the sum of these. */
+function meanDispatches([, H, W, C]: Shape4D): readonly Dispatch[] {
+  const run = Math.ceil(Math.sqrt(H * W));
+  const runs = Math.ceil((H * W) / run);
+  const dispatch = (pixels: number, length: number, factor: number): Dispatch => {
+    const params = new ArrayBuffer(16);
+    new Uint32Array(params).set([pixels, C / 4, length]);
+    new Float32Array(params).set([factor], 3);
+    const results = Math.ceil(pixels / length);
+    return { shader: 'mean', params, weights: [], grid: grid(results * (C / 4)), output: [1, 1, results, C] };
   };
+  return [dispatch(H * W, run, 1 / (H * W)), dispatch(runs, runs, 1)];
 }
 
-/**
- * A separable layer as one would write it first: one scalar output per invocation; two dispatches, or one for a 1×1
- * layer.
- */
-export function naiveDispatches(
-  { depthwiseFilter, pointwiseFilter, options, stride }: SeparableLayer, [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
-): readonly [...depthwise: Dispatch[], pointwise: Dispatch] {
-  const [KH, KW,, M] = depthwiseFilter.shape;
-  const K = C * M;
+function upscaleDispatch({ skip, skipScale }: UpscaleLayer, [, H, W, C]: Shape4D): Dispatch {
+  const params = Uint32Array.of(H, W, C / 4, 0).buffer;
+  return { shader: 'upscale', params, others: [skip, skipScale], weights: [], grid: grid(H * W * (C / 4)) };
+}
+
+function patchesDispatch(
+  { size, stride, padding }: PatchesLayer, [, H, W, C]: Shape4D, [, OH, OW, depth]: Shape4D,
+): Dispatch {
+  const before = (extent: number, out: number) => (padding === 'VALID' ? 0 : paddingBefore(extent, out, size, stride));
+  const params = Int32Array.of(H, W, C, size, OH, OW, depth, stride, before(H, OH), before(W, OW)).buffer;
+  return { shader: 'patches', params, weights: [], grid: grid(OH * OW * size * Math.ceil((size * C) / PATCH_RUN)) };
+}
+
+/** `RUN` of patches.wgsl */
+const PATCH_RUN = 16;
+
+/** One scalar output per invocation; one dispatch for each pass. @throws Error for residuals and factors */
+function naiveDispatches(
+  { name, depthwiseFilter, pointwiseFilter, options, stride, residual, inputScale }: SeparableLayer,
+  [, H, W, C]: Shape4D, [, OH, OW, O]: Shape4D,
+): readonly Dispatch[] {
+  if (residual !== undefined || inputScale !== undefined) throw new Error(`${name}: the naive shader adds nothing`);
+  const [KH, KW,, M] = depthwiseFilter?.shape ?? [1, 1, C, 1];
   const dispatch = (
     shader: ShaderName, outputs: number, filter: Tensor4D,
     bias: ReferenceOptions['bias'], activation: ReferenceOptions['activation'],
@@ -84,18 +120,15 @@ export function naiveDispatches(
     new Float32Array(params).set(ceilingAndSlope(activation), 12);
     return {
       shader, params, weights: [Float32Array.from(filter.data), Float32Array.from(bias ?? new Float32Array(outputs))],
-      grid: grid(OH * OW * outputs),
+      grid: grid(OH * OW * outputs), output: [1, OH, OW, outputs],
     };
   };
   const { depthwiseBias, depthwiseActivation, bias, activation } = options;
+  if (!pointwiseFilter) return [dispatch('naive-depthwise', C * M, depthwiseFilter!, bias, activation)];
   const pointwise = dispatch('naive-pointwise', O, pointwiseFilter, bias, activation);
-  if (isOneByOne(depthwiseFilter)) return [pointwise];
-  return [dispatch('naive-depthwise', K, depthwiseFilter, depthwiseBias, depthwiseActivation), pointwise];
+  if (!depthwiseFilter) return [pointwise];
+  return [dispatch('naive-depthwise', C * M, depthwiseFilter, depthwiseBias, depthwiseActivation), pointwise];
 }
-
-/** Whether the depthwise pass leaves all as it is. */
-const isOneByOne = ({ shape: [KH, KW,, M], data }: Tensor4D): boolean =>
-  KH * KW * M === 1 && data.every((tap) => tap === 1);
 
 /** TensorFlow's padding SAME: what lies before the first row or column. */
 const paddingBefore = (size: number, out: number, taps: number, stride: number): number =>

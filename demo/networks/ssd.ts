@@ -1,6 +1,6 @@
 import type { Tensor4D } from 'sepconv-webgpu';
 import { type Face, type PictureSize, sigmoid, squareSide, suppress } from './faces.js';
-import { full, type Layer, type Network, pointwise, separable } from './network.js';
+import { type FaceNetwork, full, type Layer, pointwise, separable } from './network.js';
 import type { Weight, Weights } from './weights.js';
 
 const EPSILON = 0.0010000000474974513; // of the batch norm
@@ -20,12 +20,12 @@ const FACE = 4 + 1;
 /**
  * MobileNetV1 with single-shot box predictors at six resolutions, trained to find faces: face-api's "SSD MobileNetV1".
  */
-export function ssdMobileNetV1(weights: Weights): Network {
+export function ssdMobileNetV1(weights: Weights): FaceNetwork {
   const after = (layer: string) =>
     ({ bias: weights(`${layer}/convolution_bn_offset`, 1).data, activation: 'relu6' as const });
   const conv0 = 'MobilenetV1/Conv2d_0_pointwise';
   const layers: Layer[] = [
-    full('conv0', weights(`${conv0}/weights`, 4), { ...after(conv0), stride: 2, padding: 'SAME' }),
+    ...full('conv0', weights(`${conv0}/weights`, 4), { ...after(conv0), stride: 2 }),
   ];
   for (let i = 1; i <= 13; i++) {
     const [depthwise, mixing] = [`MobilenetV1/Conv2d_${i}_depthwise`, `MobilenetV1/Conv2d_${i}_pointwise`];
@@ -37,9 +37,8 @@ export function ssdMobileNetV1(weights: Weights): Network {
   for (let i = 0; i <= 7; i++) {
     const extra = `Prediction/Conv2d_${i}_pointwise`;
     const filter = weights(`${extra}/weights`, 4);
-    layers.push(i % 2 === 0
-      ? pointwise(`extra${i}`, filter, after(extra))
-      : full(`extra${i}`, filter, { ...after(extra), stride: 2, padding: 'SAME' }));
+    if (i % 2 === 0) layers.push(pointwise(`extra${i}`, filter, after(extra)));
+    else layers.push(...full(`extra${i}`, filter, { ...after(extra), stride: 2 }));
   }
   for (const [i, { from, boxes }] of PREDICTORS.entries()) {
     const predictor = (part: string) => `Prediction/BoxPredictor_${i}/${part}`;

@@ -1,6 +1,6 @@
 import type { Tensor4D } from 'sepconv-webgpu';
 import { type Face, type PictureSize, sigmoid, squareSide, suppress } from './faces.js';
-import { full, type Layer, LEAKY_RELU, maxPool, type Network, pointwise, separable } from './network.js';
+import { type FaceNetwork, full, type Layer, LEAKY_RELU, maxPool, pointwise, separable } from './network.js';
 import type { Weights } from './weights.js';
 
 /** Anchor boxes, width and height in cells of the last layer's grid. */
@@ -13,10 +13,10 @@ const MOST_OVERLAP = 0.4;
 const VALUES = 5;
 
 /** Tiny YOLO v2 with separable convolutions, trained to find faces: face-api's "tiny face detector". */
-export function tinyFaceDetector(weights: Weights): Network {
+export function tinyFaceDetector(weights: Weights): FaceNetwork {
   const after = (layer: string) => ({ bias: weights(`${layer}/bias`, 1).data, activation: LEAKY_RELU });
   const layers: Layer[] = [
-    full('conv0', weights('conv0/filters', 4), { ...after('conv0'), stride: 1, padding: 'VALID' }),
+    ...full('conv0', weights('conv0/filters', 4), { ...after('conv0'), padding: 'VALID' }),
     maxPool('pool0', 2),
   ];
   for (let i = 1; i <= 5; i++) {

@@ -1,7 +1,6 @@
 import type { Tensor4D } from 'sepconv-webgpu';
 import type { Difference } from '../compare.js';
-import type { Detector } from './detector.js';
-import type { Layer } from './network.js';
+import type { Layer, Network } from './network.js';
 
 /**
  * What a layer in float32 may differ by from the reference, relative to the layer's largest value.
@@ -17,15 +16,21 @@ export interface VerifyRequest {
   readonly outputs: readonly Tensor4D[];
 }
 
+/** A network that has run on the GPU. */
+interface Ran {
+  readonly network: Network;
+  readLayers(): Promise<Tensor4D[]>;
+}
+
 /**
  * Runs the last picture through the reference on the CPU, layer by layer, in a worker. `onLayer` gets the difference of
  * each layer as it becomes known, in order; the CPU's results, not the GPU's, are what its next layer reads.
  */
 export async function verify(
-  detector: Detector, onLayer: (difference: Difference, index: number) => void, signal: AbortSignal,
+  ran: Ran, onLayer: (difference: Difference, index: number) => void, signal: AbortSignal,
 ): Promise<void> {
-  const { layers } = detector.network;
-  const [picture, ...outputs] = await detector.readLayers();
+  const { layers } = ran.network;
+  const [picture, ...outputs] = await ran.readLayers();
   const worker = new Worker(new URL('./verify.worker.ts', import.meta.url), {
     type: 'module', name: 'network reference',
   });

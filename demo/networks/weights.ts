@@ -51,9 +51,11 @@ export async function loadWeights(
   };
 }
 
-async function fetchFile(url: string): Promise<Response> {
+/** @throws Error in plain words when there is no such file */
+export async function fetchFile(url: string): Promise<Response> {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`The weights did not load: ${url}: ${response.status} ${response.statusText}`);
+  const { ok, status, statusText } = response;
+  if (!ok) throw new Error(`A file of the network did not load: ${url}: ${status} ${statusText}`);
   return response;
 }
 

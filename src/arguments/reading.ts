@@ -100,9 +100,9 @@ export function readOptions<T extends object>(
   return record as T;
 }
 
-/** Refuses properties that nothing reads, as misspelt ones are. @throws ValueError */
+/** Refuses properties that nothing reads, as misspelt ones are, unless they are undefined. @throws ValueError */
 export function checkNames(where: string, object: object, names: readonly string[]): void {
-  const unknown = Object.keys(object).find((name) => !names.includes(name));
+  const unknown = Object.keys(object).find((name) => !names.includes(name) && given(object, name) !== undefined);
   if (unknown === undefined) return;
   throw new ValueError(`${where} must be among ${names.join(', ') || 'none'}, got ${show(unknown)}`);
 }

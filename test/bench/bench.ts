@@ -37,7 +37,7 @@ ${commonUsage(CONTENDERS)}
   --no-first         without the time to a first result in fresh browsers
   --gradients        instead, the backward pass, ours and that of tfjs-backend-webgpu
   --blocks           instead, blocks of MobileNetV2 and EfficientNet-B0 (alone: ours with a layer for each pass)
-  --networks         instead, whole face detectors against face-api on tfjs-backend-webgpu; with --samples and --json
+  --networks         instead, whole networks against other libraries' on WebGPU; with --samples and --json
   --help`;
 
 async function bench(
@@ -71,7 +71,12 @@ async function bench(
   }
 }
 
-/** Whole networks, from a picture to its faces, both in one page; one sample of each in turn. */
+/** Whole networks, and who else runs them. */
+const NETWORKS = [
+  ['tiny', 'face-api on tfjs-webgpu'], ['ssd', 'face-api on tfjs-webgpu'], ['segmentation', 'LiteRT.js on WebGPU'],
+] as const;
+
+/** Whole networks, each twice in one page; one sample of each in turn. */
 async function benchNetworks(samples: number): Promise<NetworkResults> {
   await installPeers();
   progress('The pages are built');
@@ -79,19 +84,19 @@ async function benchNetworks(samples: number): Promise<NetworkResults> {
   try {
     return await withBrowser(async (browser): Promise<NetworkResults> => {
       const rows: NetworkRow[] = [];
-      for (const detector of ['tiny', 'ssd'] as const) {
-        progress(`${detector}: both are checked`);
+      for (const [network, peer] of NETWORKS) {
+        progress(`${network}: both are checked`);
         const page = await openPage(browser, site);
-        const faces = await page.evaluate(
-          (id, photo) => window.bench.loadNetwork(id, photo), detector, `photos/${PHOTO}`);
+        const same = await page.evaluate(
+          (id, photo) => window.bench.loadNetwork(id, photo), network, `photos/${PHOTO}`);
         const times = { ours: [] as number[], theirs: [] as number[] };
         for (let sample = 0; sample < samples; sample++) {
           for (const whose of ['ours', 'theirs'] as const) {
-            progress(`${detector}: sample ${sample + 1} of ${samples}, ${whose}`);
+            progress(`${network}: sample ${sample + 1} of ${samples}, ${whose}`);
             times[whose].push(await page.evaluate((one) => window.bench.timeNetwork(one), whose));
           }
         }
-        rows.push({ detector, photo: PHOTO, faces, ours: timing(times.ours), theirs: timing(times.theirs) });
+        rows.push({ network, photo: PHOTO, same, peer, ours: timing(times.ours), theirs: timing(times.theirs) });
         await page.close();
       }
       const environment = (await browser.version()).replace('/', ' ');

@@ -22,6 +22,7 @@ export interface Site {
 }
 
 const faceApi = join(here, '../../node_modules/@vladmandic/face-api');
+const segmentation = join(here, '../../node_modules/@mediapipe/selfie_segmentation/selfie_segmentation.tflite');
 const tfjsCore = join(here, 'node_modules/@tensorflow/tfjs-core/dist/index.js');
 
 const EXPECTED = 'expected.bin';
@@ -52,6 +53,7 @@ export async function publish(): Promise<Site> {
   // Not a file beside the sources: the development server of demo and tests would look for it, and bundle all peers.
   writeFileSync(join(folder, 'page.html'), PAGE);
   cpSync(join(faceApi, 'model'), join(folder, 'models'), { recursive: true });
+  cpSync(segmentation, join(folder, 'models/selfie_segmentation.tflite'));
   cpSync(join(faceApi, 'demo'), join(folder, 'photos'), {
     recursive: true, filter: (path) => !/\.\w+$/.test(path) || path.endsWith('.jpg'),
   });

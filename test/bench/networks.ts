@@ -15,31 +15,34 @@ import { type DetectorId, loadNetwork } from '../../demo/networks/load.js';
 const THRESHOLD = 0.5;
 const [LEAST_OVERLAP, MOST_SCORE_DIFFERENCE] = [0.9, 0.03];
 
-export interface Finders {
-  readonly ours: () => Promise<readonly Face[]>;
-  readonly theirs: () => Promise<readonly Face[]>;
+/** The same work by this library and by another. */
+export interface Pair<Result = unknown> {
+  readonly ours: () => Promise<Result>;
+  readonly theirs: () => Promise<Result>;
 }
 
+type Finder = () => Promise<readonly Face[]>;
+
 /** Both, on devices of their own, once they were checked. Photos and models lie beside the page. */
-export async function loadFinders(id: DetectorId, photo: string): Promise<{ finders: Finders; faces: number }> {
+export async function loadFinders(id: DetectorId, photo: string): Promise<{ pair: Pair; same: string }> {
   const bitmap = await createImageBitmap(await (await fetch(photo)).blob());
   const canvas = Object.assign(document.createElement('canvas'), { width: bitmap.width, height: bitmap.height });
   canvas.getContext('2d')!.drawImage(bitmap, 0, 0); // face-api takes no bitmap.
-  const finders = { ours: await oursFor(id, bitmap), theirs: await theirsFor(id, canvas) };
-  const [ours, theirs] = [await finders.ours(), await finders.theirs()];
+  const pair = { ours: await oursFor(id, bitmap), theirs: await theirsFor(id, canvas) };
+  const [ours, theirs] = [await pair.ours(), await pair.theirs()];
   const same = ours.length === theirs.length && theirs.every((face) => ours.filter((mine) =>
     overlap(mine.box, face.box) > LEAST_OVERLAP
       && Math.abs(mine.score - face.score) < MOST_SCORE_DIFFERENCE).length === 1);
   if (!same) throw new Error(`${id}: other faces, ours ${JSON.stringify(ours)}, face-api's ${JSON.stringify(theirs)}`);
-  return { finders, faces: ours.length };
+  return { pair, same: `${ours.length} faces` };
 }
 
-async function oursFor(id: DetectorId, picture: ImageBitmap): Promise<Finders['ours']> {
+async function oursFor(id: DetectorId, picture: ImageBitmap): Promise<Finder> {
   const detector = await Detector.create(await PipelineManager.create(), await loadNetwork(id));
   return async () => detector.network.decode(await detector.run(picture), picture, THRESHOLD);
 }
 
-async function theirsFor(id: DetectorId, picture: HTMLCanvasElement): Promise<Finders['theirs']> {
+async function theirsFor(id: DetectorId, picture: HTMLCanvasElement): Promise<Finder> {
   if (!(await tf.setBackend('webgpu'))) throw new Error('tfjs could not start its backend webgpu');
   await tf.ready();
   const { tinyFaceDetector, ssdMobilenetv1 } = faceApi.nets;

@@ -1,7 +1,7 @@
 import type { PipelineManager } from 'sepconv-webgpu';
 import type { DetectorId } from '../../demo/networks/load.js';
 import { type Check, type Contender, expectedOf, type Reading, Runner } from './contender.js';
-import type { Finders } from './networks.js';
+import type { Pair } from './networks.js';
 import type { Ceilings } from './webgpu.js';
 import { firstWorkload, type Workload } from './workloads.js';
 
@@ -47,7 +47,7 @@ const backward: Readonly<Record<string, () => Promise<Contender>>> = {
 };
 
 const runners = new Map<string, Runner>();
-let finders: Finders | undefined;
+let pair: Pair | undefined;
 
 const bench = {
   async load(contender: string): Promise<void> {
@@ -92,19 +92,19 @@ const bench = {
     return { milliseconds, files: [...new Set(files)] };
   },
 
-  /**
-   * Loads a network twice, by this library and by face-api, checks that both find the same faces, and says how many.
-   */
-  async loadNetwork(id: DetectorId, photo: string): Promise<number> {
-    const loaded = await (await import('./networks.js')).loadFinders(id, photo);
-    finders = loaded.finders;
-    return loaded.faces;
+  /** Loads a network twice, by this library and by another, checks that both find the same, and says what. */
+  async loadNetwork(id: DetectorId | 'segmentation', photo: string): Promise<string> {
+    const loaded = id === 'segmentation'
+      ? await (await import('./segmentation.js')).loadSegmenters('models/selfie_segmentation.tflite', photo)
+      : await (await import('./networks.js')).loadFinders(id, photo);
+    pair = loaded.pair;
+    return loaded.same;
   },
 
-  /** Milliseconds from the picture to the faces. */
-  async timeNetwork(whose: keyof Finders): Promise<number> {
+  /** Milliseconds until it has answered. */
+  async timeNetwork(whose: keyof Pair): Promise<number> {
     const start = performance.now();
-    await finders![whose]();
+    await pair![whose]();
     return performance.now() - start;
   },
 };

@@ -51,6 +51,7 @@ declare module '#litert' {
     constructor(data: Float32Array, shape: readonly number[]);
     moveTo(destination: 'webgpu'): Promise<Tensor>;
     toGpuBuffer(): GPUBuffer;
+    data(): Promise<Float32Array>;
     delete(): void;
   }
   export interface CompiledModel { run(inputs: readonly Tensor[]): Promise<Tensor[]>; delete(): void }
@@ -74,27 +75,6 @@ declare module '@jax-js/jax' {
       options?: { rhsDilation?: readonly number[]; featureGroupCount?: number },
     ): Array;
   };
-}
-
-declare module 'flatbuffers' {
-  export type Offset = number;
-  export class Builder {
-    constructor(size: number);
-    prep(size: number, additional: number): void;
-    createByteVector(data: Uint8Array): Offset;
-    createString(text: string): Offset;
-    startVector(elementSize: number, length: number, alignment: number): void;
-    endVector(): Offset;
-    startObject(fields: number): void;
-    endObject(): Offset;
-    addInt32(value: number): void;
-    addOffset(offset: Offset): void;
-    addFieldInt8(slot: number, value: number, absent: number): void;
-    addFieldInt32(slot: number, value: number, absent: number): void;
-    addFieldOffset(slot: number, offset: Offset, absent: number): void;
-    finish(root: Offset, identifier: string): void;
-    asUint8Array(): Uint8Array;
-  }
 }
 
 declare module 'vega' {

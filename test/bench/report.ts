@@ -16,12 +16,13 @@ export interface Results {
   readonly first?: Readonly<Record<string, First>>;
 }
 
-/** A whole network, from a picture to its faces, by this library and by face-api on tfjs-backend-webgpu. */
+/** A whole network by this library and by another. */
 export interface NetworkRow {
-  readonly detector: string;
+  readonly network: string;
   readonly photo: string;
-  /** That both found. */
-  readonly faces: number;
+  /** What both found. */
+  readonly same: string;
+  readonly peer: string;
   readonly ours: Timing;
   readonly theirs: Timing;
 }
@@ -66,12 +67,12 @@ function reportOf(what: string, results: Results): string {
 
 export function reportNetworks({ environment, date, samples, rows }: NetworkResults): string {
   return [
-    `${environment}; ${date}; ${samples} interleaved samples.`, '', '### Milliseconds from a picture to its faces', '',
+    `${environment}; ${date}; ${samples} interleaved samples.`, '', '### Milliseconds of a whole network', '',
     ...markdown(
-      ['Network', 'Photo', 'Faces of both', 'ours, ms', 'face-api on tfjs-webgpu, ms', 'times as long as ours'],
-      rows.map(({ detector, photo, faces, ours, theirs }) => [
-        detector, photo, String(faces), milliseconds({ timing: ours }), milliseconds({ timing: theirs }),
-        (theirs.median / ours.median).toFixed(1),
+      ['Network', 'Photo', 'Both found', 'ours, ms', 'theirs, ms', 'times as long as ours', 'they'],
+      rows.map(({ network, photo, same, peer, ours, theirs }) => [
+        network, photo, same, milliseconds({ timing: ours }), milliseconds({ timing: theirs }),
+        (theirs.median / ours.median).toFixed(1), peer,
       ])),
   ].join('\n');
 }

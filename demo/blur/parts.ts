@@ -1,0 +1,143 @@
+import type { Convolution, PipelineManager, Shape4D } from 'sepconv-webgpu';
+import type { Segmenter } from '../networks/segmenter.js';
+import backgroundSource from '../shaders/background.wgsl?raw';
+import guideSource from '../shaders/guide.wgsl?raw';
+import momentsSource from '../shaders/moments.wgsl?raw';
+import quotientSource from '../shaders/quotient.wgsl?raw';
+import type { Kit, Step } from './kit.js';
+import { BLUR_RADIUS, blurSigmas, gaussian, MEAN_RADIUS, MEAN_SIGMA, tapCount } from './taps.js';
+
+/** The network's picture is twice as large; here are the means of its blocks of 2×2 pixels. */
+const HALF = 128;
+const GRID = [HALF / 8, HALF / 8] as const;
+const BLOCKS = HALF * HALF;
+/** How much of its old value a quite uncertain pixel of a video's mask keeps. */
+const KEEP = 0.75;
+
+/** From the network's mask to one that knows the picture's edges, down to hair. */
+export interface MaskPart {
+  /** `[1, HALF, HALF, 4]`, as the network lays it out: what the network says; in a video smoothed over time. */
+  readonly mask: GPUBuffer;
+  /** HALF×HALF: a pixel's mask is `dot(texel, (r, g, b, 1))` of its colour, at any resolution. */
+  readonly coefficients: GPUTextureView;
+  readonly encode: Step;
+  /** Whether the next frame follows the one before it in a video. */
+  follows(yes: boolean): void;
+}
+
+/** From the picture and its mask to the blurred background. */
+export interface BackgroundPart {
+  /** HALF×HALF, the whole frame stretched. */
+  readonly blurred: GPUTextureView;
+  readonly encode: Step;
+  /** From 0 to 1, for a frame of that size. */
+  setStrength(strength: number, width: number, height: number): void;
+}
+
+/**
+ * The guided filter of guide.wgsl. Its local means are depthwise convolutions of the library, across and down: of 16
+ * moments, and of the 4 coefficients that follow from them.
+ */
+export async function createMaskPart(kit: Kit, manager: PipelineManager, segmenter: Segmenter): Promise<MaskPart> {
+  const { STORAGE, UNIFORM, COPY_DST, COPY_SRC } = GPUBufferUsage;
+  const [moments, guide, quotient, means, smooth] = await Promise.all([
+    kit.pipeline('moments', momentsSource), kit.pipeline('guide', guideSource),
+    kit.pipeline('quotient', quotientSource), meanOf(kit, manager, 16), meanOf(kit, manager, 4),
+  ]);
+  const [one, other] = [0, 1].map((i) => kit.buffer(`moments ${i}`, BLOCKS * 64, STORAGE));
+  const [few, fewer] = [0, 1].map((i) => kit.buffer(`coefficients ${i}`, BLOCKS * 16, STORAGE));
+  const mask = kit.buffer('mask', BLOCKS * 16, STORAGE | COPY_SRC);
+  const keep = kit.buffer('keep', 16, UNIFORM | COPY_DST);
+  const weights = uniform(kit, 'mean weights', Uint32Array.of(16, 13, 0, 0)); // In guide.wgsl's moments: the 1.
+  const coefficients = view(kit, 'coefficients');
+  const steps: Step[] = [
+    kit.dispatch(moments, [keep, segmenter.input, segmenter.mask, mask, one!].map(whole), GRID),
+    ...means(one!, other!),
+    kit.dispatch(guide, [one!, few!].map(whole), [BLOCKS / 64, 1]),
+    ...smooth(few!, fewer!),
+    kit.dispatch(quotient, [...[weights, few!, one!].map(whole), coefficients], GRID),
+  ];
+  return {
+    mask, coefficients, encode: inOrder(steps),
+    follows: (yes) => kit.device.queue.writeBuffer(keep, 0, Float32Array.of(yes ? KEEP : 0)),
+  };
+}
+
+/** Blurs the background alone: a normalised convolution, by two depthwise ones of the library. */
+export async function createBackgroundPart(
+  kit: Kit, manager: PipelineManager, { input }: Segmenter, coefficients: GPUTextureView,
+): Promise<BackgroundPart> {
+  const { STORAGE, COPY_DST } = GPUBufferUsage;
+  const taps = tapCount(BLUR_RADIUS);
+  // The library reads such a filter at every run: to change the strength is to write to it.
+  const [across, down] = ['across', 'down'].map((name) => kit.buffer(`taps ${name}`, taps * 16, STORAGE | COPY_DST));
+  const [background, quotient, toX, toY] = await Promise.all([
+    kit.pipeline('background', backgroundSource), kit.pipeline('quotient', quotientSource),
+    depthwise(kit, manager, { shape: [1, taps, 4, 1], buffer: across! }),
+    depthwise(kit, manager, { shape: [taps, 1, 4, 1], buffer: down! }),
+  ]);
+  const [one, other] = [0, 1].map((i) => kit.buffer(`background ${i}`, BLOCKS * 16, STORAGE));
+  const weights = uniform(kit, 'blur weights', Uint32Array.of(4, 3, 0, 0)); // The fourth value is the weight.
+  const blurred = view(kit, 'blurred');
+  const steps: Step[] = [
+    kit.dispatch(background, [whole(input), coefficients, whole(one!)], GRID),
+    (pass) => toX.encode(pass, { input: one!, output: other! }),
+    (pass) => toY.encode(pass, { input: other!, output: one! }),
+    kit.dispatch(quotient, [...[weights, one!, one!].map(whole), blurred], GRID),
+  ];
+  let written = '';
+  return {
+    blurred, encode: inOrder(steps),
+    setStrength(strength, width, height) {
+      const sigmas = blurSigmas(strength, width, height, HALF);
+      if (written === String(sigmas)) return;
+      written = String(sigmas);
+      for (const [i, buffer] of [across!, down!].entries()) {
+        kit.device.queue.writeBuffer(buffer, 0, gaussian(sigmas[i]!, BLUR_RADIUS, 4));
+      }
+    },
+  };
+}
+
+/** Local means across, from the first buffer to the second, and down, back to the first. */
+async function meanOf(
+  kit: Kit, manager: PipelineManager, channels: number,
+): Promise<(first: GPUBuffer, second: GPUBuffer) => Step[]> {
+  const taps = tapCount(MEAN_RADIUS);
+  const data = gaussian(MEAN_SIGMA, MEAN_RADIUS, channels);
+  const [across, down] = await Promise.all([
+    depthwise(kit, manager, { shape: [1, taps, channels, 1], data }),
+    depthwise(kit, manager, { shape: [taps, 1, channels, 1], data }),
+  ]);
+  return (first, second) => [
+    (pass) => across.encode(pass, { input: first, output: second }),
+    (pass) => down.encode(pass, { input: second, output: first }),
+  ];
+}
+
+/** A depthwise convolution over the small picture; outside it counts as 0. */
+async function depthwise(
+  kit: Kit, manager: PipelineManager,
+  depthwiseFilter: { shape: Shape4D; data: Float32Array } | { shape: Shape4D; buffer: GPUBuffer },
+): Promise<Convolution> {
+  const inputShape: Shape4D = [1, HALF, HALF, depthwiseFilter.shape[2]];
+  return kit.keep(await manager.prepare({ inputShape, depthwiseFilter, padding: 'SAME', name: 'blur' }));
+}
+
+const whole = (buffer: GPUBuffer): GPUBufferBinding => ({ buffer });
+
+function uniform(kit: Kit, label: string, data: Uint32Array<ArrayBuffer>): GPUBuffer {
+  const buffer = kit.buffer(label, data.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+  kit.device.queue.writeBuffer(buffer, 0, data);
+  return buffer;
+}
+
+/** Of a texture that shaders write and sample. */
+const view = (kit: Kit, label: string): GPUTextureView => kit.keep(kit.device.createTexture({
+  label: `blur ${label}`, size: [HALF, HALF], format: 'rgba16float',
+  usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.TEXTURE_BINDING,
+})).createView();
+
+const inOrder = (steps: readonly Step[]): Step => (pass) => {
+  for (const step of steps) step(pass);
+};
