@@ -81,6 +81,6 @@ export function showRate(framesPerSecond: number | undefined): void {
   const text = framesPerSecond === undefined ? ''
     : `${framesPerSecond.toFixed(framesPerSecond < 10 ? 1 : 0)} frames/s`;
   setText('blur-rate', text);
-  setText('blur-shown', text || 'a still picture');
+  setText('blur-shown', text || 'A still picture');
   if (framesPerSecond !== undefined) dataset['framesPerSecond'] = String(framesPerSecond);
 }

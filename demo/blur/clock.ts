@@ -18,11 +18,14 @@ const READBACKS = 3;
 /** How much a new time moves the one that is shown. */
 const SHARE = 0.2;
 
+/** A moving average; `count`: of how many times. */
+interface Average { readonly value: number; readonly count: number }
+
 /** Times stages without making a frame wait: timestamps are read when they are there, some frames later. */
 export class StageClock {
   readonly #timing: { set: GPUQuerySet; resolved: GPUBuffer; free: GPUBuffer[] } | undefined;
-  #stages: Partial<Record<Stage, number>> = {};
-  #wall = 0;
+  #stages: Partial<Record<Stage, Average>> = {};
+  #wall: Average | undefined;
   #reading: Promise<void> = Promise.resolve();
 
   constructor(kit: Kit) {
@@ -69,7 +72,7 @@ export class StageClock {
   }
 
   addWall(milliseconds: number): void {
-    this.#wall = moved(this.#wall || undefined, milliseconds);
+    this.#wall = moved(this.#wall, milliseconds);
   }
 
   /** Resolves when all times that were recorded are known. */
@@ -78,18 +81,19 @@ export class StageClock {
   }
 
   times(): StageTimes {
-    const milliseconds = Object.values(this.#stages);
-    return milliseconds.length === 0
-      ? { stages: {}, total: this.#wall, clock: 'wall' }
-      : { stages: { ...this.#stages }, total: milliseconds.reduce((a, b) => a + b), clock: 'gpu' };
+    const known = Object.entries(this.#stages).map(([stage, { value }]) => [stage, value] as const);
+    if (known.length === 0) return { stages: {}, total: this.#wall?.value ?? 0, clock: 'wall' };
+    return { stages: Object.fromEntries(known), total: known.reduce((sum, [, value]) => sum + value, 0), clock: 'gpu' };
   }
 
   /** Forgets what was measured, for a picture of another size. */
   clear(): void {
     this.#stages = {};
-    this.#wall = 0;
+    this.#wall = undefined;
   }
 }
 
-const moved = (old: number | undefined, now: number): number =>
-  (old === undefined ? now : old + SHARE * (now - old));
+/** The first time, which counts what a driver does at first use, is forgotten at the second. */
+const moved = (old: Average | undefined, now: number): Average => (old === undefined || old.count === 1
+  ? { value: now, count: (old?.count ?? 0) + 1 }
+  : { value: old.value + SHARE * (now - old.value), count: old.count + 1 });
