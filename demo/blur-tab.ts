@@ -272,6 +272,8 @@ export function openBlur(): () => void {
       return;
     }
     source = 'camera';
+    // So that any of them can be chosen again.
+    for (const sample of document.querySelectorAll<HTMLInputElement>('#blur-samples input')) sample.checked = false;
     request();
   });
   pauseButton.addEventListener('click', () => pause(!video.paused));
