@@ -5,7 +5,7 @@ import composeSource from '../shaders/compose.wgsl?raw';
 import shrinkSource from '../shaders/shrink.wgsl?raw';
 import { type Stage, StageClock, stages, type StageTimes } from './clock.js';
 import { FrameCopier, limited, pictureTexture } from './frame.js';
-import { Kit, type Step } from './kit.js';
+import { type Encode, Resources } from '../resources.js';
 import { type BackgroundPart, createBackgroundPart, createMaskPart, type MaskPart } from './parts.js';
 import {
   type Canvas, copiedScreen, gpuScreen, PIXEL_FORMAT, readableTexture, type Screen, TexturePixels,
@@ -31,7 +31,7 @@ interface Pipelines {
 }
 
 /** What there is for frames of one size, made at the first of them. */
-interface Sized { readonly frame: GPUTexture; readonly shrink: Step; compose: GPUBindGroup }
+interface Sized { readonly frame: GPUTexture; readonly shrink: Encode; compose: GPUBindGroup }
 
 /** Of the network's square input, as in shrink.wgsl. */
 const INPUT_SIDE = 256;
@@ -47,7 +47,7 @@ const LARGEST_BACKDROP = 1280;
  */
 export class BackgroundBlur {
   readonly segmenter: Segmenter;
-  readonly #kit: Kit;
+  readonly #resources: Resources;
   readonly #pipelines: Pipelines;
   readonly #parts: { readonly mask: MaskPart; readonly background: BackgroundPart };
   readonly #screen: Screen | undefined;
@@ -70,39 +70,39 @@ export class BackgroundBlur {
     const { device } = manager;
     const segmenter = await Segmenter.create(manager, onProgress);
     onProgress('Compiling the effect', 1);
-    const kit = new Kit(device);
-    kit.keep(segmenter);
+    const resources = new Resources(device, 'blur');
+    resources.keep(segmenter);
     try {
-      const screen = canvas && kit.keep((isSoftware ? copiedScreen : gpuScreen)(device, canvas));
+      const screen = canvas && resources.keep((isSoftware ? copiedScreen : gpuScreen)(device, canvas));
       const [shrink, composeToRead, mask] = await Promise.all([
-        kit.pipeline('shrink', shrinkSource), composePipeline(device, PIXEL_FORMAT),
-        createMaskPart(kit, manager, segmenter),
+        resources.pipeline('shrink', shrinkSource), composePipeline(device, PIXEL_FORMAT),
+        createMaskPart(resources, manager, segmenter),
       ]);
       const format = screen?.format ?? PIXEL_FORMAT;
       const compose = format === PIXEL_FORMAT ? composeToRead : await composePipeline(device, format);
-      const background = await createBackgroundPart(kit, manager, segmenter, mask.coefficients);
+      const background = await createBackgroundPart(resources, manager, segmenter, mask.coefficients);
       const pipelines = { shrink, compose, composeToRead };
-      return new BackgroundBlur(kit, segmenter, pipelines, { mask, background }, screen, isSoftware);
+      return new BackgroundBlur(resources, segmenter, pipelines, { mask, background }, screen, isSoftware);
     } catch (error) {
-      kit.destroy();
+      resources.destroy();
       throw error;
     }
   }
 
   private constructor(
-    kit: Kit, segmenter: Segmenter, pipelines: Pipelines,
+    resources: Resources, segmenter: Segmenter, pipelines: Pipelines,
     parts: { readonly mask: MaskPart; readonly background: BackgroundPart },
     screen: Screen | undefined, isSoftware: boolean,
   ) {
-    const { device } = kit;
+    const { device } = resources;
     this.segmenter = segmenter;
-    this.#kit = kit;
+    this.#resources = resources;
     this.#pipelines = pipelines;
     this.#parts = parts;
     this.#screen = screen;
-    this.#clock = new StageClock(kit);
+    this.#clock = new StageClock(resources);
     this.#copier = new FrameCopier(device, isSoftware);
-    this.#params = kit.buffer('params', 32, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    this.#params = resources.buffer('params', 32, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
     this.#smoothly = device.createSampler({ magFilter: 'linear', minFilter: 'linear' });
     this.#backdrop = pictureTexture(device, 'backdrop', 1, 1);
   }
@@ -136,7 +136,7 @@ export class BackgroundBlur {
   setBackdrop(picture: Picture): void {
     this.#backdrop.destroy();
     const size = limited(sizeOf(picture), LARGEST_BACKDROP);
-    this.#backdrop = pictureTexture(this.#kit.device, 'backdrop', ...size);
+    this.#backdrop = pictureTexture(this.#resources.device, 'backdrop', ...size);
     this.#copier.copy(picture, this.#backdrop);
     if (this.#sized !== undefined) this.#sized.compose = this.#composeGroup(this.#pipelines.compose, this.#sized.frame);
   }
@@ -163,7 +163,7 @@ export class BackgroundBlur {
 
   /** The last frame's mask as the network made it, 256×256 values from 0 to 1; of a video, smoothed over time. */
   async readRawMask(): Promise<Float32Array<ArrayBuffer>> {
-    const { device } = this.#kit;
+    const { device } = this.#resources;
     const { mask } = this.#parts.mask;
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
     const readback = device.createBuffer({ label: 'blur mask', size: mask.size, usage });
@@ -182,7 +182,7 @@ export class BackgroundBlur {
   destroy(): void {
     this.#sized?.frame.destroy();
     this.#backdrop.destroy();
-    this.#kit.destroy();
+    this.#resources.destroy();
   }
 
   #sizedFor(width: number, height: number): Sized {
@@ -191,23 +191,23 @@ export class BackgroundBlur {
     if (width * height === 0) throw new Error('There is no picture yet.');
     known?.frame.destroy();
     this.#clock.clear();
-    const { device } = this.#kit;
+    const { device } = this.#resources;
     const frame = pictureTexture(device, 'frame', width, height);
     const input = { buffer: this.segmenter.input };
-    const shrink = this.#kit.dispatch(this.#pipelines.shrink, [frame.createView(), input], [INPUT_SIDE / 8, INPUT_SIDE / 8]);
+    const shrink = this.#resources.dispatch(this.#pipelines.shrink, [frame.createView(), input], [INPUT_SIDE / 8, INPUT_SIDE / 8]);
     return { frame, shrink, compose: this.#composeGroup(this.#pipelines.compose, frame) };
   }
 
   #composeGroup(pipeline: GPURenderPipeline, frame: GPUTexture): GPUBindGroup {
     const { mask: { coefficients }, background: { blurred } } = this.#parts;
-    return this.#kit.group(pipeline, [
+    return this.#resources.group(pipeline, [
       { buffer: this.#params }, frame.createView(), coefficients, blurred, this.#backdrop.createView(), this.#smoothly,
     ]);
   }
 
   async #run(wanted: readonly Stage[]): Promise<void> {
     const start = performance.now();
-    const { device } = this.#kit;
+    const { device } = this.#resources;
     const { background: mode } = this.#last!.options;
     // The mask alone needs no blur.
     const skipped = [...(mode === 'mask' ? ['blur'] : []), ...(this.#screen === undefined ? ['compose'] : [])];
@@ -237,7 +237,7 @@ export class BackgroundBlur {
     const wider = (frame.width / frame.height) / (width / height); // how much wider the frame is than the backdrop
     const params = Float32Array.of(...colour, 0, Math.min(1, wider), Math.min(1, 1 / wider), 0, 0);
     new Uint32Array(params.buffer)[3] = backgrounds.indexOf(background);
-    this.#kit.device.queue.writeBuffer(this.#params, 0, params);
+    this.#resources.device.queue.writeBuffer(this.#params, 0, params);
   }
 
   #compute(encoder: GPUCommandEncoder, stage: Exclude<Stage, 'compose'>): void {
@@ -266,7 +266,7 @@ export class BackgroundBlur {
   /** Composes the last frame once more, to look at it. */
   async #read(options: EffectOptions): Promise<ImageData> {
     this.#write(options);
-    const { device } = this.#kit;
+    const { device } = this.#resources;
     const { frame } = this.#sized!;
     const target = readableTexture(device, frame.width, frame.height);
     const pixels = new TexturePixels(device, target);

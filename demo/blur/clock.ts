@@ -1,4 +1,4 @@
-import type { Kit } from './kit.js';
+import type { Resources } from '../resources.js';
 
 /** The parts of a frame's work, in their order, each a pass of its own. */
 export const stages = ['frame', 'network', 'mask', 'blur', 'compose'] as const;
@@ -28,15 +28,15 @@ export class StageClock {
   #wall: Average | undefined;
   #reading: Promise<void> = Promise.resolve();
 
-  constructor(kit: Kit) {
-    const { device } = kit;
+  constructor(resources: Resources) {
+    const { device } = resources;
     if (!device.features.has('timestamp-query')) return;
     const { QUERY_RESOLVE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
     const count = 2 * stages.length;
     this.#timing = {
-      set: kit.keep(device.createQuerySet({ label: 'blur times', type: 'timestamp', count })),
-      resolved: kit.buffer('times', 8 * count, QUERY_RESOLVE | COPY_SRC),
-      free: Array.from({ length: READBACKS }, () => kit.buffer('times readback', 8 * count, COPY_DST | MAP_READ)),
+      set: resources.keep(device.createQuerySet({ label: 'blur times', type: 'timestamp', count })),
+      resolved: resources.buffer('times', 8 * count, QUERY_RESOLVE | COPY_SRC),
+      free: Array.from({ length: READBACKS }, () => resources.buffer('times readback', 8 * count, COPY_DST | MAP_READ)),
     };
   }
 

@@ -4,7 +4,7 @@ import backgroundSource from '../shaders/background.wgsl?raw';
 import guideSource from '../shaders/guide.wgsl?raw';
 import momentsSource from '../shaders/moments.wgsl?raw';
 import quotientSource from '../shaders/quotient.wgsl?raw';
-import type { Kit, Step } from './kit.js';
+import type { Encode, Resources } from '../resources.js';
 import { BLUR_RADIUS, blurSigmas, gaussian, MEAN_RADIUS, MEAN_SIGMA, tapCount } from './taps.js';
 
 /** The network's picture is twice as large; here are the means of its blocks of 2×2 pixels. */
@@ -20,7 +20,7 @@ export interface MaskPart {
   readonly mask: GPUBuffer;
   /** HALF×HALF: a pixel's mask is `dot(texel, (r, g, b, 1))` of its colour, at any resolution. */
   readonly coefficients: GPUTextureView;
-  readonly encode: Step;
+  readonly encode: Encode;
   /** Whether the next frame follows the one before it in a video. */
   follows(yes: boolean): void;
 }
@@ -29,7 +29,7 @@ export interface MaskPart {
 export interface BackgroundPart {
   /** HALF×HALF, the whole frame stretched. */
   readonly blurred: GPUTextureView;
-  readonly encode: Step;
+  readonly encode: Encode;
   /** From 0 to 1, for a frame of that size. */
   setStrength(strength: number, width: number, height: number): void;
 }
@@ -38,52 +38,52 @@ export interface BackgroundPart {
  * The guided filter of guide.wgsl. Its local means are depthwise convolutions of the library, across and down: of 16
  * moments, and of the 4 coefficients that follow from them.
  */
-export async function createMaskPart(kit: Kit, manager: PipelineManager, segmenter: Segmenter): Promise<MaskPart> {
+export async function createMaskPart(resources: Resources, manager: PipelineManager, segmenter: Segmenter): Promise<MaskPart> {
   const { STORAGE, UNIFORM, COPY_DST, COPY_SRC } = GPUBufferUsage;
   const [moments, guide, quotient, means, smooth] = await Promise.all([
-    kit.pipeline('moments', momentsSource), kit.pipeline('guide', guideSource),
-    kit.pipeline('quotient', quotientSource), meanOf(kit, manager, 16), meanOf(kit, manager, 4),
+    resources.pipeline('moments', momentsSource), resources.pipeline('guide', guideSource),
+    resources.pipeline('quotient', quotientSource), meanOf(resources, manager, 16), meanOf(resources, manager, 4),
   ]);
-  const [one, other] = [0, 1].map((i) => kit.buffer(`moments ${i}`, BLOCKS * 64, STORAGE));
-  const [few, fewer] = [0, 1].map((i) => kit.buffer(`coefficients ${i}`, BLOCKS * 16, STORAGE));
-  const mask = kit.buffer('mask', BLOCKS * 16, STORAGE | COPY_SRC);
-  const keep = kit.buffer('keep', 16, UNIFORM | COPY_DST);
-  const weights = uniform(kit, 'mean weights', Uint32Array.of(16, 13, 0, 0)); // In guide.wgsl's moments: the 1.
-  const coefficients = view(kit, 'coefficients');
-  const steps: Step[] = [
-    kit.dispatch(moments, [keep, segmenter.input, segmenter.mask, mask, one!].map(whole), GRID),
+  const [one, other] = [0, 1].map((i) => resources.buffer(`moments ${i}`, BLOCKS * 64, STORAGE));
+  const [few, fewer] = [0, 1].map((i) => resources.buffer(`coefficients ${i}`, BLOCKS * 16, STORAGE));
+  const mask = resources.buffer('mask', BLOCKS * 16, STORAGE | COPY_SRC);
+  const keep = resources.buffer('keep', 16, UNIFORM | COPY_DST);
+  const weights = resources.upload('mean weights', Uint32Array.of(16, 13, 0, 0), UNIFORM); // In guide.wgsl's moments: the 1.
+  const coefficients = view(resources, 'coefficients');
+  const steps: Encode[] = [
+    resources.dispatch(moments, [keep, segmenter.input, segmenter.mask, mask, one!].map(whole), GRID),
     ...means(one!, other!),
-    kit.dispatch(guide, [one!, few!].map(whole), [BLOCKS / 64, 1]),
+    resources.dispatch(guide, [one!, few!].map(whole), [BLOCKS / 64, 1]),
     ...smooth(few!, fewer!),
-    kit.dispatch(quotient, [...[weights, few!, one!].map(whole), coefficients], GRID),
+    resources.dispatch(quotient, [...[weights, few!, one!].map(whole), coefficients], GRID),
   ];
   return {
     mask, coefficients, encode: inOrder(steps),
-    follows: (yes) => kit.device.queue.writeBuffer(keep, 0, Float32Array.of(yes ? KEEP : 0)),
+    follows: (yes) => resources.device.queue.writeBuffer(keep, 0, Float32Array.of(yes ? KEEP : 0)),
   };
 }
 
 /** Blurs the background alone: a normalised convolution, by two depthwise ones of the library. */
 export async function createBackgroundPart(
-  kit: Kit, manager: PipelineManager, { input }: Segmenter, coefficients: GPUTextureView,
+  resources: Resources, manager: PipelineManager, { input }: Segmenter, coefficients: GPUTextureView,
 ): Promise<BackgroundPart> {
-  const { STORAGE, COPY_DST } = GPUBufferUsage;
+  const { STORAGE, UNIFORM, COPY_DST } = GPUBufferUsage;
   const taps = tapCount(BLUR_RADIUS);
   // The library reads such a filter at every run: to change the strength is to write to it.
-  const [across, down] = ['across', 'down'].map((name) => kit.buffer(`taps ${name}`, taps * 16, STORAGE | COPY_DST));
+  const [across, down] = ['across', 'down'].map((name) => resources.buffer(`taps ${name}`, taps * 16, STORAGE | COPY_DST));
   const [background, quotient, toX, toY] = await Promise.all([
-    kit.pipeline('background', backgroundSource), kit.pipeline('quotient', quotientSource),
-    depthwise(kit, manager, { shape: [1, taps, 4, 1], buffer: across! }),
-    depthwise(kit, manager, { shape: [taps, 1, 4, 1], buffer: down! }),
+    resources.pipeline('background', backgroundSource), resources.pipeline('quotient', quotientSource),
+    depthwise(resources, manager, { shape: [1, taps, 4, 1], buffer: across! }),
+    depthwise(resources, manager, { shape: [taps, 1, 4, 1], buffer: down! }),
   ]);
-  const [one, other] = [0, 1].map((i) => kit.buffer(`background ${i}`, BLOCKS * 16, STORAGE));
-  const weights = uniform(kit, 'blur weights', Uint32Array.of(4, 3, 0, 0)); // The fourth value is the weight.
-  const blurred = view(kit, 'blurred');
-  const steps: Step[] = [
-    kit.dispatch(background, [whole(input), coefficients, whole(one!)], GRID),
+  const [one, other] = [0, 1].map((i) => resources.buffer(`background ${i}`, BLOCKS * 16, STORAGE));
+  const weights = resources.upload('blur weights', Uint32Array.of(4, 3, 0, 0), UNIFORM); // The fourth value is the weight.
+  const blurred = view(resources, 'blurred');
+  const steps: Encode[] = [
+    resources.dispatch(background, [whole(input), coefficients, whole(one!)], GRID),
     (pass) => toX.encode(pass, { input: one!, output: other! }),
     (pass) => toY.encode(pass, { input: other!, output: one! }),
-    kit.dispatch(quotient, [...[weights, one!, one!].map(whole), blurred], GRID),
+    resources.dispatch(quotient, [...[weights, one!, one!].map(whole), blurred], GRID),
   ];
   let written = '';
   return {
@@ -93,7 +93,7 @@ export async function createBackgroundPart(
       if (written === String(sigmas)) return;
       written = String(sigmas);
       for (const [i, buffer] of [across!, down!].entries()) {
-        kit.device.queue.writeBuffer(buffer, 0, gaussian(sigmas[i]!, BLUR_RADIUS, 4));
+        resources.device.queue.writeBuffer(buffer, 0, gaussian(sigmas[i]!, BLUR_RADIUS, 4));
       }
     },
   };
@@ -101,13 +101,13 @@ export async function createBackgroundPart(
 
 /** Local means across, from the first buffer to the second, and down, back to the first. */
 async function meanOf(
-  kit: Kit, manager: PipelineManager, channels: number,
-): Promise<(first: GPUBuffer, second: GPUBuffer) => Step[]> {
+  resources: Resources, manager: PipelineManager, channels: number,
+): Promise<(first: GPUBuffer, second: GPUBuffer) => Encode[]> {
   const taps = tapCount(MEAN_RADIUS);
   const data = gaussian(MEAN_SIGMA, MEAN_RADIUS, channels);
   const [across, down] = await Promise.all([
-    depthwise(kit, manager, { shape: [1, taps, channels, 1], data }),
-    depthwise(kit, manager, { shape: [taps, 1, channels, 1], data }),
+    depthwise(resources, manager, { shape: [1, taps, channels, 1], data }),
+    depthwise(resources, manager, { shape: [taps, 1, channels, 1], data }),
   ]);
   return (first, second) => [
     (pass) => across.encode(pass, { input: first, output: second }),
@@ -117,27 +117,21 @@ async function meanOf(
 
 /** A depthwise convolution over the small picture; outside it counts as 0. */
 async function depthwise(
-  kit: Kit, manager: PipelineManager,
+  resources: Resources, manager: PipelineManager,
   depthwiseFilter: { shape: Shape4D; data: Float32Array } | { shape: Shape4D; buffer: GPUBuffer },
 ): Promise<Convolution> {
   const inputShape: Shape4D = [1, HALF, HALF, depthwiseFilter.shape[2]];
-  return kit.keep(await manager.prepare({ inputShape, depthwiseFilter, padding: 'SAME', name: 'blur' }));
+  return resources.keep(await manager.prepare({ inputShape, depthwiseFilter, padding: 'SAME', name: 'blur' }));
 }
 
 const whole = (buffer: GPUBuffer): GPUBufferBinding => ({ buffer });
 
-function uniform(kit: Kit, label: string, data: Uint32Array<ArrayBuffer>): GPUBuffer {
-  const buffer = kit.buffer(label, data.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
-  kit.device.queue.writeBuffer(buffer, 0, data);
-  return buffer;
-}
-
 /** Of a texture that shaders write and sample. */
-const view = (kit: Kit, label: string): GPUTextureView => kit.keep(kit.device.createTexture({
+const view = (resources: Resources, label: string): GPUTextureView => resources.keep(resources.device.createTexture({
   label: `blur ${label}`, size: [HALF, HALF], format: 'rgba16float',
   usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.TEXTURE_BINDING,
 })).createView();
 
-const inOrder = (steps: readonly Step[]): Step => (pass) => {
+const inOrder = (steps: readonly Encode[]): Encode => (pass) => {
   for (const step of steps) step(pass);
 };

@@ -1,9 +1,9 @@
 import type { PipelineManager, Strategy, Tensor4D } from 'sepconv-webgpu';
+import { Resources } from '../resources.js';
 import type { PictureSize } from './faces.js';
 import { copyTensors, GpuNetwork, type PreparedLayer, type Step, tensorsIn } from './gpu-network.js';
 import type { FaceNetwork } from './network.js';
-import { Resources } from './resources.js';
-import { compileShaders, pictureDispatch, type Shaders } from './shaders.js';
+import { bindDispatch, compileShaders, pictureDispatch, type Shaders } from './shaders.js';
 import { type LayerTimes, stepTimer } from './timing.js';
 
 export type Picture = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement;
@@ -29,13 +29,13 @@ export class Detector {
     manager: PipelineManager, network: FaceNetwork, strategy?: Strategy | 'naive', onProgress?: (share: number) => void,
   ): Promise<Detector> {
     const gpu = await GpuNetwork.create(manager, network, strategy, onProgress);
-    return new Detector(network, gpu, await compileShaders(manager.device, [pictureDispatch(network)]));
+    const resources = new Resources(manager.device, network.id);
+    return new Detector(network, gpu, resources, await compileShaders(resources, [pictureDispatch(network)]));
   }
 
-  private constructor(network: FaceNetwork, gpu: GpuNetwork, shaders: Shaders) {
+  private constructor(network: FaceNetwork, gpu: GpuNetwork, resources: Resources, shaders: Shaders) {
     const { device, input, inputShape } = gpu;
     const { id, inputSize: side } = network;
-    const resources = new Resources(device, id);
     this.network = network;
     this.device = device;
     this.#gpu = gpu;
@@ -50,7 +50,8 @@ export class Detector {
     this.#steps = [{
       name: 'picture', label: 'scale, subtract mean', inputShape, outputShape: inputShape,
       strategy: undefined, kernels: ['picture.wgsl'], output: input,
-      encode: resources.bind('picture', shaders, pictureDispatch(network), [this.#texture.createView()], input),
+      encode: bindDispatch(
+        resources, 'picture', shaders, pictureDispatch(network), [this.#texture.createView()], input),
     }, ...gpu.steps];
     this.layers = this.#steps;
     this.#heads = network.heads.map((head) => gpu.stepOf(head));

@@ -1,5 +1,4 @@
 import type { Shape4D } from 'sepconv-webgpu';
-import type { Dispatch, Shaders } from './shaders.js';
 
 interface Resource { destroy(): void }
 
@@ -8,12 +7,13 @@ export type Encode = (pass: GPUComputePassEncoder) => void;
 
 /** What is made on a device for one purpose, and destroyed together. */
 export class Resources {
-  readonly #device: GPUDevice;
+  readonly device: GPUDevice;
   readonly #label: string;
   readonly #made: Resource[] = [];
 
+  /** `label` comes before the names of all that is made. */
   constructor(device: GPUDevice, label: string) {
-    this.#device = device;
+    this.device = device;
     this.#label = label;
   }
 
@@ -23,7 +23,7 @@ export class Resources {
   }
 
   buffer(name: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
-    return this.keep(this.#device.createBuffer({ label: `${this.#label} ${name}`, size, usage }));
+    return this.keep(this.device.createBuffer({ label: `${this.#label} ${name}`, size, usage }));
   }
 
   /** A tensor that shaders write and read, and that may be read back or written. */
@@ -32,25 +32,31 @@ export class Resources {
     return this.buffer(name, byteLength(shape), STORAGE | COPY_SRC | COPY_DST);
   }
 
-  upload(name: string, data: ArrayBuffer | Float32Array<ArrayBuffer>, usage: GPUBufferUsageFlags): GPUBuffer {
+  upload(
+    name: string, data: ArrayBuffer | Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>,
+    usage: GPUBufferUsageFlags,
+  ): GPUBuffer {
     const buffer = this.buffer(name, data.byteLength, usage | GPUBufferUsage.COPY_DST);
-    this.#device.queue.writeBuffer(buffer, 0, data);
+    this.device.queue.writeBuffer(buffer, 0, data);
     return buffer;
   }
 
-  /** Puts a dispatch's weights on the device and binds its tensors. */
-  bind(
-    name: string, shaders: Shaders, { shader, params, weights, grid }: Dispatch,
-    inputs: readonly GPUBindingResource[], output: GPUBuffer,
-  ): Encode {
-    const pipeline = shaders[shader]!;
-    const bound = [
-      this.upload(`${name} uniforms`, params, GPUBufferUsage.UNIFORM), ...inputs,
-      ...weights.map((data) => this.upload(`${name} weights`, data, GPUBufferUsage.STORAGE)), output,
-    ];
-    const group = this.#device.createBindGroup({
-      layout: pipeline.getBindGroupLayout(0), entries: bound.map((resource, binding) => ({ binding, resource })),
+  pipeline(label: string, code: string, entryPoint = 'main'): Promise<GPUComputePipeline> {
+    const module = this.device.createShaderModule({ label, code });
+    return this.device.createComputePipelineAsync({ label, layout: 'auto', compute: { module, entryPoint } });
+  }
+
+  group(pipeline: GPUComputePipeline | GPURenderPipeline, resources: readonly GPUBindingResource[]): GPUBindGroup {
+    return this.device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0), entries: resources.map((resource, binding) => ({ binding, resource })),
     });
+  }
+
+  /** A dispatch whose bind group is made now. */
+  dispatch(
+    pipeline: GPUComputePipeline, resources: readonly GPUBindingResource[], grid: readonly [x: number, y: number],
+  ): Encode {
+    const group = this.group(pipeline, resources);
     return (pass) => {
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, group);
