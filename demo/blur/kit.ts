@@ -1,6 +1,22 @@
 /** What records a step of the effect into a pass. */
 export type Step = (pass: GPUComputePassEncoder) => void;
 
+/**
+ * Makes work take turns: at once where none is going on, else after it. What failed does not keep the next from its
+ * turn.
+ */
+export function takingTurns(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> | undefined;
+  return (work) => {
+    const result = last === undefined ? work() : last.then(work);
+    const ended = result.catch(() => undefined).then(() => {
+      if (last === ended) last = undefined;
+    });
+    last = ended;
+    return result;
+  };
+}
+
 /** Makes GPU objects and destroys them all at the end. */
 export class Kit {
   readonly device: GPUDevice;
@@ -22,6 +38,13 @@ export class Kit {
   pipeline(label: string, code: string): Promise<GPUComputePipeline> {
     const module = this.device.createShaderModule({ label, code });
     return this.device.createComputePipelineAsync({ label, layout: 'auto', compute: { module } });
+  }
+
+  renderPipeline(label: string, code: string, format: GPUTextureFormat): Promise<GPURenderPipeline> {
+    const module = this.device.createShaderModule({ label, code });
+    return this.device.createRenderPipelineAsync({
+      label, layout: 'auto', vertex: { module }, fragment: { module, targets: [{ format }] },
+    });
   }
 
   group(pipeline: GPUComputePipeline | GPURenderPipeline, resources: readonly GPUBindingResource[]): GPUBindGroup {
