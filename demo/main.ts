@@ -19,7 +19,8 @@ function showTrouble(trouble: unknown): void {
   for (const id of ['tabs', 'main']) element(id, HTMLElement).hidden = there && restart === undefined;
   if (restart === undefined) {
     const state = there ? 'no-gpu' : 'working';
-    for (const id of ['background', 'detect', 'photo', 'learn', 'explore']) element(id, HTMLElement).dataset['state'] = state;
+    const panels = ['background', 'detect', 'photo', 'learn', 'explore'];
+    for (const id of panels) element(id, HTMLElement).dataset['state'] = state;
   }
   if (!there) return;
   setText('trouble-title', titleOf(trouble));

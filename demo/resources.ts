@@ -46,6 +46,13 @@ export class Resources {
     return this.device.createComputePipelineAsync({ label, layout: 'auto', compute: { module, entryPoint } });
   }
 
+  renderPipeline(label: string, code: string, format: GPUTextureFormat): Promise<GPURenderPipeline> {
+    const module = this.device.createShaderModule({ label, code });
+    return this.device.createRenderPipelineAsync({
+      label, layout: 'auto', vertex: { module }, fragment: { module, targets: [{ format }] },
+    });
+  }
+
   group(pipeline: GPUComputePipeline | GPURenderPipeline, resources: readonly GPUBindingResource[]): GPUBindGroup {
     return this.device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0), entries: resources.map((resource, binding) => ({ binding, resource })),

@@ -70,7 +70,7 @@ async function regions(
   const picture = await photo(name, 960);
   const drawn = made.draw(picture, { ...options, strength });
   const canvasOfGpu = kind === 'gpu' && pixelsOf(canvas); // Later its texture may have gone to the page.
-  await drawn;
+  await Promise.all([drawn, made.redraw({ ...options, strength })]); // Calls may overlap.
   const read = await made.readPicture();
   const shown = differenceOf(canvasOfGpu || pixelsOf(canvas), read.data);
   return { ...compareRegions(pixelsOf(picture), read, await made.readMask()), shown, invalid };

@@ -71,7 +71,7 @@ test.each(tabs)(passes, async (panel, hash) => {
         { name: 'prefers-color-scheme', value }, { name: 'prefers-reduced-motion', value: 'reduce' },
       ]);
       const { violations } = await page.evaluate(() => window.axe.run());
-      const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`);
+      const found = violations.map(({ id, nodes }) => [id, ...nodes.map(({ target }) => target.join(' '))].join());
       expect(found, `${value} at ${width}`).toEqual([]);
       await page.screenshot({ path: `output/page-${panel}-${value}-${width}.png`, fullPage: true });
     }

@@ -1,11 +1,12 @@
 import type { PipelineManager } from 'sepconv-webgpu';
 import { type Picture, sizeOf } from '../networks/detector.js';
 import { maskRows, Segmenter } from '../networks/segmenter.js';
+import { type Encode, Resources } from '../resources.js';
 import composeSource from '../shaders/compose.wgsl?raw';
 import shrinkSource from '../shaders/shrink.wgsl?raw';
+import { takingTurns } from '../turns.js';
 import { type Stage, StageClock, stages, type StageTimes } from './clock.js';
 import { FrameCopier, limited, pictureTexture } from './frame.js';
-import { type Encode, Resources } from '../resources.js';
 import { type BackgroundPart, createBackgroundPart, createMaskPart, type MaskPart } from './parts.js';
 import {
   type Canvas, copiedScreen, gpuScreen, PIXEL_FORMAT, readableTexture, type Screen, TexturePixels,
@@ -41,9 +42,10 @@ const LARGEST = 4096;
 const LARGEST_BACKDROP = 1280;
 
 /**
- * Puts another background behind the person of a photo or of each frame of a video. All stays on the GPU, from the frame
- * to the canvas, in one submit; after the first frame of a size no GPU object is made but the canvas's own texture.
- * Software adapters, which have no memory of their own, leave each frame where a canvas can take it.
+ * Puts another background behind the person of a photo or of each frame of a video. All stays on the GPU, from the
+ * frame to the canvas, in one submit; after the first frame of a size no GPU object is made but the canvas's own
+ * texture. Software adapters, which have no memory of their own, leave each frame where a canvas can take it. Calls
+ * wait for each other.
  */
 export class BackgroundBlur {
   readonly segmenter: Segmenter;
@@ -55,6 +57,7 @@ export class BackgroundBlur {
   readonly #copier: FrameCopier;
   readonly #params: GPUBuffer;
   readonly #smoothly: GPUSampler;
+  readonly #inTurn = takingTurns();
   #backdrop: GPUTexture;
   #sized: Sized | undefined;
   #last: { readonly frame: Picture; readonly options: EffectOptions } | undefined;
@@ -75,11 +78,12 @@ export class BackgroundBlur {
     try {
       const screen = canvas && resources.keep((isSoftware ? copiedScreen : gpuScreen)(device, canvas));
       const [shrink, composeToRead, mask] = await Promise.all([
-        resources.pipeline('shrink', shrinkSource), composePipeline(device, PIXEL_FORMAT),
+        resources.pipeline('shrink', shrinkSource), resources.renderPipeline('compose', composeSource, PIXEL_FORMAT),
         createMaskPart(resources, manager, segmenter),
       ]);
       const format = screen?.format ?? PIXEL_FORMAT;
-      const compose = format === PIXEL_FORMAT ? composeToRead : await composePipeline(device, format);
+      const compose = format === PIXEL_FORMAT ? composeToRead
+        : await resources.renderPipeline('compose', composeSource, format);
       const background = await createBackgroundPart(resources, manager, segmenter, mask.coefficients);
       const pipelines = { shrink, compose, composeToRead };
       return new BackgroundBlur(resources, segmenter, pipelines, { mask, background }, screen, isSoftware);
@@ -112,12 +116,14 @@ export class BackgroundBlur {
    * Resolves when the GPU is done: who waits for it never has frames queue up.
    */
   draw(frame: Picture, options: EffectOptions): Promise<void> {
-    const { frame: texture } = this.#sized = this.#sizedFor(...limited(sizeOf(frame), LARGEST));
-    const { mask } = this.#parts;
-    mask.follows(frame instanceof HTMLVideoElement && frame === this.#last?.frame);
-    this.#copier.copy(frame, texture);
-    this.#last = { frame, options };
-    return this.#run(stages);
+    return this.#inTurn(async () => {
+      const { frame: texture } = this.#sized = this.#sizedFor(...limited(sizeOf(frame), LARGEST));
+      const { mask } = this.#parts;
+      mask.follows(frame instanceof HTMLVideoElement && frame === this.#last?.frame);
+      this.#copier.copy(frame, texture);
+      this.#last = { frame, options };
+      await this.#run(stages);
+    });
   }
 
   /** Whether a frame was drawn, so that there is something to draw again or to read. */
@@ -127,9 +133,11 @@ export class BackgroundBlur {
 
   /** Draws the last frame with other options, in less time. */
   redraw(options: EffectOptions): Promise<void> {
-    if (this.#last === undefined) return Promise.resolve();
-    this.#last = { ...this.#last, options };
-    return this.#run(['blur', 'compose']);
+    return this.#inTurn(async () => {
+      if (this.#last === undefined) return;
+      this.#last = { ...this.#last, options };
+      await this.#run(['blur', 'compose']);
+    });
   }
 
   /** The picture for the background `picture`, which it covers; what sticks out is cut off. */
@@ -152,13 +160,13 @@ export class BackgroundBlur {
   }
 
   /** The last frame as it was drawn. */
-  async readPicture(): Promise<ImageData> {
-    return this.#read(this.#last!.options);
+  readPicture(): Promise<ImageData> {
+    return this.#inTurn(() => this.#read(this.#last!.options));
   }
 
   /** The last frame's mask at its full size, a person in white. */
-  async readMask(): Promise<ImageData> {
-    return this.#read({ ...this.#last!.options, background: 'mask' });
+  readMask(): Promise<ImageData> {
+    return this.#inTurn(() => this.#read({ ...this.#last!.options, background: 'mask' }));
   }
 
   /** The last frame's mask as the network made it, 256×256 values from 0 to 1; of a video, smoothed over time. */
@@ -194,7 +202,8 @@ export class BackgroundBlur {
     const { device } = this.#resources;
     const frame = pictureTexture(device, 'frame', width, height);
     const input = { buffer: this.segmenter.input };
-    const shrink = this.#resources.dispatch(this.#pipelines.shrink, [frame.createView(), input], [INPUT_SIDE / 8, INPUT_SIDE / 8]);
+    const tiles = INPUT_SIDE / 8;
+    const shrink = this.#resources.dispatch(this.#pipelines.shrink, [frame.createView(), input], [tiles, tiles]);
     return { frame, shrink, compose: this.#composeGroup(this.#pipelines.compose, frame) };
   }
 
@@ -284,12 +293,4 @@ export class BackgroundBlur {
       pixels.destroy();
     }
   }
-}
-
-function composePipeline(device: GPUDevice, format: GPUTextureFormat): Promise<GPURenderPipeline> {
-  const label = 'compose';
-  const module = device.createShaderModule({ label, code: composeSource });
-  return device.createRenderPipelineAsync({
-    label, layout: 'auto', vertex: { module }, fragment: { module, targets: [{ format }] },
-  });
 }

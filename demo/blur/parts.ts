@@ -38,7 +38,9 @@ export interface BackgroundPart {
  * The guided filter of guide.wgsl. Its local means are depthwise convolutions of the library, across and down: of 16
  * moments, and of the 4 coefficients that follow from them.
  */
-export async function createMaskPart(resources: Resources, manager: PipelineManager, segmenter: Segmenter): Promise<MaskPart> {
+export async function createMaskPart(
+  resources: Resources, manager: PipelineManager, segmenter: Segmenter,
+): Promise<MaskPart> {
   const { STORAGE, UNIFORM, COPY_DST, COPY_SRC } = GPUBufferUsage;
   const [moments, guide, quotient, means, smooth] = await Promise.all([
     resources.pipeline('moments', momentsSource), resources.pipeline('guide', guideSource),
@@ -48,7 +50,8 @@ export async function createMaskPart(resources: Resources, manager: PipelineMana
   const [few, fewer] = [0, 1].map((i) => resources.buffer(`coefficients ${i}`, BLOCKS * 16, STORAGE));
   const mask = resources.buffer('mask', BLOCKS * 16, STORAGE | COPY_SRC);
   const keep = resources.buffer('keep', 16, UNIFORM | COPY_DST);
-  const weights = resources.upload('mean weights', Uint32Array.of(16, 13, 0, 0), UNIFORM); // In guide.wgsl's moments: the 1.
+  // In guide.wgsl's moments: the 1.
+  const weights = resources.upload('mean weights', Uint32Array.of(16, 13, 0, 0), UNIFORM);
   const coefficients = view(resources, 'coefficients');
   const steps: Encode[] = [
     resources.dispatch(moments, [keep, segmenter.input, segmenter.mask, mask, one!].map(whole), GRID),
@@ -70,14 +73,16 @@ export async function createBackgroundPart(
   const { STORAGE, UNIFORM, COPY_DST } = GPUBufferUsage;
   const taps = tapCount(BLUR_RADIUS);
   // The library reads such a filter at every run: to change the strength is to write to it.
-  const [across, down] = ['across', 'down'].map((name) => resources.buffer(`taps ${name}`, taps * 16, STORAGE | COPY_DST));
+  const [across, down] = ['across', 'down'].map((name) =>
+    resources.buffer(`taps ${name}`, taps * 16, STORAGE | COPY_DST));
   const [background, quotient, toX, toY] = await Promise.all([
     resources.pipeline('background', backgroundSource), resources.pipeline('quotient', quotientSource),
     depthwise(resources, manager, { shape: [1, taps, 4, 1], buffer: across! }),
     depthwise(resources, manager, { shape: [taps, 1, 4, 1], buffer: down! }),
   ]);
   const [one, other] = [0, 1].map((i) => resources.buffer(`background ${i}`, BLOCKS * 16, STORAGE));
-  const weights = resources.upload('blur weights', Uint32Array.of(4, 3, 0, 0), UNIFORM); // The fourth value is the weight.
+  // The fourth value is the weight.
+  const weights = resources.upload('blur weights', Uint32Array.of(4, 3, 0, 0), UNIFORM);
   const blurred = view(resources, 'blurred');
   const steps: Encode[] = [
     resources.dispatch(background, [whole(input), coefficients, whole(one!)], GRID),

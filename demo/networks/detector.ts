@@ -1,5 +1,6 @@
 import type { PipelineManager, Strategy, Tensor4D } from 'sepconv-webgpu';
 import { Resources } from '../resources.js';
+import { takingTurns } from '../turns.js';
 import type { PictureSize } from './faces.js';
 import { copyTensors, GpuNetwork, type PreparedLayer, type Step, tensorsIn } from './gpu-network.js';
 import type { FaceNetwork } from './network.js';
@@ -22,7 +23,7 @@ export class Detector {
   readonly #texture: GPUTexture;
   readonly #readback: GPUBuffer;
   readonly #time: ReturnType<typeof stepTimer>;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = takingTurns();
 
   /** As `GpuNetwork.create`. */
   static async create(
@@ -118,12 +119,6 @@ export class Detector {
     const heads = tensorsIn(this.#heads, this.#readback.getMappedRange());
     this.#readback.unmap();
     return heads;
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => undefined);
-    return result;
   }
 }
 

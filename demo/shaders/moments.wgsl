@@ -1,5 +1,5 @@
-// Takes the network's mask over into the one that is kept from frame to frame, and writes the products whose local means
-// the guided filter needs.
+// Takes the network's mask over into the one that is kept from frame to frame, and writes the products whose local
+// means the guided filter needs.
 //
 // What the network is sure of (near 0 or 1) replaces the old value at once; the less sure it is, the more of the old
 // value stays, up to `keep`, so that edges do not flicker. With keep = 0 nothing stays, for single pictures.

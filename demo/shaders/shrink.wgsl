@@ -1,6 +1,6 @@
-// Shrinks a frame to a square picture, stretched: each output pixel is the mean of the part of the frame that it covers,
-// with the pixels at the part's borders counted by the share that lies inside. No detail of the frame is left out, so
-// that nothing flickers when it moves.
+// Shrinks a frame to a square picture, stretched: each output pixel is the mean of the part of the frame that it
+// covers, with the pixels at the part's borders counted by the share that lies inside. No detail of the frame is left
+// out, so that nothing flickers when it moves.
 //
 // One invocation writes one pixel, red, green, blue from 0 to 1 as stored. Workgroup 8×8, grid SIDE/8 × SIDE/8.
 
