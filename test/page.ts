@@ -5,6 +5,7 @@ import type { AdapterKind, DeviceProfile } from '../src/kernels/profile.js';
 import type { PresetName } from '../src/plan/presets.js';
 import { checkArguments } from './arguments.js';
 import type { Case } from './cases.js';
+import type { CheckReport } from './check/report.js';
 import type { Report } from './compare.js';
 import { checkGradientSteps } from './gradient-checks.js';
 import { gradientScenarios } from './gradient-scenarios.js';
@@ -68,8 +69,14 @@ export function environment(): Environment {
   return { adapter: adapterName(device), adapterKind: manager.adapterKind, features: [...device.features].sort() };
 }
 
+/** The check of a device, as the demo's page has it. */
+async function checkDevice(seed: number, short: boolean): Promise<CheckReport> {
+  const check = await import('./check/check.js');
+  return check.checkDevice({ seed, short });
+}
+
 export const tests = {
-  checkArguments, checkKernels, checkGradients, environment, reportNonFinite,
+  checkArguments, checkDevice, checkKernels, checkGradients, environment, reportNonFinite,
   runScenario: (name: string, seed: number): Promise<void> => runScenario(name, seed, gradientScenarios),
 };
 export type Tests = typeof tests;
