@@ -1,4 +1,5 @@
 import { UnsupportedError } from 'sepconv-webgpu';
+import { openCheck, stopCheck } from './check-tab.js';
 import { openDetector, stopWebcam } from './detect-tab.js';
 import { openExplorer } from './explore-tab.js';
 import { openFilters } from './filter-tab.js';
@@ -35,6 +36,7 @@ async function start(): Promise<void> {
     { id: 'photo', address: 'filters', open: () => openFilters(manager) },
     { id: 'learn', address: 'training', open: openLearner, leave: pauseLearning },
     { id: 'explore', address: 'geometry', open: openExplorer },
+    { id: 'gpu-check', address: 'check', open: openCheck, leave: stopCheck },
   ]);
 }
 

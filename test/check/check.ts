@@ -1,6 +1,6 @@
 import { requestDevice, VERSION } from '../../src/gpu/device.js';
 import type { DeviceProfile } from '../../src/kernels/profile.js';
-import { withBatch, type Workload, workloads } from '../bench/workloads.js';
+import { firstWorkload, withBatch, workloads } from '../bench/workloads.js';
 import { random } from '../random.js';
 import { type Extent, gradientItems, kernelItems } from './items.js';
 import { factsOf, type Lab, openLab } from './lab.js';
@@ -25,13 +25,13 @@ export interface CheckSettings {
 const SECONDS = { gpu: { kernels: 40, gradients: 8, times: 60 }, software: { kernels: 20, gradients: 6, times: 32 } };
 const EXTENT: Readonly<Record<DeviceProfile['kind'] | 'short', Extent>> = {
   gpu: { pipelines: 700, gradients: 24 }, software: { pipelines: 90, gradients: 5 },
-  short: { pipelines: 12, gradients: 1 },
+  short: { pipelines: 8, gradients: 1 },
 };
 /** Seconds that a case may take: a software adapter compiles its largest kernels in 7. */
 const PATIENCE = { gpu: 20, software: 60 };
 /** Seconds of a contender with a layer, about. */
 const PACE = { gpu: 0.25, software: 0.6 };
-/** Layers that a software adapter runs by all contenders; the others by those that the verdict needs. */
+/** Layers that a software adapter runs by all contenders; the others by the chosen kernels and the naive one. */
 const ALL_ON_SOFTWARE = 3;
 
 /** @throws UnsupportedError without a device */
@@ -75,18 +75,22 @@ type Work = Parameters<Times['items']>[0];
 
 /** Which layers are timed by whom. */
 function workFor(kind: DeviceProfile['kind'], seed: number, short: boolean): Work {
-  const all = (workload: Workload): Work[number] => ({ workload, names: CONTENDERS });
   const next = random(seed);
   const mobileNet = workloads.filter(({ layers }) => layers > 0);
   const complete = new Set(
     mobileNet.map((workload) => ({ workload, key: next() })).toSorted((a, b) => a.key - b.key)
       .slice(0, ALL_ON_SOFTWARE).map(({ workload }) => workload));
-  if (short) return [...complete].slice(0, 1).map((workload) => ({ workload, names: ['auto', 'tuned', 'naive'] }));
+  if (short) return [{ workload: firstWorkload, names: ['auto', 'tuned', 'naive'] }];
   if (kind === 'gpu') {
     const batched = workloads.filter(({ input: [N] }) => N === 1).map((one) => withBatch(one, 32));
-    return [...workloads, ...batched].map(all);
+    return [...workloads, ...batched].map((workload) => ({ workload, names: CONTENDERS }));
   }
-  return mobileNet.map((workload) => (complete.has(workload) ? all(workload) : { workload, names: ['auto', 'naive'] }));
+  // What the verdict needs comes first, and last what takes longest.
+  return [
+    ...mobileNet.map((workload) => ({ workload, names: ['auto'] as const })),
+    ...[...complete].map((workload) => ({ workload, names: ['tuned', 'fused', 'two-pass'] as const })),
+    ...mobileNet.map((workload) => ({ workload, names: ['naive'] as const })),
+  ];
 }
 
 /** Milliseconds after which an empty submit is late, and between those that hurry it. */

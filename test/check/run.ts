@@ -83,7 +83,8 @@ export async function runStages(stages: readonly Stage[], options: RunOptions): 
           worst = Math.max(worst, share);
           if (failure !== undefined) fail({ kind: 'wrong', title, message: failure });
         }
-      } catch (error) {
+      } catch (caught) {
+        const error = await causeOf(caught, lab);
         if (!(error instanceof StopError)) fail({ kind: kindOf(error), title: item.title, message: messageOf(error) });
         if (!lab && ++refusals === MOST_REFUSALS) ended = 'no device';
         lab?.destroy();
@@ -113,6 +114,16 @@ async function within<T>(seconds: number, signal: AbortSignal, work: Promise<T>)
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);
   }
+}
+
+/** Milliseconds that the news of a device's loss, or of an error that nobody caught, may lag behind its effects. */
+const NEWS = 1000;
+
+/** What made the work fail: WebGPU's own calls fail at a loss before its news, and do not tell of it. */
+async function causeOf(error: unknown, lab: Lab | undefined): Promise<unknown> {
+  if (!lab || kindOf(error) !== 'error' || error instanceof StopError) return error;
+  const none = new Promise<undefined>((resolve) => setTimeout(resolve, NEWS, undefined));
+  return (await Promise.race([none, lab.trouble.catch((trouble: unknown) => trouble)])) ?? error;
 }
 
 const messageOf = (error: unknown): string =>

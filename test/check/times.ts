@@ -14,7 +14,7 @@ import type { Item } from './run.js';
 /** The benchmark's layers by the library and by a naive kernel, each an item of its own, and the device's ceilings. */
 
 export const CONTENDERS = ['auto', 'tuned', 'fused', 'two-pass', 'naive'] as const;
-type Name = (typeof CONTENDERS)[number];
+export type Name = (typeof CONTENDERS)[number];
 
 /** Samples, and the milliseconds of runs that make one; what takes longer than the last of these has one sample. */
 const [SAMPLES, SAMPLE, SLOW] = [3, 25, 300];
