@@ -22,6 +22,7 @@ async function check(): Promise<void> {
   const { signal } = running;
   show('working');
   setText('check-status', 'Asking for a device…');
+  setText('check-copied', '');
   element('check-failures', HTMLUListElement).replaceChildren();
   try {
     const { checkDevice } = await import('../test/check/check.js');
@@ -34,6 +35,7 @@ async function check(): Promise<void> {
     setText('check-status', `The check could not be done: ${messageOf(error)}`);
     show('failed');
   } finally {
+    setText('check-now', '');
     running = undefined;
   }
 }

@@ -8,6 +8,7 @@ import { createServer } from 'vite';
 import { filters } from '../filters.js';
 import { detectors } from '../networks/load.js';
 import { launchBrowser } from './browser.js';
+import { checkGpu } from './check-job.js';
 import { type DetectJob, detectFaces } from './detect-job.js';
 import { checkFilters, type FilterJob } from './filter-job.js';
 
@@ -16,6 +17,7 @@ const detectorIds = Object.keys(detectors) as DetectJob['detector'][];
 
 const USAGE = `npm start -- [options] [photo ...]
 npm start -- [options] photo picture.png
+npm start -- --check [--json report.json]
 
 Runs photos through the demo page on WebGPU in a headless browser, checks everything against the CPU, then serves the
 page. There are two jobs:
@@ -31,6 +33,8 @@ filters; --detector or --json asks for the faces.
   --filter ID      the filter of the picture, default edges: ${filterIds.join(', ')}
   --detector ID    ${detectorIds.map((id) => `${id} (${detectors[id].label})`).join(' or ')}, default tiny
   --json FILE      also write the faces as JSON, boxes in the photo's pixels
+  --check          instead of both: check and time the library on the device, in up to two minutes, and print the report;
+                   --json FILE writes it
   --no-serve       exit after the jobs, with 1 if anything disagreed
   --port N         port of the page, default 5173 or the next free one
   --help`;
@@ -42,6 +46,8 @@ const samples = [1, 2, 3, 4, 5, 6].map((n) => `sample${n}.jpg`)
 interface Arguments {
   readonly filterJob: FilterJob | undefined;
   readonly detectJob: DetectJob | undefined;
+  /** Instead of the others, and where its report goes. */
+  readonly checkJob: { readonly json: string | undefined } | undefined;
   readonly serve: boolean;
   readonly port: number | undefined;
 }
@@ -55,6 +61,7 @@ function readArguments(): Arguments | undefined {
       filter: { type: 'string' },
       detector: { type: 'string' },
       json: { type: 'string' },
+      check: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -69,6 +76,15 @@ function readArguments(): Arguments | undefined {
   const port = values.port === undefined ? undefined : Number(values.port);
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
     throw new Error(`--port must be a whole number from 1 to 65535, got ${values.port}`);
+  }
+  if (values.check) {
+    if (positionals.length > 0 || values.filter !== undefined || values.detector !== undefined) {
+      throw new Error('--check takes no photo, filter or detector');
+    }
+    return {
+      filterJob: undefined, detectJob: undefined, checkJob: { json: json && resolve(json) },
+      serve: !values['no-serve'], port,
+    };
   }
 
   const wantsFaces = values.detector !== undefined || json !== undefined;
@@ -91,12 +107,12 @@ function readArguments(): Arguments | undefined {
       photos: photos.length === 0 ? samples : photos.map((path) => ({ name: path, path: resolve(path) })),
       detector: detectorId, json: json && resolve(json), output: resolve(root, 'output'),
     },
-    serve: !values['no-serve'], port,
+    checkJob: undefined, serve: !values['no-serve'], port,
   };
 }
 
 /** Serves the page, does the jobs, and says whether all agreed. */
-async function start({ filterJob, detectJob, serve, port }: Arguments): Promise<boolean> {
+async function start({ filterJob, detectJob, checkJob, serve, port }: Arguments): Promise<boolean> {
   const server = await createServer({
     root, logLevel: 'error', server: { host: '127.0.0.1', ...(port !== undefined && { port, strictPort: true }) },
   });
@@ -106,6 +122,7 @@ async function start({ filterJob, detectJob, serve, port }: Arguments): Promise<
     const url = new URL('demo/', server.resolvedUrls?.local[0]).href;
     const agreed = await withBrowser(async (browser) => {
       console.log(`Browser   ${await browser.version()}`);
+      if (checkJob !== undefined) return checkGpu(browser, url, checkJob.json);
       const filtersAgree = filterJob === undefined || await checkFilters(browser, url, filterJob);
       if (filterJob !== undefined && detectJob !== undefined) console.log('');
       const layersAgree = detectJob === undefined || await detectFaces(browser, url, detectJob);

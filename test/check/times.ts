@@ -63,7 +63,8 @@ export class Times {
     const { default: code } = await import('../bench/ceilings.wgsl?raw');
     const software = lab.profile.kind === 'software';
     this.clock = stopwatch === deviceTime ? 'device' : 'wall';
-    this.ceilings = await measureCeilings(lab.device, code, SAMPLES, stopwatch, software);
+    const { gflops, gbytes, emptyDispatch } = await measureCeilings(lab.device, code, SAMPLES, stopwatch, software);
+    this.ceilings = { gflops: round(gflops), gbytes: round(gbytes), emptyDispatch: round(emptyDispatch) };
     // A software adapter has no clock to raise, and its other work would take the cores.
     if (!software && this.clock === 'device') queueBehindOtherWork(this.ceilings);
     return [];
@@ -103,10 +104,10 @@ export class Times {
 async function sample(runner: Runner, stopwatch: Stopwatch): Promise<NonNullable<Outcome['timing']>> {
   await runner.time(1, stopwatch); // It may still warm up.
   const first = await runner.time(1, stopwatch);
-  if (first.milliseconds > SLOW) return timing([first.milliseconds]);
+  if (first.milliseconds > SLOW) return timing([round(first.milliseconds)]);
   const repetitions = repetitionsOf(first, SAMPLE);
   const samples: number[] = [];
-  while (samples.length < SAMPLES) samples.push((await runner.time(repetitions, stopwatch)).milliseconds);
+  while (samples.length < SAMPLES) samples.push(round((await runner.time(repetitions, stopwatch)).milliseconds));
   return timing(samples);
 }
 
@@ -134,5 +135,6 @@ async function stopwatchOf(device: GPUDevice): Promise<Stopwatch> {
   return milliseconds > 0 ? deviceTime : wallTime;
 }
 
-const rounded = (trial: TuningTrial): TuningTrial =>
-  ({ ...trial, milliseconds: Number(trial.milliseconds.toPrecision(4)) });
+/** No clock tells more. */
+const round = (value: number): number => Number(value.toPrecision(4));
+const rounded = (trial: TuningTrial): TuningTrial => ({ ...trial, milliseconds: round(trial.milliseconds) });
