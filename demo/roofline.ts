@@ -1,6 +1,6 @@
 import type { CheckReport } from '../test/check/report.js';
 
-/** The roofline of a report as an SVG: throughput over arithmetic intensity below the two ceilings, both logarithmic. */
+/** The roofline of a report: throughput over arithmetic intensity below the two ceilings, both logarithmic. */
 
 const HEIGHT = 320;
 const MARGIN = { left: 58, right: 12, top: 24, bottom: 44 };

@@ -33,8 +33,8 @@ filters; --detector or --json asks for the faces.
   --filter ID      the filter of the picture, default edges: ${filterIds.join(', ')}
   --detector ID    ${detectorIds.map((id) => `${id} (${detectors[id].label})`).join(' or ')}, default tiny
   --json FILE      also write the faces as JSON, boxes in the photo's pixels
-  --check          instead of both: check and time the library on the device, in up to two minutes, and print the report;
-                   --json FILE writes it
+  --check          instead of both: check and time the library on the device, in up to two minutes, and print a
+                   report; --json FILE writes it
   --no-serve       exit after the jobs, with 1 if anything disagreed
   --port N         port of the page, default 5173 or the next free one
   --help`;

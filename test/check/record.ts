@@ -5,8 +5,8 @@ import { implementations } from '../implementations.js';
 import { verdict } from './report.js';
 
 /**
- * `RECORD=Chromium,Firefox npm run bench:record` checks these implementations and writes their reports: to the folder of
- * the known ones, or to that of `RECORD_TO`.
+ * `RECORD=Chromium,Firefox npm run bench:record` checks these implementations and writes their reports: to the folder
+ * of the known ones, or to that of `RECORD_TO`.
  */
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);

@@ -7,6 +7,7 @@ import { type Contender, expectedOf, Runner, type Stopwatch, wallTime } from '..
 import { type Outcome, repetitionsOf, timing } from '../bench/measure.js';
 import { ceilingKernels, type Ceilings, measureCeilings, naive, ours, repeat } from '../bench/webgpu.js';
 import { leastBytes, operations, tensors, type Workload } from '../bench/workloads.js';
+import type { Report } from '../compare.js';
 import type { Lab } from './lab.js';
 import type { CheckReport, TimedLayer } from './report.js';
 import type { Item } from './run.js';
@@ -70,7 +71,7 @@ export class Times {
     return [];
   }
 
-  async #time(lab: Lab, workload: Workload, name: Name): Promise<{ title: string; failure?: string; worst?: number }[]> {
+  async #time(lab: Lab, workload: Workload, name: Name): Promise<readonly Report[]> {
     const title = `${workload.name}: ${name}`;
     const { stopwatch, contenders, tuning } = await this.#timersOf(lab);
     const data = tensors(workload);
