@@ -1,5 +1,6 @@
 import { UnsupportedError } from 'sepconv-webgpu';
 import { openBlur, restBlur } from './blur-tab.js';
+import { openCheck, stopCheck } from './check-tab.js';
 import { openDetector, stopWebcam } from './detect-tab.js';
 import { openExplorer } from './explore-tab.js';
 import { openFilters } from './filter-tab.js';
@@ -38,6 +39,7 @@ async function start(): Promise<void> {
     { id: 'photo', address: 'filters', open: () => openFilters(manager) },
     { id: 'learn', address: 'training', open: openLearner, leave: pauseLearning },
     { id: 'explore', address: 'geometry', open: openExplorer },
+    { id: 'gpu-check', address: 'check', open: openCheck, leave: stopCheck },
   ]);
 }
 

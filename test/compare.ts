@@ -11,6 +11,12 @@ export interface Comparison {
   readonly failure?: string;
 }
 
+/** How one comparison of a check went. */
+export interface Report extends Partial<Comparison> {
+  /** Case, preset and kernel variants. */
+  readonly title: string;
+}
+
 /**
  * Compares a result `[N, OH, OW, channels]`, whose pixels stand `stride` values apart, with
  * what it must be within a tolerance of each element.

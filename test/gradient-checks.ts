@@ -11,8 +11,7 @@ import {
   type Bounded, boundedDepthwise, boundedPointwise, boundedSums, type Expected, isTranscendental,
 } from './bounds.js';
 import { type Case, geometryOf, type Problem, problem } from './cases.js';
-import { compare } from './compare.js';
-import type { Report } from './page.js';
+import { compare, type Report } from './compare.js';
 import { backwardPlanOf, kindOf } from './plans.js';
 import { random, randomData } from './random.js';
 import { runSteps } from './steps.js';

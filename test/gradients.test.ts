@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPage } from './browser.js';
 import type { PresetName } from '../src/plan/presets.js';
 import { type Case, cases, gradientCases } from './cases.js';
+import type { Report } from './compare.js';
 import { drawnFrom, drawnShare, GPU_PRESETS, presetsOf } from './draw.js';
 import { gradientScenarios } from './gradient-scenarios.js';
-import type { Report } from './page.js';
 import { random } from './random.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);

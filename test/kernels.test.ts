@@ -3,8 +3,8 @@ import { type PresetName, presetsOfKind } from '../src/plan/presets.js';
 import type { Plan } from '../src/plan/steps.js';
 import { drawnFrom, drawnShare, GPU_PRESETS, presetsOf } from './draw.js';
 import { type Case, cases } from './cases.js';
+import type { Report } from './compare.js';
 import { type Implementation, implementations } from './implementations.js';
-import type { Report } from './page.js';
 import { defaultProfile, planOf } from './plans.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);

@@ -25,7 +25,7 @@ export async function openTab(
 }
 
 /** Repeats on stderr, and collects, whatever goes wrong in the page. */
-function listen(page: Page): string[] {
+export function listen(page: Page): string[] {
   const complaints: string[] = [];
   const complain = (line: string): void => {
     complaints.push(line);

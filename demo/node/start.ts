@@ -8,6 +8,7 @@ import { createServer } from 'vite';
 import { filters } from '../filters.js';
 import { detectors } from '../networks/load.js';
 import { launchBrowser } from './browser.js';
+import { checkGpu } from './check-job.js';
 import { type DetectJob, detectFaces } from './detect-job.js';
 import { checkFilters, type FilterJob } from './filter-job.js';
 import { blurBackground, type SegmentJob } from './segment-job.js';
@@ -17,6 +18,7 @@ const detectorIds = Object.keys(detectors) as DetectJob['detector'][];
 
 const USAGE = `npm start -- [options] [photo ...]
 npm start -- [options] photo picture.png
+npm start -- --check [--json report.json]
 
 Runs photos through the demo page on WebGPU in a headless browser, checks everything against the CPU, then serves the
 page. There are three jobs:
@@ -35,6 +37,8 @@ All are done unless the arguments say which: --segment asks for the blur; --filt
   --filter ID      the filter of the picture, default edges: ${filterIds.join(', ')}
   --detector ID    ${detectorIds.map((id) => `${id} (${detectors[id].label})`).join(' or ')}, default tiny
   --json FILE      also write the faces as JSON, boxes in the photo's pixels
+  --check          instead of both: check and time the library on the device, in up to two minutes, and print a
+                   report; --json FILE writes it
   --no-serve       exit after the jobs, with 1 if anything disagreed
   --port N         port of the page, default 5173 or the next free one
   --help`;
@@ -50,6 +54,8 @@ interface Arguments {
   readonly segmentJob: SegmentJob | undefined;
   readonly filterJob: FilterJob | undefined;
   readonly detectJob: DetectJob | undefined;
+  /** Instead of the others, and where its report goes. */
+  readonly checkJob: { readonly json: string | undefined } | undefined;
   readonly serve: boolean;
   readonly port: number | undefined;
 }
@@ -65,6 +71,7 @@ function readArguments(): Arguments | undefined {
       filter: { type: 'string' },
       detector: { type: 'string' },
       json: { type: 'string' },
+      check: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -81,6 +88,14 @@ function readArguments(): Arguments | undefined {
   const port = values.port === undefined ? undefined : Number(values.port);
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
     throw new Error(`--port must be a whole number from 1 to 65535, got ${values.port}`);
+  }
+  if (values.check) {
+    const others = [values.filter, values.detector, mask, ...positionals, ...(values.segment ? ['--segment'] : [])];
+    if (others.some((one) => one !== undefined)) throw new Error('--check takes no photo, and no other job beside it');
+    return {
+      segmentJob: undefined, filterJob: undefined, detectJob: undefined, checkJob: { json: json && resolve(json) },
+      serve: !values['no-serve'], port,
+    };
   }
 
   const wantsFaces = values.detector !== undefined || json !== undefined;
@@ -112,12 +127,12 @@ function readArguments(): Arguments | undefined {
       photos: photos.length === 0 ? samples : photos.map((one) => ({ name: one, path: resolve(one) })),
       detector: detectorId, json: json && resolve(json), output: resolve(root, 'output'),
     } : undefined,
-    serve: !values['no-serve'], port,
+    checkJob: undefined, serve: !values['no-serve'], port,
   };
 }
 
 /** Serves the page, does the jobs, and says whether all agreed. */
-async function start({ segmentJob, filterJob, detectJob, serve, port }: Arguments): Promise<boolean> {
+async function start({ segmentJob, filterJob, detectJob, checkJob, serve, port }: Arguments): Promise<boolean> {
   const server = await createServer({
     root, logLevel: 'error', server: { host: '127.0.0.1', ...(port !== undefined && { port, strictPort: true }) },
   });
@@ -128,6 +143,7 @@ async function start({ segmentJob, filterJob, detectJob, serve, port }: Argument
     const agreed = await withBrowser(async (browser) => {
       console.log(`Browser   ${await browser.version()}`);
       const jobs = [
+        ...(checkJob ? [() => checkGpu(browser, url, checkJob.json)] : []),
         ...(segmentJob ? [() => blurBackground(browser, url, segmentJob)] : []),
         ...(filterJob ? [() => checkFilters(browser, url, filterJob)] : []),
         ...(detectJob ? [() => detectFaces(browser, url, detectJob)] : []),

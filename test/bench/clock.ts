@@ -1,7 +1,7 @@
 import type { Reading } from './contender.js';
-import { wrap } from './dawn.js';
 import { AHEAD } from './measure.js';
 import { ceilingKernels, type CeilingKernels, type Ceilings, OPERATIONS } from './webgpu.js';
+import { wrap } from './wrap.js';
 
 /**
  * The device's own clock, for every library that asks Dawn for Node for a device.
@@ -46,24 +46,35 @@ export function timeAllDevices(code: string): void {
   ) {
     const requiredFeatures = [...new Set([...(descriptor.requiredFeatures ?? []), 'timestamp-query' as const])];
     const device = await requestDevice.call(this, { ...descriptor, requiredFeatures });
-    const createCommandEncoder = device.createCommandEncoder.bind(device);
-    const clock: Clock = {
-      device, createCommandEncoder, kernels: await ceilingKernels(device, code, 16 * 64 * MOST_GROUPS), sets: [],
-      passes: 0,
-      canary: device.createQuerySet({ type: 'timestamp', count: 2 * CANARY_PASSES }),
-    };
-    clocks.push(clock);
-    device.createCommandEncoder = (options) => timed(createCommandEncoder(options), clock);
+    await timeDevice(device, code);
     return device;
-  });
-  wrap(GPUQueue.prototype, 'submit', (submit) => function noted(this: GPUQueue, commands) {
-    submit.call(this, commands);
-    submitted = performance.now();
   });
 }
 
-/** From now on samples are queued behind other work: multiply-adds that take `AHEAD` milliseconds at the ceiling. */
-export function queueBehindOtherWork({ gflops }: Ceilings): void {
+/** The same for one device, which must have the feature. */
+export async function timeDevice(device: GPUDevice, code: string): Promise<void> {
+  const createCommandEncoder = device.createCommandEncoder.bind(device);
+  const clock: Clock = {
+    device, createCommandEncoder, kernels: await ceilingKernels(device, code, 16 * 64 * MOST_GROUPS), sets: [],
+    passes: 0,
+    canary: device.createQuerySet({ type: 'timestamp', count: 2 * CANARY_PASSES }),
+  };
+  clocks.push(clock);
+  void device.lost.then(() => clocks.splice(clocks.indexOf(clock), 1));
+  device.createCommandEncoder = (options) => timed(createCommandEncoder(options), clock);
+  const { queue } = device;
+  const submit = queue.submit.bind(queue);
+  queue.submit = (commands) => {
+    submit(commands);
+    submitted = performance.now();
+  };
+}
+
+/**
+ * From now on samples are queued behind other work: multiply-adds that take `AHEAD` milliseconds at the ceiling. With a
+ * ceiling of 0 there is none.
+ */
+export function queueBehindOtherWork({ gflops }: Pick<Ceilings, 'gflops'>): void {
   workgroups = Math.ceil(AHEAD * gflops * 1e6 / OPERATIONS);
 }
 

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import process from 'node:process';
 import { compileFunction } from 'node:vm';
 import { globals } from 'webgpu';
+import { wrap } from './wrap.js';
 
 /**
  * Dawn for Node as libraries made for browsers know WebGPU, and what else they take for granted.
@@ -51,9 +52,4 @@ export async function withImportScripts<T>(work: () => Promise<T>): Promise<T> {
   } finally {
     Reflect.deleteProperty(globalThis, 'importScripts'); // Others take it for a worker.
   }
-}
-
-/** Puts a function around a method of a class. */
-export function wrap<T, K extends keyof T>(type: T, name: K, around: (method: T[K]) => T[K]): void {
-  type[name] = around(type[name]);
 }

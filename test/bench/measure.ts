@@ -43,9 +43,9 @@ const SAMPLE = 100;
 /** Where the device's own clock counts, it has other work for so many milliseconds, while a sample is recorded. */
 export const AHEAD = 40;
 
-/** Runs that make a sample, by what one takes. */
-function repetitionsOf({ milliseconds, recording = 0 }: Reading): number {
-  const enough = Math.min(1000, Math.ceil(SAMPLE / milliseconds));
+/** Runs that make a sample of so many milliseconds, by what one takes. */
+export function repetitionsOf({ milliseconds, recording = 0 }: Reading, sample = SAMPLE): number {
+  const enough = Math.min(1000, Math.ceil(sample / milliseconds));
   return Math.max(1, Math.min(enough, Math.floor(AHEAD / recording)));
 }
 

@@ -166,11 +166,11 @@ function milliseconds({ timing, failure }: Outcome = {}): string {
 }
 
 /** Three significant digits, not fewer than the whole number has. */
-const figure = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
-const microseconds = (milliseconds: number): string => `${figure(1000 * milliseconds)} µs`;
-const percent = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
+export const figure = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+export const microseconds = (milliseconds: number): string => `${figure(1000 * milliseconds)} µs`;
+export const percent = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 
-function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '--:'))), ...rows.map(line)];
 }

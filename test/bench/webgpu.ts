@@ -163,9 +163,8 @@ export async function ceilingKernels(device: GPUDevice, code: string, bytes: num
 
 /** Measures what the device can do at best: the best of so many samples. */
 export async function measureCeilings(
-  device: GPUDevice, code: string, samples: number, clock = wallTime,
+  device: GPUDevice, code: string, samples: number, clock = wallTime, software = isSoftware(device.adapterInfo),
 ): Promise<Ceilings> {
-  const software = isSoftware(device.adapterInfo);
   // A GPU's caches hold tens of megabytes, and it needs hundreds of thousands of invocations to be busy.
   const bytes = software ? 2 ** 25 : Math.min(2 ** 28, device.limits.maxStorageBufferBindingSize);
   const groups = software ? 64 : 2 ** 14;

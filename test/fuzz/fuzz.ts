@@ -3,9 +3,10 @@ import { UnsupportedError } from '../../src/arguments/errors.js';
 import type { DeviceProfile } from '../../src/kernels/profile.js';
 import { type PresetName, presetsOfKind } from '../../src/plan/presets.js';
 import type { Case } from '../cases.js';
+import type { Report } from '../compare.js';
 import { type Mutation, places, valueNames } from '../arguments.js';
 import type { Implementation } from '../implementations.js';
-import type { Environment, Report } from '../page.js';
+import type { Environment } from '../page.js';
 import { defaultProfile, planOf } from '../plans.js';
 import { families, type Family } from './families.js';
 

@@ -1,0 +1,238 @@
+import { mkdirSync } from 'node:fs';
+import axe from 'axe-core';
+import type { Page } from 'puppeteer';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { openPage, requestsOf } from './browser.js';
+import type { CheckReport } from './check/report.js';
+
+/** The tab that checks a device: a shortened check in a real browser, with faults put in. */
+
+/** What the tests put into the page's window. */
+interface Hooked {
+  /** What happens at the next reads of a result, one after the other. */
+  faults: ('lose' | 'hang' | undefined)[];
+  /** Whether the next submit is out of memory, or dispatches more than a device allows. */
+  once: 'out-of-memory' | 'validation' | undefined;
+  /** Whether the next depthwise kernel computes something else. */
+  wrong: boolean;
+  devices: GPUDevice[];
+  copied: string;
+  file: string;
+}
+declare const window: Window & typeof globalThis & Hooked;
+
+const SEED = 20261129;
+const errors: string[] = [];
+let page: Page;
+
+beforeAll(async () => {
+  mkdirSync('output', { recursive: true });
+  page = await openPage('/package.json');
+  page.on('pageerror', (error) => errors.push(String(error)));
+  await page.evaluateOnNewDocument(putHooks);
+  await page.goto(page.url().replace('/package.json', `/demo/?short&seed=${SEED}#check`));
+  await page.waitForSelector('#check-run:enabled');
+});
+afterAll(() => page.close());
+beforeEach(() => page.evaluate(() => Object.assign(window, { faults: [], once: undefined, wrong: false })));
+
+/** Runs in the page before its own scripts. */
+function putHooks(): void {
+  Object.assign(window, { devices: [], faults: [], once: undefined, wrong: false });
+  const later = setTimeout;
+  let endPatience: TimerHandler;
+  window.setTimeout = ((run: TimerHandler, milliseconds = 0) => {
+    if (milliseconds >= 20_000) endPatience = run;
+    return later(run, milliseconds);
+  }) as typeof setTimeout;
+  const original = <T extends object, K extends keyof T & string>(type: { readonly prototype: T }, name: K): T[K] =>
+    Reflect.get(type.prototype, name) as T[K];
+  const requestDevice = original(GPUAdapter, 'requestDevice');
+  GPUAdapter.prototype.requestDevice = async function hooked(descriptor) {
+    const device = await requestDevice.call(this, descriptor);
+    window.devices.push(device);
+    return device;
+  };
+  const mapAsync = original(GPUBuffer, 'mapAsync');
+  GPUBuffer.prototype.mapAsync = function hooked(...args) {
+    const fault = window.faults.shift();
+    if (fault === 'lose') window.devices.at(-1)!.destroy();
+    if (fault !== 'hang') return mapAsync.apply(this, args);
+    later(endPatience, 100); // As if it were over.
+    return new Promise<undefined>(() => {});
+  };
+  const dispatchWorkgroups = original(GPUComputePassEncoder, 'dispatchWorkgroups');
+  GPUComputePassEncoder.prototype.dispatchWorkgroups = function hooked(x, y, z) {
+    const tooMany = window.once === 'validation';
+    if (tooMany) window.once = undefined;
+    dispatchWorkgroups.call(this, tooMany ? 70_000 : x, y, z);
+  };
+  const scopes: string[] = [];
+  const pushErrorScope = original(GPUDevice, 'pushErrorScope');
+  GPUDevice.prototype.pushErrorScope = function hooked(filter) {
+    scopes.push(filter);
+    pushErrorScope.call(this, filter);
+  };
+  const popErrorScope = original(GPUDevice, 'popErrorScope');
+  GPUDevice.prototype.popErrorScope = async function hooked() {
+    const full = scopes.pop() === 'out-of-memory' && window.once === 'out-of-memory';
+    const error = await popErrorScope.call(this);
+    if (!full) return error;
+    window.once = undefined;
+    return new GPUOutOfMemoryError('no more');
+  };
+  const createShaderModule = original(GPUDevice, 'createShaderModule');
+  GPUDevice.prototype.createShaderModule = function hooked(descriptor) {
+    const wrong = window.wrong && descriptor.code.includes('let start = Lanes(bias[k]);');
+    if (wrong) window.wrong = false;
+    const code = wrong ? descriptor.code.replace('Lanes(bias[k]);', 'Lanes(bias[k]) + 0.001;') : descriptor.code;
+    return createShaderModule.call(this, { ...descriptor, code });
+  };
+}
+
+const text = (selector: string) => page.$eval(selector, ({ textContent }) => textContent?.trim() ?? '');
+const pressed = async (button: string) => {
+  await page.focus(button);
+  await page.keyboard.press('Enter');
+};
+const state = (wanted: string) => page.waitForSelector(`#gpu-check[data-state=${wanted}]`, { timeout: 60_000 });
+
+/** Checks by the keyboard, and gives the report. */
+async function check(): Promise<CheckReport> {
+  await pressed('#check-run');
+  await state('working');
+  await state('done');
+  return JSON.parse(await page.$eval('section#check-report', ({ dataset }) => dataset['report']!)) as CheckReport;
+}
+
+/** Screenshots to look at, no sideways scrolling, and nothing that axe finds, in light and dark. */
+async function isAccessible(name: string): Promise<void> {
+  for (const theme of ['light', 'dark'] as const) {
+    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
+    for (const [size, width, height] of [['phone', 390, 844], ['desktop', 1280, 900]] as const) {
+      await page.setViewport({ width, height });
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+      await page.screenshot({ path: `output/demo-check-${name}-${size}-${theme}.png`, fullPage: true });
+    }
+    await page.evaluate(axe.source);
+    const found = await page.evaluate(async () => {
+      const { violations } = await (window as unknown as { axe: typeof axe }).axe.run('#gpu-check');
+      return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+    });
+    expect(found, theme).toEqual([]);
+  }
+}
+
+test('nothing begins by itself, and the page says that nothing is sent', async () => {
+  expect(await page.$eval('section#gpu-check', ({ dataset }) => dataset['state'])).toBe('idle');
+  expect(await text('#gpu-check')).toContain('Nothing is sent anywhere.');
+  expect(await page.evaluate(() => window.devices.length)).toBe(1); // The page's own.
+  expect(await page.$eval('#check-report', (section) => section.checkVisibility())).toBe(false);
+  await isAccessible('before');
+});
+
+test('a device that is right: verdict, table, plot, report', async () => {
+  const report = await check();
+  expect(report).toMatchObject({ format: 1, seed: SEED, failures: [], device: { kind: 'software' } });
+  expect(report.stages.map(({ name, done, left }) => [name, done > 0, left]))
+    .toEqual([['kernels', true, 0], ['gradients', true, 0], ['times', true, 0]]);
+  expect(report.stages[0]!.comparisons).toBeGreaterThan(4);
+  expect(report.stages[0]!.worst).toBeGreaterThan(0);
+  expect(Object.keys(report.rows[0]!.outcomes)).toEqual(['auto', 'tuned', 'naive']);
+  expect(report.rows[0]!.tried!.length).toBeGreaterThan(1);
+  expect(report.ceilings!.gflops).toBeGreaterThan(1);
+  expect(await text('#check-verdict')).toMatch(
+    /^Right: all \d+ results are within their bounds; the layers run at [\d.]+ % of the device's ceilings; measured/);
+  expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('agrees');
+  expect(await page.$$eval('#check-rows tbody td', (cells) => cells.map(({ textContent }) => textContent)))
+    .toSatisfy((cells: string[]) => cells.length === 4 && cells.every((cell) => /^[\d.]+( %)?$/.test(cell)));
+  expect(await page.$$('#check-plot circle, #check-plot rect')).toHaveLength(3);
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe('check-run');
+  await isAccessible('right');
+});
+
+test('copied as Markdown, downloaded as JSON', async () => {
+  await page.evaluate(() => {
+    navigator.clipboard.writeText = (copied) => Promise.resolve(void (window.copied = copied));
+    URL.createObjectURL = (blob) => {
+      void (blob as Blob).text().then((json) => (window.copied = json));
+      return 'blob:none';
+    };
+    HTMLAnchorElement.prototype.click = function hooked() {
+      window.file = this.download;
+    };
+  });
+  await pressed('#check-copy');
+  await page.waitForFunction(() => document.querySelector('#check-copied')?.textContent === 'Copied.');
+  const markdown = await page.evaluate(() => window.copied);
+  expect(markdown).toContain(`**${await text('#check-verdict')}**`);
+  expect(markdown).toMatch(/^\| Layer \| auto \| tuned \| naive \| of the ceilings \|$/m);
+  expect(markdown).toMatch(/maxComputeInvocationsPerWorkgroup \d+/);
+  await pressed('#check-download');
+  await page.waitForFunction(() => window.copied.startsWith('{'));
+  expect(JSON.parse(await page.evaluate(() => window.copied))).toMatchObject({ format: 1, seed: SEED });
+  expect(await page.evaluate(() => window.file)).toMatch(/^sepconv-webgpu-google-swiftshader.*\.json$/);
+});
+
+describe('what goes wrong', () => {
+  test('one wrong kernel turns the verdict', async () => {
+    await page.evaluate(() => void (window.wrong = true));
+    const { failures, stages } = await check();
+    const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
+    expect(failures.length).toBeGreaterThan(0);
+    expect(failures.length).toBeLessThan(comparisons / 2);
+    for (const { kind, title, message } of failures) {
+      expect([kind, title, message])
+        .toEqual(['wrong', expect.stringMatching(/depthwise/), expect.stringMatching(/^at .* times the tolerance$/)]);
+    }
+    expect(await text('#check-verdict'))
+      .toContain(`Wrong: ${failures.length} of ${comparisons} results are not within their bounds`);
+    expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('differs');
+    expect(await page.$$('#check-failures li')).toHaveLength(failures.length);
+    await isAccessible('wrong');
+  });
+
+  test('a lost device, a hang, an error of memory or of validation: a line each, and the check goes on', async () => {
+    const before = await page.evaluate(() => {
+      // The first two cases read their results once each; then come the others.
+      window.faults = ['lose', 'hang'];
+      return window.devices.length;
+    });
+    const next = page.evaluate(async () => {
+      const lines = (): number => document.querySelectorAll('#check-failures li').length;
+      const until = async (count: number): Promise<void> => {
+        while (lines() !== count) await new Promise((resolve) => setTimeout(resolve, 5));
+      };
+      await until(0);
+      await until(2);
+      window.once = 'out-of-memory';
+      await until(3);
+      window.once = 'validation';
+    });
+    const { failures, stages, rows } = await check();
+    await next;
+    expect(failures.map(({ kind }) => kind)).toEqual(['lost', 'hang', 'out-of-memory', 'validation']);
+    expect(new Set(failures.map(({ title }) => title)).size).toBe(4);
+    expect(stages.every(({ left, done }) => left === 0 && done > 0)).toBe(true);
+    expect(rows[0]!.outcomes['auto']!.timing!.median).toBeGreaterThan(0);
+    expect(await page.evaluate(() => window.devices.length)).toBe(before + 5); // The first, and one after each.
+    expect(await text('#check-verdict')).toMatch(/^Not right: \d+ results .* but work failed 4 times/);
+  });
+});
+
+test('it stops when it is told to, and when another tab is shown', async () => {
+  for (const stop of [() => pressed('#check-stop'), () => page.click('#tab-explore')]) {
+    await pressed('#check-run');
+    await page.waitForFunction(() => /about/.test(document.querySelector('#check-status')?.textContent ?? ''));
+    await stop();
+    await state('done');
+    expect(await text('#check-verdict')).toMatch(/It was stopped before its end\.$/);
+  }
+});
+
+test('nothing was sent, and no page error came up', () => {
+  const { origin } = new URL(page.url());
+  expect(requestsOf(page).length).toBeGreaterThan(50);
+  expect(requestsOf(page).filter((url) => new URL(url).origin !== origin)).toEqual([]);
+  expect(errors).toEqual([]);
+});

@@ -1,0 +1,154 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { timing } from './bench/measure.js';
+import { workloads } from './bench/workloads.js';
+import { kernelItems } from './check/items.js';
+import { type KnownReport, knownReports, README, withTable } from './check/known.js';
+import type { Lab } from './check/lab.js';
+import { markdownOf } from './check/markdown.js';
+import {
+  type CheckReport, type Failure, FORMAT, isWrong, mobileNetShare, mobileNetTime, verdict,
+} from './check/report.js';
+import { type Item, type Progress, runStages, type Stage } from './check/run.js';
+import { defaultProfile } from './plans.js';
+
+/** What the check of a device does without one: its report, what it draws, how it runs. */
+
+const failure = (kind: Failure['kind']): Failure => ({ kind, title: 'case', message: 'why' });
+
+/** Every layer takes 1 ms, a tuned one 0.8, and the ceilings would allow 0.5. */
+function reportWith(more: Partial<CheckReport> = {}): CheckReport {
+  const time = (milliseconds: number) => ({ timing: timing([milliseconds]) });
+  return {
+    format: FORMAT, date: '2026-11-29', environment: 'Browser 1',
+    device: { name: 'a GPU', kind: 'gpu', features: ['subgroups'], limits: { maxBufferSize: 1 } },
+    stages: [{ name: 'kernels', done: 3, left: 1, comparisons: 9, worst: 0.5 }], failures: [], clock: 'device',
+    ceilings: { gflops: 100, gbytes: 1000, emptyDispatch: 0.001 },
+    rows: workloads.map(({ name, layers, ...layer }) => ({
+      workload: name, layers, layer, operations: 5e7, leastBytes: 1e8,
+      outcomes: { auto: time(1), tuned: time(0.8), naive: { failure: 'why' } },
+    })),
+    ...more,
+  };
+}
+
+describe('the verdict', () => {
+  test.each<[string, Partial<CheckReport>, boolean, RegExp]>([
+    ['right', {}, false,
+      /^Right: all 9 results are within their bounds; the layers run at 50 % of the device's ceilings; /],
+    ['tuning', {}, false, /measured tuning would make them 1\.25 times as fast\.$/],
+    ['one wrong result', { failures: [failure('wrong')] }, true, /^Wrong: 1 of 9 results are not within their bounds;/],
+    ['a loss', { failures: [failure('lost')] }, true, /^Not right: 9 results .* but work failed once;/],
+    ['what a device lacks', { failures: [failure('unsupported')] }, false, /^Right: all 9/],
+    ['no device', { ended: 'no device', rows: [] }, true,
+      /^No verdict: no device was to be had after 9 comparisons\.$/],
+    ['nothing compared', { stages: [], rows: [] }, false, /^No verdict: nothing was compared\.$/],
+    ['stopped', { ended: 'stopped', rows: [] }, false, /^Right: .* It was stopped before its end\.$/],
+  ])('%s', (_, more, wrong, words) => {
+    expect(verdict(reportWith(more))).toMatch(words);
+    expect(isWrong(reportWith(more))).toBe(wrong);
+  });
+
+  test('a sum needs all 13 layers', () => {
+    const report = reportWith();
+    expect(mobileNetTime(report, 1)).toBe(13);
+    expect(mobileNetShare(report, 1)).toBeCloseTo(0.5);
+    expect(mobileNetTime({ ...report, rows: report.rows.slice(1) }, 1)).toBeUndefined();
+    expect(mobileNetTime(report, 32)).toBeUndefined();
+    expect(mobileNetTime(report, 1, 'naive')).toBeUndefined();
+  });
+
+  test('the Markdown has every failure, feature and limit', () => {
+    const text = markdownOf(reportWith({ failures: [failure('hang')] }));
+    for (const words of ['**hang**: case: why', 'subgroups', 'maxBufferSize 1', '| 14x14 512->512 |', '| failed |']) {
+      expect(text).toContain(words);
+    }
+  });
+});
+
+describe('what is drawn', () => {
+  const profile = { ...defaultProfile, kind: 'gpu' as const };
+  const titles = (seed: number, pipelines: number) =>
+    kernelItems(profile, seed, { pipelines, gradients: 0 }).map(({ title }) => title);
+
+  test('follows from the seed alone', () => {
+    expect(titles(1, 100)).toEqual(titles(1, 100));
+    expect(titles(1, 100)).not.toEqual(titles(2, 100));
+  });
+  test('more pipelines are more of the same order', () => {
+    const few = titles(3, 50);
+    expect(titles(3, 200).slice(0, few.length)).toEqual(few);
+  });
+  test('every preset that suits the device is among a GPU\'s, in float16 too', () => {
+    const drawn = titles(4, 700);
+    const presets = new Set(drawn.map((title) => /\[(\w+)\]$/.exec(title)![1]));
+    console.log(`${drawn.length} cases of 700 pipelines, by ${presets.size} presets`);
+    expect([...presets].every((name) => name!.startsWith('gpu'))).toBe(true);
+    expect(presets.size).toBeGreaterThan(9);
+    expect(drawn.filter((title) => / f16 /.test(title)).length).toBeGreaterThan(drawn.length / 4);
+  });
+});
+
+describe('how it runs', () => {
+  const { promise: trouble } = Promise.withResolvers<never>();
+  let opened = 0;
+  const open = (): Promise<Lab> => {
+    opened++;
+    return Promise.resolve({ trouble, destroy() {} } as unknown as Lab);
+  };
+  const item = (title: string, run: () => Promise<never[]> = () => Promise.resolve([])): Item =>
+    ({ title, weight: 1, run });
+  const run = async (stages: readonly Stage[], signal = new AbortController().signal) => {
+    const told: Progress[] = [];
+    const log = await runStages(stages, {
+      open, patience: 0.05, signal, onProgress: (progress) => told.push(progress), onFailure: () => undefined,
+    });
+    return { ...log, told };
+  };
+  const stage = (items: readonly Item[], seconds = 60): Stage => ({ name: 'stage', items, seconds });
+
+  test('a hang and an error are lines, and the next case has a new device', async () => {
+    opened = 0;
+    const log = await run([stage([
+      item('a'), item('b', () => new Promise(() => {})), item('c', () => Promise.reject(new Error('odd'))), item('d'),
+    ])]);
+    expect(log.failures.map(({ kind, title }) => [kind, title])).toEqual([['hang', 'b'], ['error', 'c']]);
+    expect(log.stages[0]).toMatchObject({ done: 4, left: 0 });
+    expect(opened).toBe(3);
+  });
+  test('what is left when the time is up is counted, and the next stage runs', async () => {
+    const slow = item('slow', () => new Promise((resolve) => setTimeout(resolve, 20, [])));
+    const log = await run([stage([slow, slow, slow], 0.01), stage([item('a')])]);
+    expect(log.stages.map(({ done, left }) => [done, left])).toEqual([[1, 2], [1, 0]]);
+    expect(log.ended).toBeUndefined();
+  });
+  test('the estimate falls, and the share grows', async () => {
+    const { told } = await run([stage([item('a'), item('b'), item('c')])]);
+    const left = told.map(({ secondsLeft }) => secondsLeft);
+    expect(left).toEqual(left.toSorted((a, b) => b - a));
+    expect(told.at(-1)!.share).toBeGreaterThan(0);
+  });
+  test('it stops in the middle of a case', async () => {
+    const controller = new AbortController();
+    const log = await run([stage([item('a', () => {
+      controller.abort();
+      return new Promise(() => {});
+    }), item('b')])], controller.signal);
+    expect(log).toMatchObject({ ended: 'stopped', failures: [], stages: [{ done: 1, left: 1 }] });
+  });
+});
+
+describe('the reports that are kept', () => {
+  const reports = knownReports();
+  test.each(reports.map((report) => [report.file, report] as const))('%s', (_, report: KnownReport) => {
+    expect(report.format).toBe(FORMAT);
+    expect(report.failures).toEqual([]);
+    expect(mobileNetTime(report, 1)).toBeGreaterThan(0);
+    expect(mobileNetShare(report, 1)).toBeGreaterThan(0.01);
+    expect(mobileNetShare(report, 1)).toBeLessThan(1);
+  });
+  test('the table of devices is theirs: npm run bench:devices', () => {
+    const readme = readFileSync(README, 'utf8');
+    expect(withTable(readme, reports)).toBe(readme);
+  });
+});

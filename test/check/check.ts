@@ -1,0 +1,128 @@
+import { requestDevice, VERSION } from '../../src/gpu/device.js';
+import type { DeviceProfile } from '../../src/kernels/profile.js';
+import { firstWorkload, withBatch, workloads } from '../bench/workloads.js';
+import { random } from '../random.js';
+import { type Extent, gradientItems, kernelItems } from './items.js';
+import { factsOf, type Lab, openLab } from './lab.js';
+import { type CheckReport, type Failure, FORMAT } from './report.js';
+import { type Progress, runStages, type Stage } from './run.js';
+import { CONTENDERS, Times } from './times.js';
+
+/** Proves and times the library on a device: runs in a page, or in a process that has `navigator.gpu`. */
+
+export interface CheckSettings {
+  /** Draws what is checked, and all values. */
+  readonly seed: number;
+  /** A few of everything: to see that it works. */
+  readonly short?: boolean;
+  /** Stops it. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly onFailure?: (failure: Failure) => void;
+}
+
+/** Seconds at most of each part. Together under two minutes on a GPU, about one on a software adapter. */
+const SECONDS = { gpu: { kernels: 40, gradients: 8, times: 60 }, software: { kernels: 20, gradients: 6, times: 32 } };
+const EXTENT: Readonly<Record<DeviceProfile['kind'] | 'short', Extent>> = {
+  gpu: { pipelines: 700, gradients: 24 }, software: { pipelines: 90, gradients: 5 },
+  short: { pipelines: 8, gradients: 1 },
+};
+/** Seconds that a case may take: a software adapter compiles its largest kernels in 7. */
+const PATIENCE = { gpu: 20, software: 60 };
+/** Seconds of a contender with a layer, about. */
+const PACE = { gpu: 0.25, software: 0.6 };
+/** Layers that a software adapter runs by all contenders; the others by the chosen kernels and the naive one. */
+const ALL_ON_SOFTWARE = 3;
+
+/** @throws UnsupportedError without a device */
+export async function checkDevice(settings: CheckSettings): Promise<CheckReport> {
+  const { seed, signal = new AbortController().signal, short = false } = settings;
+  const start = performance.now();
+  const first = await openLab(await requestDevice());
+  const { profile } = first;
+  const { kind } = profile;
+  const device = factsOf(first);
+  const hurried = await hurry(first);
+  const times = new Times();
+  const extent = EXTENT[short ? 'short' : kind];
+  const { kernels, gradients, times: timesSeconds } = SECONDS[kind];
+  const stages: Stage[] = [
+    { name: 'kernels', seconds: kernels, items: kernelItems(profile, seed, extent) },
+    { name: 'gradients', seconds: gradients, items: gradientItems(profile, seed, extent) },
+    { name: 'times', seconds: timesSeconds, items: times.items(workFor(kind, seed, short), PACE[kind]) },
+  ];
+  let unused: Lab | undefined = first;
+  const log = await runStages(stages, {
+    patience: PATIENCE[kind], signal,
+    open: async () => {
+      const lab = unused ?? await openLab(await requestDevice());
+      if (!unused && hurried) await hurry(lab);
+      unused = undefined;
+      return lab;
+    },
+    onProgress: settings.onProgress ?? (() => undefined), onFailure: settings.onFailure ?? (() => undefined),
+  });
+  unused?.destroy();
+  return {
+    format: FORMAT, version: VERSION, date: new Date().toISOString().slice(0, 10),
+    environment: environment(), device, seed, seconds: Math.round((performance.now() - start) / 1000), ...log,
+    ...(times.clock && { clock: times.clock }), ...(times.ceilings && { ceilings: times.ceilings }),
+    rows: times.rows,
+  };
+}
+
+type Work = Parameters<Times['items']>[0];
+
+/** Which layers are timed by whom. */
+function workFor(kind: DeviceProfile['kind'], seed: number, short: boolean): Work {
+  const next = random(seed);
+  const mobileNet = workloads.filter(({ layers }) => layers > 0);
+  const complete = new Set(
+    mobileNet.map((workload) => ({ workload, key: next() })).toSorted((a, b) => a.key - b.key)
+      .slice(0, ALL_ON_SOFTWARE).map(({ workload }) => workload));
+  if (short) return [{ workload: firstWorkload, names: ['auto', 'tuned', 'naive'] }];
+  if (kind === 'gpu') {
+    const batched = workloads.filter(({ input: [N] }) => N === 1).map((one) => withBatch(one, 32));
+    return [...workloads, ...batched].map((workload) => ({ workload, names: CONTENDERS }));
+  }
+  // What the verdict needs comes first, and last what takes longest.
+  return [
+    ...mobileNet.map((workload) => ({ workload, names: ['auto'] as const })),
+    ...[...complete].map((workload) => ({ workload, names: ['tuned', 'fused', 'two-pass'] as const })),
+    ...mobileNet.map((workload) => ({ workload, names: ['naive'] as const })),
+  ];
+}
+
+/** Milliseconds after which an empty submit is late, and between those that hurry it. */
+const [LATE, HURRY] = [20, 4];
+
+/** Firefox looks for the end of work every 100 ms, and whenever something is submitted: then it is told to. */
+async function hurry({ device }: Lab): Promise<boolean> {
+  const start = performance.now();
+  device.queue.submit([]);
+  await device.queue.onSubmittedWorkDone();
+  if (performance.now() - start < LATE) return false;
+  const { queue } = device;
+  const submit = queue.submit.bind(queue); // Not the one that tells a stopwatch.
+  const timer = setInterval(() => submit([]), HURRY);
+  void device.lost.then(() => clearInterval(timer));
+  return true;
+}
+
+/** Those that name others too, first. */
+const BROWSERS = [
+  [/Edg\w*\/([\d.]+)/, 'Edge'], [/OPR\/([\d.]+)/, 'Opera'], [/SamsungBrowser\/([\d.]+)/, 'Samsung Internet'],
+  [/Firefox\/([\d.]+)/, 'Firefox'], [/Chrome\/([\d.]+)/, 'Chrome'], [/Version\/([\d.]+).*Safari/, 'Safari'],
+  [/Deno\/([\d.]+)/, 'Deno'], [/Node\.js\/(\d+)/, 'Node'],
+] as const;
+
+/** The browser's or runtime's name and version, with its system, from what it says of itself. */
+function environment(): string {
+  const { userAgent = '' } = navigator as Partial<Navigator>;
+  const [name, version] = BROWSERS.flatMap(([pattern, known]) => {
+    const found = pattern.exec(userAgent);
+    return found ? [known, found[1]!] : [];
+  });
+  const system = /\(([^)]*)\)/.exec(userAgent)?.[1];
+  return [name ? `${name} ${version}` : userAgent || 'unknown', system && `(${system})`].filter(Boolean).join(' ');
+}

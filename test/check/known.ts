@@ -1,0 +1,51 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { figure, markdown, percent } from '../bench/report.js';
+import { nameOf } from './markdown.js';
+import { type CheckReport, isWrong, mobileNetShare, mobileNetTime, tuningGain } from './report.js';
+
+/** The reports that are kept, a file each, and the table of devices that the benchmark's README has of them. */
+
+const FOLDER = new URL('../bench/reports/', import.meta.url);
+export const README = new URL('../bench/README.md', import.meta.url);
+
+export interface KnownReport extends CheckReport {
+  /** Its file's name. */
+  readonly file: string;
+}
+
+export function knownReports(): readonly KnownReport[] {
+  return readdirSync(FOLDER).filter((file) => file.endsWith('.json')).sort().map((file) =>
+    ({ file, ...JSON.parse(readFileSync(new URL(file, FOLDER), 'utf8')) as CheckReport }));
+}
+
+const [START, END] = ['<!-- devices: npm run bench:devices -->', '<!-- end of devices -->'];
+
+/** The README with the table of these devices. @throws Error where it lacks the place for it */
+export function withTable(readme: string, reports: readonly KnownReport[]): string {
+  const [before, rest] = readme.split(START);
+  const after = rest?.split(END)[1];
+  if (after === undefined) throw new Error(`the README has no ${START} and ${END}`);
+  return `${before}${START}\n\n${devicesTable(reports).join('\n')}\n\n${END}${after}`;
+}
+
+function devicesTable(reports: readonly KnownReport[]): readonly string[] {
+  const head = [
+    'Device', 'where', 'right', 'MobileNetV1, ms', 'of the ceilings', 'naive, ms', 'batch 32, ms', 'of the ceilings',
+    'gain by tuning',
+  ];
+  return markdown(head, reports.map((report) => {
+    const { environment, date, stages, from } = report;
+    const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
+    const right = comparisons === 0 ? '—' : isWrong(report) ? '**no**' : `yes, ${comparisons} comparisons`;
+    const gain = tuningGain(report);
+    const time = (batch: number, contender?: string): string => orNone(mobileNetTime(report, batch, contender), figure);
+    return [
+      `[${nameOf(report)}](reports/${report.file})`, `${environment}; ${date}${from ? `; ${from}` : ''}`, right,
+      time(1), orNone(mobileNetShare(report, 1), percent), time(1, 'naive'),
+      time(32), orNone(mobileNetShare(report, 32), percent), orNone(gain, (times) => `${times.toFixed(2)}x`),
+    ];
+  }));
+}
+
+const orNone = (value: number | undefined, show: (value: number) => string): string =>
+  (value === undefined ? '—' : show(value));

@@ -1,0 +1,53 @@
+import { adapterKindOf, adapterName } from '../../src/gpu/device.js';
+import { PipelineCache } from '../../src/gpu/pipelines.js';
+import type { DeviceProfile } from '../../src/kernels/profile.js';
+import { PipelineManager, profileOf } from '../../src/manager.js';
+import type { DeviceFacts } from './report.js';
+
+/** A device to check, with what works on it, until something goes wrong on it. */
+export interface Lab {
+  readonly device: GPUDevice;
+  readonly profile: DeviceProfile;
+  readonly pipelines: PipelineCache;
+  readonly manager: PipelineManager;
+  /** Rejects when the device is lost, and at an error that nothing caught. */
+  readonly trouble: Promise<never>;
+  readonly destroy: () => void;
+}
+
+/** A device was lost. */
+export class LossError extends Error {}
+/** WebGPU reports an error to nobody in particular. */
+export class UncapturedError extends Error {
+  readonly gpuError: GPUError;
+  constructor(gpuError: GPUError) {
+    super(gpuError.message);
+    this.gpuError = gpuError;
+  }
+}
+
+/** The device becomes the lab's own. */
+export async function openLab(device: GPUDevice): Promise<Lab> {
+  const { promise: trouble, reject } = Promise.withResolvers<never>();
+  trouble.catch(() => undefined); // Whoever works tells.
+  device.addEventListener('uncapturederror', ({ error }) => reject(new UncapturedError(error)));
+  void device.lost.then(({ reason, message }) => reject(new LossError(`${reason}: ${message}`)));
+  const manager = await PipelineManager.create({ device });
+  return {
+    device, manager, trouble, profile: profileOf(device, adapterKindOf(device)), pipelines: new PipelineCache(device),
+    destroy() {
+      manager.destroy();
+      device.destroy();
+    },
+  };
+}
+
+/** What a report tells of a device. */
+export function factsOf({ device, profile: { kind } }: Lab): DeviceFacts {
+  const limits: Record<string, number> = {};
+  for (const name in device.limits) { // They are getters of the prototype.
+    const value = device.limits[name as keyof GPUSupportedLimits];
+    if (typeof value === 'number') limits[name] = value;
+  }
+  return { name: adapterName(device), kind, features: [...device.features].sort(), limits };
+}

@@ -1,0 +1,34 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import process from 'node:process';
+import { test } from 'vitest';
+import { implementations } from '../implementations.js';
+import { verdict } from './report.js';
+
+/**
+ * `RECORD=Chromium,Firefox npm run bench:record` checks these implementations and writes their reports: to the folder
+ * of the known ones, or to that of `RECORD_TO`.
+ */
+
+const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+const short = process.env['RECORD_SHORT'] !== undefined;
+const names = (process.env['RECORD'] ?? 'Chromium').split(',') as (keyof typeof implementations)[];
+const folder = process.env['RECORD_TO'] ?? new URL('../bench/reports', import.meta.url).pathname;
+
+/** Firefox tells no names. */
+const UNNAMED = { gpu: '', software: 'lavapipe, whose name the browser does not tell' };
+
+test.each(names)('%s', async (name) => {
+  const implementation = await implementations[name]();
+  try {
+    const report = await implementation.evaluate('checkDevice', seed, short);
+    mkdirSync(folder, { recursive: true });
+    const path = `${folder}/${name.toLowerCase()}-${report.device.kind}.json`;
+    const device = { ...report.device, name: report.device.name || UNNAMED[report.device.kind] };
+    const named = { ...report, device, environment: implementation.name };
+    writeFileSync(path, `${JSON.stringify(named, undefined, 1)}\n`);
+    console.log(`${path}, seed ${seed}, ${report.seconds} s: ${verdict(report)}`);
+    for (const { kind, title, message } of report.failures) console.log(`  ${kind}: ${title}: ${message}`);
+  } finally {
+    await implementation.close();
+  }
+});

@@ -1,0 +1,157 @@
+import type { AdapterKind } from '../../src/kernels/profile.js';
+import type { TuningTrial } from '../../src/contest.js';
+import type { Outcome } from '../bench/measure.js';
+import type { Ceilings } from '../bench/webgpu.js';
+import type { Case } from '../cases.js';
+
+/** What a check of a device comes to: plain JSON, kept in `test/bench/reports`, and what follows from it. */
+
+/** Of the format. */
+export const FORMAT = 1;
+
+export interface CheckReport {
+  readonly format: typeof FORMAT;
+  /** Of this library; absent where other programs were timed. */
+  readonly version?: string;
+  readonly date: string;
+  /** The browser or runtime. */
+  readonly environment: string;
+  readonly device: DeviceFacts;
+  /** What was drawn follows from it. */
+  readonly seed?: number;
+  readonly seconds?: number;
+  /** Absent: to its end. */
+  readonly ended?: 'stopped' | 'no device';
+  /** What the figures are, where they are not this library's own. */
+  readonly from?: 'prototypes';
+  readonly notes?: readonly string[];
+  readonly stages: readonly StageFacts[];
+  readonly failures: readonly Failure[];
+  /** Which clock told the times. */
+  readonly clock?: 'device' | 'wall';
+  readonly ceilings?: Ceilings;
+  readonly rows: readonly TimedLayer[];
+}
+
+export interface DeviceFacts {
+  /** Empty where the browser tells none. */
+  readonly name: string;
+  readonly kind: AdapterKind;
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+/** Of one part of the check: how much of it was done. */
+export interface StageFacts {
+  readonly name: string;
+  readonly done: number;
+  /** More would have taken too long. */
+  readonly left: number;
+  readonly comparisons: number;
+  /** The largest error as a share of its tolerance. */
+  readonly worst: number;
+}
+
+export const FAILURES = ['wrong', 'lost', 'hang', 'out-of-memory', 'validation', 'unsupported', 'error'] as const;
+export interface Failure {
+  readonly kind: (typeof FAILURES)[number];
+  /** What was being checked. */
+  readonly title: string;
+  readonly message: string;
+}
+
+/** A layer of the benchmark, with the times of those that ran it. */
+export interface TimedLayer {
+  readonly workload: string;
+  readonly layer: Omit<Case, 'name'>;
+  /** How often MobileNetV1 has it. */
+  readonly layers: number;
+  readonly operations: number;
+  readonly leastBytes: number;
+  /** By contender. */
+  readonly outcomes: Readonly<Record<string, Outcome>>;
+  /** What measured tuning tried, in the order of the model's preference. */
+  readonly tried?: readonly TuningTrial[];
+  /** Microseconds by the names of prototypes. */
+  readonly prototypes?: Readonly<Record<string, number>>;
+  /** Kinds of prototypes whose first variants were measured at a low clock: they tell nothing. */
+  readonly lowClock?: readonly string[];
+}
+
+const millisecondsOf = ({ outcomes }: TimedLayer, contender: string): number =>
+  outcomes[contender]?.timing?.median ?? NaN;
+
+/** The least milliseconds that the ceilings allow. */
+function leastOf({ operations, leastBytes }: TimedLayer, { gflops, gbytes }: Ceilings): number {
+  return Math.max(operations / gflops, leastBytes / gbytes) / 1e6;
+}
+
+/** Those of the 13 layers that were timed at this batch, undefined unless all were. */
+function mobileNet({ rows }: CheckReport, batch: number, contender: string): readonly TimedLayer[] | undefined {
+  const timed = rows.filter((row) =>
+    row.layers > 0 && row.layer.input[0] === batch && !Number.isNaN(millisecondsOf(row, contender)));
+  return timed.reduce((sum, { layers }) => sum + layers, 0) === 13 ? timed : undefined;
+}
+
+const sumOf = (rows: readonly TimedLayer[], of: (row: TimedLayer) => number): number =>
+  rows.reduce((sum, row) => sum + Math.max(1, row.layers) * of(row), 0);
+
+/** Milliseconds of MobileNetV1's 13 layers one after the other; undefined unless all were timed. */
+export function mobileNetTime(report: CheckReport, batch: number, contender = 'auto'): number | undefined {
+  const rows = mobileNet(report, batch, contender);
+  return rows && sumOf(rows, (row) => millisecondsOf(row, contender));
+}
+
+/** The share of the ceilings that they reach: the least time that these allow, of the time that was taken. */
+export function mobileNetShare(report: CheckReport, batch: number, contender = 'auto'): number | undefined {
+  const { ceilings } = report;
+  const rows = mobileNet(report, batch, contender);
+  return rows && ceilings
+    && sumOf(rows, (row) => leastOf(row, ceilings)) / sumOf(rows, (row) => millisecondsOf(row, contender));
+}
+
+/** A layer's share of the ceilings. */
+export const shareOf = (row: TimedLayer, ceilings: Ceilings, contender = 'auto'): number =>
+  leastOf(row, ceilings) / millisecondsOf(row, contender);
+
+/** How many times as long the model's choice takes as the tuned one, over all layers that both were timed in. */
+export function tuningGain({ rows }: CheckReport): number | undefined {
+  const both = rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto') + millisecondsOf(row, 'tuned')));
+  if (both.length === 0) return undefined;
+  return sumOf(both, (row) => millisecondsOf(row, 'auto')) / sumOf(both, (row) => millisecondsOf(row, 'tuned'));
+}
+
+/** What this device cannot do is no error of this library. */
+export const isWrong = ({ failures, ended }: CheckReport): boolean =>
+  failures.some(({ kind }) => kind !== 'unsupported') || ended === 'no device';
+
+const percent = (share: number): string => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+/** Differences of times that are smaller may be none: on software adapters samples vary by 10 to 15 %. */
+const NOISE = { gpu: 1.03, software: 1.15 };
+
+/** All of it in a sentence. */
+export function verdict(report: CheckReport): string {
+  const { failures, stages, ceilings } = report;
+  const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
+  const wrong = failures.filter(({ kind }) => kind === 'wrong').length;
+  const troubles = failures.filter(({ kind }) => kind !== 'wrong' && kind !== 'unsupported').length;
+  const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
+  const right = wrong > 0 ? `Wrong: ${wrong} of ${comparisons} results are not within their bounds`
+    : report.ended === 'no device' ? `No verdict: no device was to be had after ${comparisons} comparisons`
+      : troubles > 0 ? `Not right: ${comparisons} results are within their bounds, but work failed ${times(troubles)}`
+        : comparisons === 0 ? 'No verdict: nothing was compared'
+          : `Right: all ${comparisons} results are within their bounds`;
+  const timed = report.rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto')));
+  const parts = [right];
+  if (ceilings && timed.length > 0) {
+    const share = sumOf(timed, (row) => leastOf(row, ceilings)) / sumOf(timed, (row) => millisecondsOf(row, 'auto'));
+    parts.push(`the layers run at ${percent(share)} of the device's ceilings`);
+  }
+  const gain = tuningGain(report);
+  if (gain !== undefined) {
+    parts.push(gain > NOISE[report.device.kind] ? `measured tuning would make them ${gain.toFixed(2)} times as fast`
+      : 'measured tuning would gain nothing');
+  }
+  const stopped = report.ended === 'stopped' ? ' It was stopped before its end.' : '';
+  return `${parts.join('; ')}.${stopped}`;
+}

@@ -1,0 +1,141 @@
+import { adapterKindOf } from '../../src/gpu/device.js';
+import type { TuningTrial } from '../../src/contest.js';
+import { PipelineManager } from '../../src/manager.js';
+import type { Bounded } from '../bounds.js';
+import { deviceTime, queueBehindOtherWork, timeDevice } from '../bench/clock.js';
+import { type Contender, expectedOf, Runner, type Stopwatch, wallTime } from '../bench/contender.js';
+import { type Outcome, repetitionsOf, timing } from '../bench/measure.js';
+import { ceilingKernels, type Ceilings, measureCeilings, naive, ours, repeat } from '../bench/webgpu.js';
+import { leastBytes, operations, tensors, type Workload } from '../bench/workloads.js';
+import type { Report } from '../compare.js';
+import type { Lab } from './lab.js';
+import type { CheckReport, TimedLayer } from './report.js';
+import type { Item } from './run.js';
+
+/** The benchmark's layers by the library and by a naive kernel, each an item of its own, and the device's ceilings. */
+
+export const CONTENDERS = ['auto', 'tuned', 'fused', 'two-pass', 'naive'] as const;
+export type Name = (typeof CONTENDERS)[number];
+
+/** Samples, and the milliseconds of runs that make one; what takes longer than the last of these has one sample. */
+const [SAMPLES, SAMPLE, SLOW] = [3, 25, 300];
+
+/** What times on one device need. */
+interface Timers {
+  readonly stopwatch: Stopwatch;
+  readonly contenders: Readonly<Record<Name, Contender>>;
+  readonly tuning: PipelineManager;
+}
+
+/** Collects the figures while items run. */
+export class Times {
+  clock: CheckReport['clock'];
+  ceilings: Ceilings | undefined;
+  readonly #rows = new Map<Workload, { -readonly [K in keyof TimedLayer]: TimedLayer[K] }>();
+  readonly #timers = new WeakMap<Lab, Promise<Timers>>();
+  #expected: { readonly workload: Workload; readonly values: Bounded } | undefined;
+
+  get rows(): readonly TimedLayer[] {
+    return [...this.#rows.values()];
+  }
+
+  /** The ceilings, then one contender after the other with each layer. */
+  items(work: readonly { readonly workload: Workload; readonly names: readonly Name[] }[], pace: number): Item[] {
+    return [
+      { title: 'ceilings', weight: pace, run: async (lab) => this.#measureCeilings(lab) },
+      ...work.flatMap(({ workload, names }) => names.map((name): Item => ({
+        title: `${workload.name}: ${name}`,
+        weight: pace * (name === 'tuned' ? 4 : 1) * Math.sqrt(workload.input[0]),
+        run: (lab) => this.#time(lab, workload, name),
+      }))),
+    ];
+  }
+
+  /** A device of its own for times, with all that lives on it. */
+  #timersOf(lab: Lab): Promise<Timers> {
+    const known = this.#timers.get(lab) ?? prepareTimers(lab);
+    this.#timers.set(lab, known);
+    return known;
+  }
+
+  async #measureCeilings(lab: Lab): Promise<readonly []> {
+    queueBehindOtherWork({ gflops: 0 }); // Of another check.
+    const { stopwatch } = await this.#timersOf(lab);
+    const { default: code } = await import('../bench/ceilings.wgsl?raw');
+    const software = lab.profile.kind === 'software';
+    this.clock = stopwatch === deviceTime ? 'device' : 'wall';
+    const { gflops, gbytes, emptyDispatch } = await measureCeilings(lab.device, code, SAMPLES, stopwatch, software);
+    this.ceilings = { gflops: round(gflops), gbytes: round(gbytes), emptyDispatch: round(emptyDispatch) };
+    // A software adapter has no clock to raise, and its other work would take the cores.
+    if (!software && this.clock === 'device') queueBehindOtherWork(this.ceilings);
+    return [];
+  }
+
+  async #time(lab: Lab, workload: Workload, name: Name): Promise<readonly Report[]> {
+    const title = `${workload.name}: ${name}`;
+    const { stopwatch, contenders, tuning } = await this.#timersOf(lab);
+    const data = tensors(workload);
+    const { layers, name: _, ...layer } = workload;
+    const row = this.#rows.get(workload) ?? {
+      workload: workload.name, layer, layers, operations: operations(data), leastBytes: leastBytes(data), outcomes: {},
+    };
+    this.#rows.set(workload, row);
+    const runner = new Runner(contenders[name]);
+    const measured = tuning.tuningReport().length;
+    const { failure, ...check } = await runner.prepare(workload, this.#expectedOf(workload));
+    try {
+      const outcome: Outcome = failure === undefined ? { ...check, timing: await sample(runner, stopwatch) }
+        : { ...check, failure };
+      row.outcomes = { ...row.outcomes, [name]: outcome };
+    } finally {
+      await runner.release();
+    }
+    const trials = name === 'tuned' ? tuning.tuningReport().slice(measured) : [];
+    if (trials.length > 0) row.tried = trials[0]!.tried.map(rounded);
+    return [{ title, ...(failure !== undefined && { failure }) }];
+  }
+
+  /** The contenders of a layer come one after the other. */
+  #expectedOf(workload: Workload): Bounded {
+    if (this.#expected?.workload !== workload) this.#expected = { workload, values: expectedOf(workload) };
+    return this.#expected.values;
+  }
+}
+
+async function sample(runner: Runner, stopwatch: Stopwatch): Promise<NonNullable<Outcome['timing']>> {
+  await runner.time(1, stopwatch); // It may still warm up.
+  const first = await runner.time(1, stopwatch);
+  if (first.milliseconds > SLOW) return timing([round(first.milliseconds)]);
+  const repetitions = repetitionsOf(first, SAMPLE);
+  const samples: number[] = [];
+  while (samples.length < SAMPLES) samples.push(round((await runner.time(repetitions, stopwatch)).milliseconds));
+  return timing(samples);
+}
+
+async function prepareTimers({ device, manager }: Lab): Promise<Timers> {
+  const [{ default: naiveCode }, tuning] = await Promise.all(
+    [import('../bench/naive.wgsl?raw'), PipelineManager.create({ device, tuning: 'measure' })]);
+  return {
+    stopwatch: await stopwatchOf(device), tuning,
+    contenders: {
+      'auto': ours(manager, 'auto'), 'fused': ours(manager, 'fused'), 'two-pass': ours(manager, 'two-pass'),
+      'tuned': ours(tuning, 'auto'), 'naive': naive(device, naiveCode),
+    },
+  };
+}
+
+/** The device's own clock, where it has one that goes: some drivers write no timestamps. */
+async function stopwatchOf(device: GPUDevice): Promise<Stopwatch> {
+  if (!device.features.has('timestamp-query')) return wallTime;
+  const { default: code } = await import('../bench/ceilings.wgsl?raw');
+  await timeDevice(device, code);
+  const { multiplyAdd, destroy } = await ceilingKernels(device, code, 2 ** 24);
+  const groups = adapterKindOf(device) === 'software' ? 64 : 2 ** 14;
+  const { milliseconds } = await deviceTime(() => repeat(device, 1, (pass) => multiplyAdd(pass, groups)));
+  destroy();
+  return milliseconds > 0 ? deviceTime : wallTime;
+}
+
+/** No clock tells more. */
+const round = (value: number): number => Number(value.toPrecision(4));
+const rounded = (trial: TuningTrial): TuningTrial => ({ ...trial, milliseconds: round(trial.milliseconds) });
