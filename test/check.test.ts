@@ -90,7 +90,7 @@ describe('what is drawn', () => {
 });
 
 describe('how it runs', () => {
-  const { promise: trouble } = Promise.withResolvers<never>();
+  const trouble = new Promise<never>(() => {});
   let opened = 0;
   const open = (): Promise<Lab> => {
     opened++;

@@ -28,10 +28,11 @@ export class UncapturedError extends Error {
 
 /** The device becomes the lab's own. */
 export async function openLab(device: GPUDevice): Promise<Lab> {
-  const { promise: trouble, reject } = Promise.withResolvers<never>();
+  const trouble = new Promise<never>((_, reject) => {
+    device.addEventListener('uncapturederror', ({ error }) => reject(new UncapturedError(error)));
+    void device.lost.then(({ reason, message }) => reject(new LossError(`${reason}: ${message}`)));
+  });
   trouble.catch(() => undefined); // Whoever works tells.
-  device.addEventListener('uncapturederror', ({ error }) => reject(new UncapturedError(error)));
-  void device.lost.then(({ reason, message }) => reject(new LossError(`${reason}: ${message}`)));
   const manager = await PipelineManager.create({ device });
   return {
     device, manager, trouble, profile: profileOf(device, adapterKindOf(device)), pipelines: new PipelineCache(device),

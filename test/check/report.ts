@@ -118,7 +118,20 @@ export const shareOf = (row: TimedLayer, ceilings: Ceilings, contender = 'auto')
 export function tuningGain({ rows }: CheckReport): number | undefined {
   const both = rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto') + millisecondsOf(row, 'tuned')));
   if (both.length === 0) return undefined;
-  return sumOf(both, (row) => millisecondsOf(row, 'auto')) / sumOf(both, (row) => millisecondsOf(row, 'tuned'));
+  const time = (row: TimedLayer): number => millisecondsOf(row, 'auto');
+  return sumOf(both, time) / sumOf(both, (row) => time(row) / gainOf(row));
+}
+
+/**
+ * Of a layer: 1 where tuning took the model's kernels. Else by what was tried, whose samples took turns; the two
+ * contenders ran one after the other.
+ */
+function gainOf({ outcomes: { auto, tuned }, tried = [] }: TimedLayer): number {
+  if (auto?.detail !== undefined && auto.detail === tuned?.detail) return 1;
+  const timeOf = (detail = ''): number | undefined =>
+    tried.find(({ kernels }) => kernels.join(' + ') === detail)?.milliseconds;
+  const [own, best] = [timeOf(auto?.detail), timeOf(tuned?.detail)];
+  return own !== undefined && best !== undefined ? own / best : auto!.timing!.median / tuned!.timing!.median;
 }
 
 /** What this device cannot do is no error of this library. */

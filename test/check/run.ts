@@ -103,16 +103,18 @@ export async function runStages(stages: readonly Stage[], options: RunOptions): 
 
 /** What some work gives, if it does so in time, and before the check is stopped. */
 async function within<T>(seconds: number, signal: AbortSignal, work: Promise<T>): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const stop = (): void => reject(new StopError());
-  signal.addEventListener('abort', stop);
-  const timer = setTimeout(() => reject(new HangError(`no answer for ${seconds} seconds`)), 1000 * seconds);
+  const ended = new AbortController();
+  const end = new Promise<never>((_, reject) => {
+    const timer = setTimeout(() => reject(new HangError(`no answer for ${seconds} seconds`)), 1000 * seconds);
+    signal.addEventListener('abort', () => reject(new StopError()), { signal: ended.signal });
+    ended.signal.addEventListener('abort', () => clearTimeout(timer));
+    if (signal.aborted) reject(new StopError()); // By the work itself.
+  });
   work.catch(() => undefined); // It may fail when nobody waits any more.
   try {
-    return await Promise.race([work, promise]);
+    return await Promise.race([work, end]);
   } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
+    ended.abort();
   }
 }
 
