@@ -6,8 +6,8 @@ import { defineConfig } from 'vitest/config';
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
 /**
- * Removes the comments of shaders, except for the marks that `specialize` reads. Lines keep their numbers, for error
- * messages.
+ * Removes the comments of shaders, except for the marks that `specialize` reads, and their assertions, which the tests
+ * have checked. Lines keep their numbers, for error messages.
  */
 const bareShaders: Plugin = {
   name: 'bare-shaders',
@@ -23,6 +23,7 @@ const bareShaders: Plugin = {
 
 /** A line without its comment, but with its mark. A conditional line may be a comment itself, and then stays one. */
 function bareLine(line: string): string {
+  if (line.startsWith('const_assert ')) return '';
   const conditional = /^(.*?) *(\/\/ if \w+ (?:==|>) \w+)/.exec(line);
   if (conditional) return `${conditional[1]} ${conditional[2]}`;
   const [, code, mark] = /^(.*?) *\/\/ ?(spec\b|unroll(?: once)?$|body of \w+\.wgsl$)?/.exec(line) ?? [];

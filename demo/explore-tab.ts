@@ -156,7 +156,9 @@ async function measure(): Promise<void> {
           make('td', {}, duration(trial.milliseconds)), make('td', {}, marks.join(', ')));
       });
       element('measured', HTMLElement).replaceChildren(...(rows ?? []));
-      setText('measure-status', entry ? `Choices: ${entry.tried.length}, the least of several samples each`
+      const counts = (entry?.tried ?? []).map(({ samples }) => samples);
+      const [least, most] = [Math.min(...counts), Math.max(...counts)];
+      setText('measure-status', entry ? `Choices: ${entry.tried.length}, ${least}–${most} samples each`
         : 'Nothing could be measured');
     } finally {
       manager.destroy();

@@ -1,4 +1,5 @@
 import { UnsupportedError } from 'sepconv-webgpu';
+import { openBlur, restBlur } from './blur-tab.js';
 import { openCheck, stopCheck } from './check-tab.js';
 import { openDetector, stopWebcam } from './detect-tab.js';
 import { openExplorer } from './explore-tab.js';
@@ -19,7 +20,8 @@ function showTrouble(trouble: unknown): void {
   for (const id of ['tabs', 'main']) element(id, HTMLElement).hidden = there && restart === undefined;
   if (restart === undefined) {
     const state = there ? 'no-gpu' : 'working';
-    for (const id of ['detect', 'photo', 'learn', 'explore']) element(id, HTMLElement).dataset['state'] = state;
+    const panels = ['background', 'detect', 'photo', 'learn', 'explore'];
+    for (const id of panels) element(id, HTMLElement).dataset['state'] = state;
   }
   if (!there) return;
   setText('trouble-title', titleOf(trouble));
@@ -32,6 +34,7 @@ async function start(): Promise<void> {
   const manager = await currentManager().catch(() => undefined);
   if (manager === undefined) return; // The watcher has told why.
   restart = setUpTabs([
+    { id: 'background', address: 'blur', open: openBlur, leave: restBlur },
     { id: 'detect', address: 'faces', open: () => openDetector(manager), leave: stopWebcam },
     { id: 'photo', address: 'filters', open: () => openFilters(manager) },
     { id: 'learn', address: 'training', open: openLearner, leave: pauseLearning },

@@ -16,23 +16,27 @@ const samples = [
   new URL('../node_modules/@vladmandic/face-api/demo/sample6.jpg', import.meta.url),
 ].map(({ href }, i) => ({ id: `sample${i + 1}`, label: `Sample photo ${i + 1}`, href }));
 
-/** The sample that is chosen when the page opens. */
-export const firstPhoto = (): PhotoSource => fromSample(samples[0]!);
+/** The sample that is chosen when a tab opens, counted from 1. */
+export const firstPhoto = (number = 1): PhotoSource => fromSample(samples[number - 1]!);
 
 /**
  * Fills a tab's choice of photos and calls back for each that is chosen. The tab's elements have the ids of `prefix`
- * and `samples`, `file`, `chosen`; a photo may be dropped anywhere while the tab is shown.
+ * and `samples`, `file`, `chosen`; a photo may be dropped anywhere while the tab is shown. `first`: the sample that is
+ * chosen at first, counted from 1.
  */
-export function setUpPhotos(prefix: string, panel: HTMLElement, onPhoto: (source: PhotoSource) => void): void {
+export function setUpPhotos(
+  prefix: string, panel: HTMLElement, onPhoto: (source: PhotoSource) => void, first = 1,
+): void {
   const file = element(`${prefix}file`, HTMLInputElement);
   const chosen = element(`${prefix}chosen`, HTMLElement);
   const list = element(`${prefix}samples`, HTMLElement);
+  const invitation = chosen.textContent;
   list.replaceChildren(...samples.map((sample, i) => {
     const radio = make('input', { type: 'radio', name: `${prefix}sample`, value: sample.id });
-    radio.checked = i === 0;
+    radio.checked = i === first - 1;
     radio.addEventListener('change', () => {
       file.value = '';
-      chosen.textContent = 'Choose a photo';
+      chosen.textContent = invitation;
       onPhoto(fromSample(sample));
     });
     const thumbnail = make('img', {

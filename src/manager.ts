@@ -3,7 +3,7 @@ import { BufferPool, Scratch } from './gpu/buffers.js';
 import { type Call, readCall, readShapes } from './arguments/call.js';
 import type { ConvolutionDescriptor, Pointwise, WarmUpDescriptor } from './arguments/descriptor.js';
 import { adapterKindOf, adapterName, measuredOn, requestDevice } from './gpu/device.js';
-import { DeviceLostError, SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
+import { DeviceLostError, loaded, SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
 import type { Gradients } from './gradients.js';
 import { checkNames, given, reading } from './arguments/reading.js';
 import { type Convolution, prepareConvolution } from './convolution.js';
@@ -85,10 +85,10 @@ export class PipelineManager {
         `PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`
       );
     }
-    const loaded = tuning === undefined ? undefined : await loadOnDemand();
+    const code = tuning === undefined ? undefined : await loadOnDemand();
     const used = device ?? (await requestDevice());
     const profile = profileOf(used, adapterKind ?? adapterKindOf(used), maxBindingBytes);
-    const measured = loaded && new loaded.Tuning(used, profile, tuning!);
+    const measured = code && new code.Tuning(used, profile, tuning!);
     return new PipelineManager(used, device === undefined, profile, measured);
   }
 
@@ -271,10 +271,7 @@ function readProgress(options: WarmUpOptions): WarmUpOptions['onProgress'] {
 }
 
 /** What most apps never need, in a file of its own. @throws SepconvError where it is not to be had */
-const loadOnDemand = () => import('./on-demand.js').catch((cause: unknown) => {
-  throw new SepconvError('on-demand.js, with gradients and tuning, must be served beside index.js, and could not be '
-    + `loaded: ${show(cause)}`, { cause });
-});
+const loadOnDemand = () => loaded('on-demand.js', () => import('./on-demand.js'));
 
 /** What plans need to know of a device. @internal */
 export function profileOf(device: GPUDevice, kind: AdapterKind, maxBindingBytes = Infinity): DeviceProfile {

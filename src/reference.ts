@@ -1,4 +1,5 @@
-import { activations, derivatives, derivesFromResult, type ResolvedActivation } from './arguments/activation.js';
+import { activations, derivatives } from './activations.js';
+import { derivesFromResult, type ResolvedActivation } from './arguments/activation.js';
 import { type AdditionTensors, readAdditions } from './arguments/additions.js';
 import {
   type Additions, checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, FILTERS, type Geometry,

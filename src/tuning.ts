@@ -33,7 +33,7 @@ export interface TuningTable extends Partial<SavedTuning> {
 export interface TuningEntry {
   /** The geometry's extents, by name. */
   readonly key: string;
-  /** The winner: the plan's own choice, unless another was faster in the samples and once more in the final. */
+  /** The winner: the first, in the order of the plan's own preference, of those whose times equal the best. */
   readonly chosen: Pick<TuningTrial, 'strategy' | 'presets'>;
   /** What was tried, in the order of the plan's own preference. */
   readonly tried: readonly TuningTrial[];

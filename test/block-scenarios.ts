@@ -1,6 +1,6 @@
 import {
   type AdditionTensors, type ConvolutionDescriptor, depthwiseConv2d, PipelineManager, pointwiseConv2d, separableConv2d,
-  type Tensor4D, ValueError,
+  type Tensor4D, UnsupportedError, ValueError,
 } from 'sepconv-webgpu';
 import {
   depthwiseConv2dReference, pointwiseConv2dReference, separableConv2dGradientsReference, separableConv2dReference,
@@ -165,6 +165,37 @@ export const blockScenarios: Scenarios = {
       }
       manager.destroy();
     }
+    device.destroy();
+  },
+
+  async 'a residual and factors in portions: of images, and of rows of an image'() {
+    const device = await borrowedDevice();
+    // No device has such buffers: the manager is told so.
+    const limits = new Proxy(device.limits, {
+      get: (own, name) => (name === 'maxBufferSize' ? 4096 : Reflect.get(own, name) as unknown),
+    });
+    Object.defineProperty(device, 'limits', { value: limits });
+    const manager = await PipelineManager.create({ device });
+    for (const [H, W, C] of [[9, 7, 8], [21, 11, 8], [8, 9, 5]] as const) {
+      const [x, d, p] = [tensor(3, H, W, C), tensor(3, 3, C, 1), tensor(1, 1, C, C)];
+      const additions = { residual: tensor(3, H, W, C), inputScale: vector(3 * C) };
+      const { residual } = additions;
+      const shared = { inputShape: x.shape, padding: 'SAME', activation: 'relu6', residual: true } as const;
+      const [first, alone] = [{ ...shared, depthwiseFilter: d }, { ...shared, pointwiseFilter: p, inputScale: true }];
+      const both = { ...shared, depthwiseFilter: d, pointwiseFilter: p, inputScale: true };
+      const whole = separableConv2dReference(x, d, p, both, additions);
+      const layers: readonly (readonly [Parameters<typeof manager.prepare>[0], Tensor4D, AdditionTensors])[] = [
+        [{ ...both, strategy: 'fused' }, whole, additions], [{ ...both, strategy: 'two-pass' }, whole, additions],
+        [alone, pointwiseConv2dReference(x, p, alone, additions), additions],
+        [first, depthwiseConv2dReference(x, d, first, { residual }), { residual }],
+      ];
+      for (const [layer, expected, given] of layers) {
+        const conv = await manager.prepare(layer);
+        await checkThrows(() => conv.encode({} as never, {} as never), UnsupportedError, 'use run');
+        checkClose(await conv.run(x, given), expected, 40, `${conv.label}, ${conv.strategy}, ${H}x${W}x${C}`);
+      }
+    }
+    manager.destroy();
     device.destroy();
   },
 

@@ -1,4 +1,5 @@
-import { type ActivationKind, activations, type ResolvedActivation } from '../src/arguments/activation.js';
+import { activations } from '../src/activations.js';
+import type { ActivationKind, ResolvedActivation } from '../src/arguments/activation.js';
 import { type Dtype, type Geometry } from '../src/arguments/geometry.js';
 import { depthwise, pointwise } from '../src/reference.js';
 import type { Problem } from './cases.js';
@@ -29,15 +30,18 @@ const gamma = (n: number): number => n * U / (1 - n * U) + n * 2 ** -53;
  * The depthwise stage. A sum of T products and a bias, in any order, fused or not, takes each product through at most
  * T + 1 roundings, so that it errs by gamma(T + 1) times the sum of the absolute values.
  */
-export const boundedDepthwise = once((p: Problem): Bounded => {
-  const { geometry: g, input, depthwiseFilter, depthwiseBias, residual } = p;
+export const boundedDepthwise = once((p: Problem): Bounded =>
+  boundedDepthwiseOf(p, p.input, flushed(p.input, p.geometry.dtype)));
+
+/** The same for an input that errs by so much. */
+function boundedDepthwiseOf(p: Problem, x: Values, xErrors: Float64Array): Bounded {
+  const { geometry: g, depthwiseFilter, depthwiseBias, residual } = p;
   const linear = { ...g, depthwiseActivation: LINEAR };
-  const sums = bounded((x, w, b) => depthwise(linear, x, w, b), g.KH * g.KW, g.dtype, {
-    x: input, xErrors: flushed(input, g.dtype), w: depthwiseFilter, b: depthwiseBias,
-    r: g.passes === 'depthwise' ? residual : undefined,
+  const sums = bounded((a, w, b) => depthwise(linear, a, w, b), g.KH * g.KW, g.dtype, {
+    x, xErrors, w: depthwiseFilter, b: depthwiseBias, r: g.passes === 'depthwise' ? residual : undefined,
   });
   return activated(sums, g.depthwiseActivation);
-});
+}
 
 /** The pointwise stage for a given depthwise result, which may be the GPU's own, or err by so much. */
 export function boundedPointwise(
@@ -64,6 +68,13 @@ export const boundedSeparable = once((p: Problem): Bounded => {
   const { values, tolerances } = boundedDepthwise(p);
   return boundedPointwise(p, values, tolerances);
 });
+
+/** Both passes of a layer whose input is what another layer, of one pass, has computed. */
+export function boundedAfter(first: Problem, second: Problem): Bounded {
+  const { values, tolerances } = boundedSeparable(first);
+  const between = boundedDepthwiseOf(second, values, tolerances);
+  return boundedPointwise(second, between.values, between.tolerances);
+}
 
 /** What sums must come to, and the sums of the absolute values of their terms: their rounding errors scale with it. */
 export interface Expected {

@@ -14,6 +14,9 @@ const layers: readonly Layer[] = [
   [112, 64, 128, 0.86, { strides: 2 }], [56, 64, 64, 1.06, { taps: 5 }], [56, 64, 64, 0.88, { taps: 7 }],
   [56, 128, 128, 0.85], [28, 128, 128, 0.85], [28, 256, 256, 0.74], [14, 512, 512, 0.66],
   [112, 32, 32, 1.14, { taps: 7 }], [28, 256, 64, 1.23], [128, 3, 3, 4.93, { taps: 9 }],
+  // From the expanded channels of MobileNetV2's and EfficientNet-B0's blocks, with the ratio that was measured.
+  [112, 96, 24, 0.8, { strides: 2 }], [56, 144, 24, 1.09], [7, 960, 160, 0.6], [28, 240, 40, 0.72, { taps: 5 }],
+  [14, 480, 80, 0.62],
 ]; // 112x112 64->64 with stride 2 is left out: both take the same.
 
 const named = layers.map((layer) => {

@@ -8,7 +8,7 @@ let page: Page;
 
 beforeAll(async () => {
   mkdirSync('output', { recursive: true });
-  page = await openPage('/demo/');
+  page = await openPage('/demo/#faces');
   page.on('pageerror', (error) => errors.push(String(error)));
   await settled('detect');
 });
@@ -108,7 +108,7 @@ test('the webcam is shown live, with frames per second, until it is stopped', as
 });
 
 test('arrow keys move between the tabs', async () => {
-  await page.focus('#tab-detect');
+  await page.focus('#tab-background');
   await page.keyboard.press('ArrowLeft');
   expect(await page.$$eval('.panel', (panels) => panels.filter((panel) => panel.checkVisibility()).map(({ id }) => id)))
     .toEqual(['explore']);

@@ -2,9 +2,8 @@ import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import { beforeAll, describe, expect, test } from 'vitest';
-import {
-  type Activation, activations, derivatives, derivesFromResult, resolveActivation,
-} from '../src/arguments/activation.js';
+import { activations, derivatives } from '../src/activations.js';
+import { type Activation, derivesFromResult, resolveActivation } from '../src/arguments/activation.js';
 import { resolveGeometry, type Tensor4D } from '../src/arguments/geometry.js';
 import {
   type ReferenceOptions, separableConv2dGradientsReference, separableConv2dReference,

@@ -66,9 +66,10 @@ test('files that are not served beside index.js are told by name, in an error of
     }));
     await told(() => manager.prepare({ ...call, strategy: 'fused' }));`));
   const [gradients, tuning, shader, other] = out.split('\n');
-  expect(gradients).toMatch(/^SepconvError: on-demand.js, with gradients and tuning, must be served beside index.js/);
+  expect(gradients).toMatch(
+    /^SepconvError: on-demand.js could not be loaded: all files of the package must be served beside each other/);
   expect(tuning).toBe(gradients);
   expect(shader).toMatch(
-    /^SepconvError: .*The shader pointwise-tiled.wgsl could not be loaded: all files of the package must be served/);
+    /^SepconvError: .*pointwise-tiled.wgsl could not be loaded: all files of the package must be served/);
   expect(other).toBe('done');
 });

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, inject, test } from 'vitest';
-import { activations } from '../src/arguments/activation.js';
+import { activations } from '../src/activations.js';
 import { ONE_CALL } from '../src/arguments/reading.js';
 import { separableConv2dReference } from '../src/reference.js';
 import { openPage } from './browser.js';

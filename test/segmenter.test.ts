@@ -1,7 +1,6 @@
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { MASK_TOLERANCE } from '../demo/networks/segmenter.js';
-import { LAYER_TOLERANCE } from '../demo/networks/verify.js';
+import { MASK_TOLERANCE, toleranceOf } from '../demo/networks/segmenter.js';
 import { openPage } from './browser.js';
 
 const photos = [1, 2, 3, 4, 5, 6].map((n) => `sample${n}.jpg`);
@@ -30,8 +29,7 @@ test.each(photos)('the mask of %s is that of LiteRT.js on the CPU', async (photo
 test('every layer agrees with the CPU reference', async () => {
   const layers = await page.evaluate((name) => window.segmenter.verifyLayers(name), photos[0]!);
   expect(layers.length).toBeGreaterThan(60);
-  const allowed = (name: string): number => (name === 'mask' ? MASK_TOLERANCE : LAYER_TOLERANCE);
-  expect(layers.filter(({ name, maxError }) => !(maxError <= allowed(name)))).toEqual([]);
+  expect(layers.filter(({ name, maxError }) => !(maxError <= toleranceOf(name)))).toEqual([]);
   const worst = layers.reduce((most, layer) => (layer.maxError > most.maxError ? layer : most));
   console.log(`${layers.length} layers, largest error ${worst.maxError.toExponential(1)} in ${worst.name}`);
 });

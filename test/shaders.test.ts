@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { create } from 'webgpu';
-import { activations } from '../src/arguments/activation.js';
+import { activations } from '../src/activations.js';
 import { type BindingKind, codeOf } from '../src/kernels/kernel.js';
 import { specialize } from '../src/kernels/shader.js';
 import { ENTRIES } from '../src/gpu/pipelines.js';

@@ -1,9 +1,10 @@
 import type { PipelineManager, Strategy, Tensor4D } from 'sepconv-webgpu';
+import { Resources } from '../resources.js';
+import { takingTurns } from '../turns.js';
 import type { PictureSize } from './faces.js';
 import { copyTensors, GpuNetwork, type PreparedLayer, type Step, tensorsIn } from './gpu-network.js';
 import type { FaceNetwork } from './network.js';
-import { Resources } from './resources.js';
-import { compileShaders, pictureDispatch, type Shaders } from './shaders.js';
+import { bindDispatch, compileShaders, pictureDispatch, type Shaders } from './shaders.js';
 import { type LayerTimes, stepTimer } from './timing.js';
 
 export type Picture = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement;
@@ -22,20 +23,20 @@ export class Detector {
   readonly #texture: GPUTexture;
   readonly #readback: GPUBuffer;
   readonly #time: ReturnType<typeof stepTimer>;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = takingTurns();
 
   /** As `GpuNetwork.create`. */
   static async create(
     manager: PipelineManager, network: FaceNetwork, strategy?: Strategy | 'naive', onProgress?: (share: number) => void,
   ): Promise<Detector> {
     const gpu = await GpuNetwork.create(manager, network, strategy, onProgress);
-    return new Detector(network, gpu, await compileShaders(manager.device, [pictureDispatch(network)]));
+    const resources = new Resources(manager.device, network.id);
+    return new Detector(network, gpu, resources, await compileShaders(resources, [pictureDispatch(network)]));
   }
 
-  private constructor(network: FaceNetwork, gpu: GpuNetwork, shaders: Shaders) {
+  private constructor(network: FaceNetwork, gpu: GpuNetwork, resources: Resources, shaders: Shaders) {
     const { device, input, inputShape } = gpu;
     const { id, inputSize: side } = network;
-    const resources = new Resources(device, id);
     this.network = network;
     this.device = device;
     this.#gpu = gpu;
@@ -50,7 +51,8 @@ export class Detector {
     this.#steps = [{
       name: 'picture', label: 'scale, subtract mean', inputShape, outputShape: inputShape,
       strategy: undefined, kernels: ['picture.wgsl'], output: input,
-      encode: resources.bind('picture', shaders, pictureDispatch(network), [this.#texture.createView()], input),
+      encode: bindDispatch(
+        resources, 'picture', shaders, pictureDispatch(network), [this.#texture.createView()], input),
     }, ...gpu.steps];
     this.layers = this.#steps;
     this.#heads = network.heads.map((head) => gpu.stepOf(head));
@@ -117,12 +119,6 @@ export class Detector {
     const heads = tensorsIn(this.#heads, this.#readback.getMappedRange());
     this.#readback.unmap();
     return heads;
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => undefined);
-    return result;
   }
 }
 

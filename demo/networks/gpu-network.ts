@@ -1,7 +1,7 @@
 import type { Convolution, PipelineManager, Shape4D, Strategy, Tensor4D } from 'sepconv-webgpu';
+import { type Encode, Resources } from '../resources.js';
 import { layerShapes, type Network } from './network.js';
-import { type Encode, Resources } from './resources.js';
-import { compileShaders, dispatchesOf } from './shaders.js';
+import { bindDispatch, compileShaders, dispatchesOf } from './shaders.js';
 
 /** A layer on the GPU. */
 export interface PreparedLayer {
@@ -40,12 +40,13 @@ export class GpuNetwork {
     onProgress: (share: number) => void = () => {},
   ): Promise<GpuNetwork> {
     const { device } = manager;
+    const resources = new Resources(device, network.id);
     const shapes = layerShapes(network);
     const dispatches = network.layers.map((layer, i) => (layer.kind === 'separable' && strategy !== 'naive' ? []
       : dispatchesOf(layer, shapes[i]!.input, shapes[i]!.output)));
     let ready = 0;
     const [shaders, ...convolutions] = await Promise.all([
-      compileShaders(device, dispatches.flat()),
+      compileShaders(resources, dispatches.flat()),
       ...network.layers.map(async (layer, i) => {
         const prepared = layer.kind === 'separable' && strategy !== 'naive'
           ? await manager.prepare({
@@ -59,7 +60,6 @@ export class GpuNetwork {
       }),
     ]);
 
-    const resources = new Resources(device, network.id);
     const inputShape: Shape4D = [1, network.inputSize, network.inputSize, 3];
     const input = resources.tensor('picture', inputShape);
     const outputs = new Map<string, GPUBuffer>();
@@ -87,7 +87,7 @@ export class GpuNetwork {
       const encodes = own.map((dispatch, at) => {
         const target = at === own.length - 1 ? output : resources.tensor(`${name}, part ${at + 1}`, dispatch.output!);
         const others = dispatch.others?.map((other) => ({ buffer: outputs.get(other)! })) ?? [];
-        const encode = resources.bind(name, shaders, dispatch, [{ buffer: before }, ...others], target);
+        const encode = bindDispatch(resources, name, shaders, dispatch, [{ buffer: before }, ...others], target);
         before = target;
         return encode;
       });

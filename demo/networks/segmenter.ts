@@ -3,6 +3,7 @@ import { GpuNetwork, type PreparedLayer } from './gpu-network.js';
 import type { Network } from './network.js';
 import { selfieSegmentation } from './segmentation.js';
 import { readModel } from './tflite.js';
+import { LAYER_TOLERANCE } from './verify.js';
 import { fetchFile } from './weights.js';
 
 // Written out, because the bundler finds a file by this literal form only.
@@ -13,6 +14,9 @@ const FILE = new URL('../../node_modules/@mediapipe/selfie_segmentation/selfie_s
  * small errors count more than in other layers: 5e-5 is the largest difference on the sample photos.
  */
 export const MASK_TOLERANCE = 1e-3;
+
+/** What a layer may differ by from the reference, relative to its largest value. */
+export const toleranceOf = (layer: string): number => (layer === 'mask' ? MASK_TOLERANCE : LAYER_TOLERANCE);
 
 /** Tells people from the background, on the GPU, in the caller's own pass. */
 export class Segmenter {

@@ -6,6 +6,7 @@ import naiveSource from '../shaders/naive.wgsl?raw';
 import patchesSource from '../shaders/patches.wgsl?raw';
 import pictureSource from '../shaders/picture.wgsl?raw';
 import upscaleSource from '../shaders/upscale.wgsl?raw';
+import type { Encode, Resources } from '../resources.js';
 import type {
   FaceNetwork, Layer, MaxPoolLayer, PatchesLayer, SeparableLayer, UpscaleLayer,
 } from './network.js';
@@ -38,14 +39,24 @@ export interface Dispatch {
 }
 
 /** Those that some dispatches need. */
-export async function compileShaders(device: GPUDevice, dispatches: readonly Dispatch[]): Promise<Shaders> {
+export async function compileShaders(resources: Resources, dispatches: readonly Dispatch[]): Promise<Shaders> {
   const wanted = [...new Set(dispatches.map(({ shader }) => shader))];
   return Object.fromEntries(await Promise.all(wanted.map(async (label) => {
     const { code, entryPoint } = sources[label];
-    const module = device.createShaderModule({ label, code });
-    const compute = { module, entryPoint };
-    return [label, await device.createComputePipelineAsync({ label, layout: 'auto', compute })] as const;
+    return [label, await resources.pipeline(label, code, entryPoint)] as const;
   })));
+}
+
+/** Puts a dispatch's weights on the device and binds its tensors. */
+export function bindDispatch(
+  resources: Resources, name: string, shaders: Shaders, { shader, params, weights, grid }: Dispatch,
+  inputs: readonly GPUBindingResource[], output: GPUBuffer,
+): Encode {
+  const { UNIFORM, STORAGE } = GPUBufferUsage;
+  return resources.dispatch(shaders[shader]!, [
+    { buffer: resources.upload(`${name} uniforms`, params, UNIFORM) }, ...inputs,
+    ...weights.map((data) => ({ buffer: resources.upload(`${name} weights`, data, STORAGE) })), { buffer: output },
+  ], grid);
 }
 
 /**

@@ -1,5 +1,5 @@
+import type { Resources } from '../resources.js';
 import type { Step } from './gpu-network.js';
-import type { Resources } from './resources.js';
 
 export interface LayerTimes {
   /** Of each layer, in milliseconds; the first is the picture's way into the first tensor. */

@@ -15,7 +15,7 @@ export interface OpenPage {
 
 /** Opens one tab of the demo page and waits for its first result. */
 export async function openTab(
-  browser: Browser, url: string, tab: 'faces' | 'filters', panel: string,
+  browser: Browser, url: string, tab: 'blur' | 'faces' | 'filters', panel: string,
 ): Promise<OpenPage> {
   const page = await browser.newPage();
   const complaints = listen(page);
@@ -59,7 +59,11 @@ export async function reportOf(page: Page, id: string): Promise<Record<string, s
 }
 
 export async function savePicture(page: Page, canvas: string, path: string): Promise<void> {
-  const url = await page.$eval(`canvas#${canvas}`, (element) => element.toDataURL('image/png'));
+  writePicture(await page.$eval(`canvas#${canvas}`, (element) => element.toDataURL('image/png')), path);
+}
+
+/** Writes what a data URL has. */
+export function writePicture(url: string, path: string): void {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, Buffer.from(url.slice(url.indexOf(',') + 1), 'base64'));
 }

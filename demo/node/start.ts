@@ -11,6 +11,7 @@ import { launchBrowser } from './browser.js';
 import { checkGpu } from './check-job.js';
 import { type DetectJob, detectFaces } from './detect-job.js';
 import { checkFilters, type FilterJob } from './filter-job.js';
+import { blurBackground, type SegmentJob } from './segment-job.js';
 
 const filterIds = filters.map(({ id }) => id);
 const detectorIds = Object.keys(detectors) as DetectJob['detector'][];
@@ -20,16 +21,19 @@ npm start -- [options] photo picture.png
 npm start -- --check [--json report.json]
 
 Runs photos through the demo page on WebGPU in a headless browser, checks everything against the CPU, then serves the
-page. There are two jobs:
+page. There are three jobs:
 
+  blur      the background behind the people of the first photo is blurred; the picture is written
   filters   every photo filter, fused and in two passes, on the first photo; one filtered picture is written
   faces     a face detector on every photo; a picture with the faces marked is written for each to output/
 
-Both are done unless the arguments say which: --filter, or exactly a photo and the name of a .png to write, asks for the
-filters; --detector or --json asks for the faces.
+All are done unless the arguments say which: --segment asks for the blur; --filter, or exactly a photo and the name of a
+.png to write, for the filters; --detector or --json for the faces.
 
   photo            default: the sample photos
-  picture.png      default: output/<photo>-<filter>.png
+  picture.png      default: output/<photo>-<filter>.png, or -blurred.png
+  --segment        blurs the background of photo into picture.png
+  --mask FILE      with --segment, also writes the network's mask, a PNG of 256x256 in grey, people in white
   --filter ID      the filter of the picture, default edges: ${filterIds.join(', ')}
   --detector ID    ${detectorIds.map((id) => `${id} (${detectors[id].label})`).join(' or ')}, default tiny
   --json FILE      also write the faces as JSON, boxes in the photo's pixels
@@ -43,7 +47,11 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const samples = [1, 2, 3, 4, 5, 6].map((n) => `sample${n}.jpg`)
   .map((name) => ({ name, path: resolve(root, 'node_modules/@vladmandic/face-api/demo', name) }));
 
+/** Much detail behind the people, and loose hair. */
+const BLURRED_SAMPLE = samples[5]!.path;
+
 interface Arguments {
+  readonly segmentJob: SegmentJob | undefined;
   readonly filterJob: FilterJob | undefined;
   readonly detectJob: DetectJob | undefined;
   /** Instead of the others, and where its report goes. */
@@ -58,6 +66,8 @@ function readArguments(): Arguments | undefined {
     options: {
       'no-serve': { type: 'boolean', default: false },
       port: { type: 'string' },
+      segment: { type: 'boolean', default: false },
+      mask: { type: 'string' },
       filter: { type: 'string' },
       detector: { type: 'string' },
       json: { type: 'string' },
@@ -66,53 +76,63 @@ function readArguments(): Arguments | undefined {
     },
   });
   if (values.help) return undefined;
-  const { filter = 'edges', detector = 'tiny', json } = values;
+  const { filter = 'edges', detector = 'tiny', json, mask } = values;
   if (!filterIds.includes(filter)) throw new Error(`--filter must be one of ${filterIds.join(', ')}, got ${filter}`);
   const detectorId = detectorIds.find((id) => id === detector);
   if (detectorId === undefined) throw new Error(`--detector must be ${detectorIds.join(' or ')}, got ${detector}`);
-  if (json !== undefined && !statSync(dirname(resolve(json)), { throwIfNoEntry: false })?.isDirectory()) {
-    throw new Error(`--json names a file in a folder that does not exist: ${json}`);
+  for (const [option, file] of Object.entries({ json, mask })) {
+    if (file !== undefined && !statSync(dirname(resolve(file)), { throwIfNoEntry: false })?.isDirectory()) {
+      throw new Error(`--${option} names a file in a folder that does not exist: ${file}`);
+    }
   }
   const port = values.port === undefined ? undefined : Number(values.port);
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
     throw new Error(`--port must be a whole number from 1 to 65535, got ${values.port}`);
   }
   if (values.check) {
-    if (positionals.length > 0 || values.filter !== undefined || values.detector !== undefined) {
-      throw new Error('--check takes no photo, filter or detector');
-    }
+    const others = [values.filter, values.detector, mask, ...positionals, ...(values.segment ? ['--segment'] : [])];
+    if (others.some((one) => one !== undefined)) throw new Error('--check takes no photo, and no other job beside it');
     return {
-      filterJob: undefined, detectJob: undefined, checkJob: { json: json && resolve(json) },
+      segmentJob: undefined, filterJob: undefined, detectJob: undefined, checkJob: { json: json && resolve(json) },
       serve: !values['no-serve'], port,
     };
   }
 
   const wantsFaces = values.detector !== undefined || json !== undefined;
+  const wantsBlur = values.segment || mask !== undefined;
   const namesPicture = !wantsFaces && positionals.length === 2 && extname(positionals[1]!).toLowerCase() === '.png';
-  const wantsFilters = values.filter !== undefined || namesPicture;
-  if (wantsFaces && wantsFilters) {
-    throw new Error('--filter is for one job, --detector and --json are for the other: ask for one at a time');
+  const wantsFilters = values.filter !== undefined || (namesPicture && !wantsBlur);
+  if ([wantsFaces, wantsFilters, wantsBlur].filter(Boolean).length > 1) {
+    throw new Error('--segment and --mask are for one job, --filter is for another, --detector and --json are for a '
+      + 'third: ask for one at a time');
   }
+  const wantsAll = !wantsFaces && !wantsFilters && !wantsBlur;
   const photos = namesPicture ? positionals.slice(0, 1) : positionals;
   const missing = photos.find((photo) => !statSync(photo, { throwIfNoEntry: false })?.isFile());
   if (missing !== undefined) throw new Error(`There is no photo ${missing}`);
-  if (wantsFilters && photos.length > 1) throw new Error(`The filters take one photo, got ${photos.join(' ')}`);
+  if (photos.length > 1 && (wantsFilters || wantsBlur)) {
+    throw new Error(`${wantsBlur ? '--segment takes' : 'The filters take'} one photo, got ${photos.join(' ')}`);
+  }
 
-  const [photo] = photos;
-  const name = photo === undefined ? 'sample1' : basename(photo, extname(photo));
-  const picture = namesPicture ? resolve(positionals[1]!) : resolve(root, 'output', `${name}-${filter}.png`);
+  const photo = photos[0] && resolve(photos[0]);
+  const blurred = photo ?? BLURRED_SAMPLE;
+  const pictureOf = (path: string, what: string): string => (namesPicture ? resolve(positionals[1]!)
+    : resolve(root, 'output', `${basename(path, extname(path))}-${what}.png`));
   return {
-    filterJob: wantsFaces ? undefined : { photo: photo && resolve(photo), filter, picture },
-    detectJob: wantsFilters ? undefined : {
-      photos: photos.length === 0 ? samples : photos.map((path) => ({ name: path, path: resolve(path) })),
+    segmentJob: wantsAll || wantsBlur
+      ? { photo: blurred, picture: pictureOf(blurred, 'blurred'), mask: mask && resolve(mask) } : undefined,
+    filterJob: wantsAll || wantsFilters
+      ? { photo, filter, picture: pictureOf(photo ?? samples[0]!.path, filter) } : undefined,
+    detectJob: wantsAll || wantsFaces ? {
+      photos: photos.length === 0 ? samples : photos.map((one) => ({ name: one, path: resolve(one) })),
       detector: detectorId, json: json && resolve(json), output: resolve(root, 'output'),
-    },
+    } : undefined,
     checkJob: undefined, serve: !values['no-serve'], port,
   };
 }
 
 /** Serves the page, does the jobs, and says whether all agreed. */
-async function start({ filterJob, detectJob, checkJob, serve, port }: Arguments): Promise<boolean> {
+async function start({ segmentJob, filterJob, detectJob, checkJob, serve, port }: Arguments): Promise<boolean> {
   const server = await createServer({
     root, logLevel: 'error', server: { host: '127.0.0.1', ...(port !== undefined && { port, strictPort: true }) },
   });
@@ -122,11 +142,18 @@ async function start({ filterJob, detectJob, checkJob, serve, port }: Arguments)
     const url = new URL('demo/', server.resolvedUrls?.local[0]).href;
     const agreed = await withBrowser(async (browser) => {
       console.log(`Browser   ${await browser.version()}`);
-      if (checkJob !== undefined) return checkGpu(browser, url, checkJob.json);
-      const filtersAgree = filterJob === undefined || await checkFilters(browser, url, filterJob);
-      if (filterJob !== undefined && detectJob !== undefined) console.log('');
-      const layersAgree = detectJob === undefined || await detectFaces(browser, url, detectJob);
-      return filtersAgree && layersAgree;
+      const jobs = [
+        ...(checkJob ? [() => checkGpu(browser, url, checkJob.json)] : []),
+        ...(segmentJob ? [() => blurBackground(browser, url, segmentJob)] : []),
+        ...(filterJob ? [() => checkFilters(browser, url, filterJob)] : []),
+        ...(detectJob ? [() => detectFaces(browser, url, detectJob)] : []),
+      ];
+      let agree = true;
+      for (const [i, job] of jobs.entries()) {
+        if (i > 0) console.log('');
+        agree = (await job()) && agree;
+      }
+      return agree;
     });
     if (serve) {
       console.log(`\nThe page: ${url}   (stop with Ctrl+C)`);

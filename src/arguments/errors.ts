@@ -46,3 +46,9 @@ export function show(value: unknown, depth = 3): string {
 }
 
 const cut = (text: string): string => (text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text);
+
+/** What is in a file of its own, loaded when it is needed. @throws SepconvError where it is not to be had */
+export const loaded = <T>(file: string, load: () => Promise<T>): Promise<T> => load().catch((cause: unknown) => {
+  throw new SepconvError(`${file} could not be loaded: all files of the package must be served beside each other `
+    + `(${show(cause)})`, { cause });
+});

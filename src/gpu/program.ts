@@ -1,13 +1,12 @@
 import type { Call, Weight, WeightSource } from '../arguments/call.js';
-import { show, ValueError } from '../arguments/errors.js';
-import type { Dtype, ResultArray } from '../arguments/geometry.js';
+import { loaded, show, ValueError } from '../arguments/errors.js';
+import type { ResultArray } from '../arguments/geometry.js';
 import { FILTER_FORMAT, uniformsOf } from '../kernels/kernel.js';
 import type { DeviceProfile } from '../kernels/profile.js';
 import { byteLengthOf, type Columns, type Place, type Plan, type Range, type Step, type Use } from '../plan/steps.js';
 import { type Binding, checkApart, keyOf, resolveBinding } from './bindings.js';
 import type { BufferPool, Memory, Scratch } from './buffers.js';
 import { checked, scoped } from './device.js';
-import { fromFloat16, toFloat16 } from './float16.js';
 import { BUFFER, MAP_READ, TEXTURE } from './flags.js';
 import type { PipelineCache } from './pipelines.js';
 import { LruMap } from './lru-map.js';
@@ -26,6 +25,10 @@ export interface Shared {
   /** Called once when a convolution, or what computes its gradients, is destroyed. */
   readonly forget: (prepared: { destroy(): void }) => void;
 }
+
+/** Converts what is stored as float16: a file of its own, for those who need it. */
+const loadHalf = () => loaded('float16.js', () => import('./float16.js'));
+type Half = Awaited<ReturnType<typeof loadHalf>>;
 
 type Resource = Binding | GPUTextureView | GPUSampler;
 
@@ -47,7 +50,7 @@ export class Program {
   readonly #shared: Shared;
   readonly #op: string;
   readonly #label: string;
-  readonly #dtype: Dtype;
+  readonly #half: Half | undefined;
   readonly #plans: readonly Plan[];
   readonly #pipelines: ReadonlyMap<string, GPUComputePipeline>;
   readonly #uniforms = new Map<Step, GPUBuffer>();
@@ -71,8 +74,9 @@ export class Program {
         [dispatch.name, await shared.pipelines.pipeline(dispatch)] as const)));
       const uniforms = new Map(await Promise.all(steps.map(async (step) =>
         [step, await uniformsOf(step.dispatch)] as const)));
+      const half = call.geometry.dtype === 'f16' ? await loadHalf() : undefined;
       shared.checkUsable(op);
-      program = new Program(shared, call, label, plans, pipelines, borrowed);
+      program = new Program(shared, op, label, plans, pipelines, borrowed, half);
       const made = program;
       const { sound } = scoped(shared.device, op, () => made.#fill(call.weights, uniforms));
       for (const each of [...made.#scratch.map((memory) => memory.sound), sound]) await each;
@@ -85,13 +89,13 @@ export class Program {
   }
 
   private constructor(
-    shared: Shared, { op, geometry }: Call, label: string, plans: readonly Plan[],
-    pipelines: ReadonlyMap<string, GPUComputePipeline>, borrowed: ReadonlyMap<string, Binding>,
+    shared: Shared, op: string, label: string, plans: readonly Plan[],
+    pipelines: ReadonlyMap<string, GPUComputePipeline>, borrowed: ReadonlyMap<string, Binding>, half: Half | undefined,
   ) {
     this.#shared = shared;
     this.#op = op;
     this.#label = label;
-    this.#dtype = geometry.dtype;
+    this.#half = half;
     this.#plans = plans;
     this.#pipelines = pipelines;
     this.#borrowed = borrowed;
@@ -152,7 +156,7 @@ export class Program {
           const byteLength = byteLengthOf(places.get(value)!);
           if (byteLength === 0) continue;
           const target = hold(value, byteLength, BUFFER.STORAGE | BUFFER.COPY_DST);
-          device.queue.writeBuffer(target.buffer, 0, stored(data, this.#dtype));
+          device.queue.writeBuffer(target.buffer, 0, stored(data, this.#half));
           targets.set(value, target);
         }
         for (const { value, byteLength } of results) {
@@ -178,7 +182,7 @@ export class Program {
       let offset = 0;
       const data = results.map(({ value, count, byteLength }) => {
         const copy = bytes.slice(offset, offset += byteLength);
-        return [value, this.#dtype === 'f16' ? fromFloat16(copy, count) : new Float32Array(copy)] as const;
+        return [value, this.#half?.fromFloat16(copy, count) ?? new Float32Array(copy)] as const;
       });
       readable.unmap();
       for (const buffer of held) buffers.release(buffer);
@@ -239,7 +243,7 @@ export class Program {
       }
       case 'weight': {
         const data = weightData(this.#op, place, weights.get(place.weight));
-        const buffer = this.#upload(value, data ? stored(data, this.#dtype) : place.byteLength, BUFFER.STORAGE);
+        const buffer = this.#upload(value, data ? stored(data, this.#half) : place.byteLength, BUFFER.STORAGE);
         return { buffer, offset: 0, size: place.byteLength };
       }
       case 'scratch': {
@@ -356,8 +360,8 @@ function columnsOf(matrix: Float32Array, { offset, size, total }: Columns): Floa
 /**
  * Numbers as the GPU stores them, in memory that `writeBuffer` takes everywhere: shared and resizable memory is copied.
  */
-function stored(data: Float32Array, dtype: Dtype): ArrayBufferView<ArrayBuffer> {
-  if (dtype === 'f16') return toFloat16(data);
+function stored(data: Float32Array, half: Half | undefined): ArrayBufferView<ArrayBuffer> {
+  if (half) return half.toFloat16(data);
   const { buffer } = data;
   const plain = Object.prototype.toString.call(buffer) === '[object ArrayBuffer]'
     && !(buffer as { resizable?: boolean }).resizable;

@@ -1,5 +1,5 @@
 import type { ActivationKind } from '../arguments/activation.js';
-import { SepconvError, show } from '../arguments/errors.js';
+import { loaded, show } from '../arguments/errors.js';
 import type { Dtype, Geometry } from '../arguments/geometry.js';
 import type { Effort } from './gpu-time.js';
 import type { DeviceProfile } from './profile.js';
@@ -145,24 +145,18 @@ export const takesTexture = ({ operands }: { readonly operands: readonly string[
 
 /** The program of a variant. @throws SepconvError where its files are not to be had */
 export async function codeOf({ kernel, constants, bodies, elem, load, loadLibrary }: Variant): Promise<string> {
-  const [source, library] = await Promise.all([loaded(kernel, load), loadLibrary && loaded(kernel, loadLibrary)]);
+  const [source, library] = await Promise.all([sourceOf(kernel, load), loadLibrary && sourceOf(kernel, loadLibrary)]);
   return about(kernel, () => specialize(source, { constants, elem, bodies, library }));
 }
 
 /** The contents of its uniform buffer. @throws SepconvError where its file is not to be had */
 export async function uniformsOf({ kernel, params, load }: Variant): Promise<ArrayBuffer> {
-  const source = await loaded(kernel, load);
+  const source = await sourceOf(kernel, load);
   return about(kernel, () => packParams(source, params));
 }
 
-const loaded = async (kernel: string, load: Load): Promise<string> => {
-  try {
-    return (await load()).default;
-  } catch (cause) {
-    throw new SepconvError(`The shader ${kernel}.wgsl could not be loaded: all files of the package must be served `
-      + `beside each other (${show(cause)})`, { cause });
-  }
-};
+const sourceOf = async (kernel: string, load: Load): Promise<string> =>
+  (await loaded(`${kernel}.wgsl`, load)).default;
 
 function about<T>(kernel: string, work: () => T): T {
   try {

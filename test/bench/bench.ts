@@ -8,19 +8,21 @@ import { installPeers } from './install.js';
 import { firstLine, measureRow, type Remote, type Row, timing } from './measure.js';
 import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
 import {
-  type First, type NetworkResults, type NetworkRow, report, reportGradients, reportNetworks, type Results,
+  type First, type NetworkResults, type NetworkRow, report, reportBlocks, reportGradients, reportNetworks,
+  type Results,
 } from './report.js';
 import { roofline } from './roofline.js';
-import type { Workload } from './workloads.js';
+import { blocks, type Workload } from './workloads.js';
 import type { Bounded } from '../bounds.js';
 
 /**
  * These share a page and its device: from one device to another of this browser the same kernels differ by 5 to 9 %.
  */
-const OURS = ['auto', 'fused', 'two-pass'];
-const CONTENDERS = [...OURS, 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu',
-  'tfjs-webgl', 'tfjs-wasm'];
+const OURS = ['auto', 'fused', 'two-pass', 'alone'];
+const CONTENDERS = ['auto', 'fused', 'two-pass', 'naive', 'litert-webgpu', 'jax-webgpu', 'tfjs-webgpu',
+  'onnxruntime-webgpu', 'tfjs-webgl', 'tfjs-wasm'];
 const GRADIENT_CONTENDERS = ['gradients', 'gradients-tfjs-webgpu'];
+const BLOCK_CONTENDERS = [...OURS, 'litert-webgpu', 'tfjs-webgpu', 'onnxruntime-webgpu'];
 const FIRST_SAMPLES = 3;
 /** One photo stands for all: a network's work before its boxes is the same for each. */
 const PHOTO = 'sample1.jpg';
@@ -34,6 +36,7 @@ ${commonUsage(CONTENDERS)}
   --plot FILE        writes the roofline plot, an SVG
   --no-first         without the time to a first result in fresh browsers
   --gradients        instead, the backward pass, ours and that of tfjs-backend-webgpu
+  --blocks           instead, blocks of MobileNetV2 and EfficientNet-B0 (alone: ours with a layer for each pass)
   --networks         instead, whole networks against other libraries' on WebGPU; with --samples and --json
   --help`;
 
@@ -130,6 +133,7 @@ try {
     options: {
       ...commonOptions, plot: { type: 'string' }, 'no-first': { type: 'boolean', default: false },
       networks: { type: 'boolean', default: false }, gradients: { type: 'boolean', default: false },
+      blocks: { type: 'boolean', default: false },
     },
   });
   if (values.help) console.log(USAGE);
@@ -143,6 +147,12 @@ try {
       readCommon({ contenders: GRADIENT_CONTENDERS.join(), ...values }, GRADIENT_CONTENDERS), false, expectedGradients);
     progress('');
     console.log(reportGradients(results));
+    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);
+  } else if (values.blocks) {
+    const results = await bench(
+      readCommon({ contenders: BLOCK_CONTENDERS.join(), ...values }, BLOCK_CONTENDERS, blocks), false, expectedOf);
+    progress('');
+    console.log(reportBlocks(results));
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);
   } else {
     const results = await bench(readCommon(values, CONTENDERS), !values['no-first'], expectedOf);

@@ -1,14 +1,14 @@
 import { resolveGeometry } from '../../src/arguments/geometry.js';
-import { type Bounded, boundedSeparable } from '../bounds.js';
+import { type Bounded, boundedAfter, boundedSeparable } from '../bounds.js';
 import type { Problem } from '../cases.js';
 import { compare } from '../compare.js';
 import { random } from '../random.js';
-import { tensors, type Workload } from './workloads.js';
+import { type Tensors, tensors, type Workload } from './workloads.js';
 
 /** One of those that are compared, on a device of its own. */
 export interface Contender {
-  /** Uploads a layer's input and weights, and compiles what it needs. */
-  prepare(problem: Problem): Promise<Prepared>;
+  /** Uploads a layer's input and weights, and compiles what it needs; a block's too, where it knows blocks. */
+  prepare(problem: Tensors): Promise<Prepared>;
 }
 
 export interface Prepared {
@@ -96,6 +96,7 @@ export class Runner {
 /** A layer's output, or that of its pixels which are compared. */
 export function expectedOf(workload: Workload): Bounded {
   const problem = tensors(workload);
+  if (problem.expand) return boundedAfter(problem.expand, problem);
   const pixels = comparedPixels(problem);
   return boundedSeparable(pixels ? patches(problem, pixels) : problem);
 }

@@ -1,19 +1,24 @@
 import { Builder, type Offset } from 'flatbuffers';
 import { getWebGpuDevice, loadAndCompile, loadLiteRt, Tensor } from '#litert';
+import type { ResolvedActivation } from '../../src/arguments/activation.js';
 import type { Problem } from '../cases.js';
 import { type Contender, transposed } from './contender.js';
 import { read } from './webgpu.js';
+import type { Tensors } from './workloads.js';
 
 /** Its WebAssembly, and the script for that, lie in `folder`. */
 export async function litert(folder: string): Promise<Contender> {
   await loadLiteRt(folder);
   return {
     async prepare(problem) {
-      const { N, H, W, C } = problem.geometry;
+      const { N, K } = problem.geometry;
+      const first = problem.expand ?? problem;
+      const { H, W, C } = first.geometry;
       const compiled = await loadAndCompile(model(problem), {
         accelerator: 'webgpu', gpuOptions: { precision: 'fp32' },
       });
-      const input = await new Tensor(problem.input, [N, H, W, C]).moveTo('webgpu');
+      const inputs = [await new Tensor(first.input, [N, H, W, C]).moveTo('webgpu')];
+      if (problem.inputScale) inputs.push(await new Tensor(problem.inputScale, [N, 1, 1, K]).moveTo('webgpu'));
       const device = getWebGpuDevice()!;
       let results: readonly Tensor[] = [];
       const drop = (): void => {
@@ -23,14 +28,14 @@ export async function litert(folder: string): Promise<Contender> {
         async run(repetitions) {
           for (let i = 0; i < repetitions; i++) {
             drop();
-            results = await compiled.run(input);
+            results = await compiled.run(inputs);
           }
           await device.queue.onSubmittedWorkDone();
         },
         read: () => read(device, results[0]!.toGpuBuffer()),
         release() {
           drop();
-          input.delete();
+          for (const input of inputs) input.delete();
           compiled.delete();
         },
       };
@@ -42,45 +47,76 @@ export async function litert(folder: string): Promise<Contender> {
  * Numbers of the schema.
  * @see https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
  */
-const [CONV_2D, DEPTHWISE_CONV_2D] = [3, 4];
-const [CONV_2D_OPTIONS, DEPTHWISE_CONV_2D_OPTIONS] = [1, 2];
+const [ADD, CONV_2D, DEPTHWISE_CONV_2D, LOGISTIC, MUL] = [0, 3, 4, 14, 18];
+const [NO_OPTIONS, CONV_2D_OPTIONS, DEPTHWISE_CONV_2D_OPTIONS, ADD_OPTIONS, MUL_OPTIONS] = [0, 1, 2, 11, 21];
+const RELU6 = 3;
 
-/** A TensorFlow Lite model of a depthwise and a 1x1 convolution, both with padding SAME. */
-function model({ geometry: { N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW }, ...data }: Problem): Uint8Array {
-  const builder = new Builder(data.pointwiseFilter.byteLength + 4096);
-  const weights = [
-    data.depthwiseFilter, new Float32Array(K), transposed(data.pointwiseFilter, 1, K, O), new Float32Array(O),
+/**
+ * A TensorFlow Lite model of a depthwise and a 1x1 convolution, both with padding SAME; of a block with its first
+ * convolution, activations, factors and residual. SiLU is two operators there.
+ */
+function model({ geometry: g, expand, ...data }: Tensors): Uint8Array {
+  const { N, H, W, C, KH, KW, M, K, OH, OW, O, SH, SW, RH, RW } = g;
+  const builder = new Builder(data.pointwiseFilter.byteLength + (expand?.pointwiseFilter.byteLength ?? 0) + 65536);
+  const buffers = [table(builder, [])]; // It is empty: what the runtime computes.
+  const tensors: Offset[] = [];
+  const [operators, codes]: [Offset[], number[]] = [[], []];
+  const tensor = (shape: readonly number[], values?: Float32Array): number => {
+    if (values) {
+      builder.prep(16, values.byteLength); // the schema aligns buffers
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      buffers.push(table(builder, [ref(builder.createByteVector(bytes))]));
+    }
+    const name = builder.createString(`t${tensors.length}`);
+    const fields = [ref(ints(builder, shape)), undefined, uint(values ? buffers.length - 1 : 0), ref(name)];
+    return tensors.push(table(builder, fields)) - 1;
+  };
+  /** Adds an operator; its result. */
+  const operator = (
+    code: number, inputs: readonly number[], shape: readonly number[], type = NO_OPTIONS,
+    options: readonly (Field | undefined)[] = [],
+  ): number => {
+    if (!codes.includes(code)) codes.push(code);
+    const output = tensor(shape);
+    const written = type === NO_OPTIONS ? [] : [byte(type), ref(table(builder, options))];
+    operators.push(table(builder, [
+      uint(codes.indexOf(code)), ref(ints(builder, inputs)), ref(ints(builder, [output])), ...written,
+    ]));
+    return output;
+  };
+  const fusedInto = ({ kind }: ResolvedActivation) => (kind === 'relu6' ? byte(RELU6) : undefined);
+  const activate = (y: number, shape: readonly number[], { kind }: ResolvedActivation): number =>
+    (kind === 'silu' ? operator(MUL, [y, operator(LOGISTIC, [y], shape)], shape, MUL_OPTIONS) : y);
+  const pointwise = (x: number, { geometry, pointwiseFilter, bias }: Problem, shape: readonly number[]): number => {
+    const { K: k, O: o, activation } = geometry;
+    const weights = [
+      tensor([o, 1, 1, k], transposed(pointwiseFilter, 1, k, o)), tensor([o], bias ?? new Float32Array(o)),
+    ];
+    return activate(operator(CONV_2D, [x, ...weights], shape, CONV_2D_OPTIONS, [
+      undefined, uint(1), uint(1), fusedInto(activation),
+    ]), shape, activation);
+  };
+  const x = tensor([N, H, W, expand?.geometry.C ?? C]);
+  const scale = data.inputScale && tensor([N, 1, 1, K]);
+  const between = [N, OH, OW, K];
+  const depthwiseWeights = [
+    tensor([1, KH, KW, K], data.depthwiseFilter), tensor([K], data.depthwiseBias ?? new Float32Array(K)),
   ];
-  const buffers = [table(builder, []), ...weights.map((values) => {
-    builder.prep(16, values.byteLength); // the schema aligns buffers
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    return table(builder, [ref(builder.createByteVector(bytes))]);
-  })];
-  /** Buffer 0 is empty: what the runtime computes. */
-  const tensor = (name: string, buffer: number, ...shape: readonly number[]): Offset =>
-    table(builder, [ref(ints(builder, shape)), undefined, uint(buffer), ref(builder.createString(name))]);
-  const tensors = [
-    tensor('x', 0, N, H, W, C),
-    tensor('depthwise', 1, 1, KH, KW, K), tensor('depthwise bias', 2, K), tensor('intermediate', 0, N, OH, OW, K),
-    tensor('pointwise', 3, O, 1, 1, K), tensor('pointwise bias', 4, O), tensor('y', 0, N, OH, OW, O),
-  ];
-  const [depthwise, pointwise] = [
-    table(builder, [undefined, uint(SW), uint(SH), uint(M), undefined, uint(RW), uint(RH)]),
-    table(builder, [undefined, uint(1), uint(1)]),
-  ];
-  const operator = (code: number, inputs: readonly number[], output: number, type: number, options: Offset): Offset =>
-    table(builder, [uint(code), ref(ints(builder, inputs)), ref(ints(builder, [output])), byte(type), ref(options)]);
-  const operators = [
-    operator(0, [0, 1, 2], 3, DEPTHWISE_CONV_2D_OPTIONS, depthwise!),
-    operator(1, [3, 4, 5], 6, CONV_2D_OPTIONS, pointwise!),
-  ];
+  const expanded = expand ? pointwise(x, expand, [N, H, W, C]) : x;
+  const filtered = activate(operator(
+    DEPTHWISE_CONV_2D, [expanded, ...depthwiseWeights], between, DEPTHWISE_CONV_2D_OPTIONS,
+    [undefined, uint(SW), uint(SH), uint(M), fusedInto(g.depthwiseActivation), uint(RW), uint(RH)],
+  ), between, g.depthwiseActivation);
+  const scaled = scale === undefined ? filtered : operator(MUL, [filtered, scale], between, MUL_OPTIONS);
+  const projected = pointwise(scaled, { geometry: g, ...data }, [N, OH, OW, O]);
+  const y = g.residual ? operator(ADD, [projected, x], [N, OH, OW, O], ADD_OPTIONS) : projected;
+  const inputs = scale === undefined ? [x] : [x, scale];
   const graph = table(builder, [
-    ref(refs(builder, tensors)), ref(ints(builder, [0])), ref(ints(builder, [6])), ref(refs(builder, operators)),
+    ref(refs(builder, tensors)), ref(ints(builder, inputs)), ref(ints(builder, [y])), ref(refs(builder, operators)),
   ]);
-  const codes = [DEPTHWISE_CONV_2D, CONV_2D].map((code) =>
-    table(builder, [byte(code), undefined, uint(1), uint(code)]));
+  const written = codes.map((code) => table(builder, [byte(code), undefined, uint(1), uint(code)]));
   builder.finish(table(builder, [
-    uint(3), ref(refs(builder, codes)), ref(refs(builder, [graph])), undefined, ref(refs(builder, buffers)),
+    uint(3), ref(refs(builder, written)), ref(refs(builder, [graph])), undefined, ref(refs(builder, buffers)),
   ]), 'TFL3');
   return builder.asUint8Array();
 }

@@ -34,18 +34,21 @@ interface Values {
 }
 
 /** @throws Error with one line that says what is wrong */
-export function readCommon({ contenders, layers, only, batch, samples }: Values, known: readonly string[]): Common {
+export function readCommon(
+  { contenders, layers, only, batch, samples }: Values, known: readonly string[], all = workloads,
+): Common {
   const names = contenders?.split(',') ?? known;
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) throw new Error(`--contenders must be some of ${known.join(', ')}, got ${unknown}`);
   const pattern = regex(only);
   const images = batch === undefined ? undefined : positive('--batch', batch);
-  const chosen = workloads
+  const chosen = all
     .map((workload) => (images === undefined ? workload : withBatch(workload, images)))
     .filter((workload) => (!layers || workload.layers > 0) && pattern.test(workload.name))
-    .filter(({ name }, index, all) => all.findIndex((one) => one.name === name) === index); // With --batch two are one.
+    // With --batch two are one.
+    .filter(({ name }, index, some) => some.findIndex((one) => one.name === name) === index);
   if (chosen.length === 0) {
-    throw new Error(`No layer matches --only ${only}; there are ${workloads.map(({ name }) => name).join('; ')}`);
+    throw new Error(`No layer matches --only ${only}; there are ${all.map(({ name }) => name).join('; ')}`);
   }
   return { contenders: names, workloads: chosen, samples: positive('--samples', samples) };
 }

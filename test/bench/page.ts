@@ -13,10 +13,17 @@ const library = async (strategy: 'auto' | 'fused' | 'two-pass'): Promise<Contend
   return ours(await (manager ??= Manager.create()), strategy);
 };
 
+const passesAlone = async (): Promise<Contender> => {
+  const [{ PipelineManager: Manager }, { passesAlone: alone }] = await Promise.all(
+    [import('sepconv-webgpu'), import('./webgpu.js')]);
+  return alone(await (manager ??= Manager.create()));
+};
+
 const loaders: Readonly<Record<string, () => Promise<Contender>>> = {
   'auto': () => library('auto'),
   'fused': () => library('fused'),
   'two-pass': () => library('two-pass'),
+  'alone': passesAlone,
   'naive': async () => {
     const [{ naive, requestDevice }, code] = await Promise.all([import('./webgpu.js'), import('./naive.wgsl?raw')]);
     return naive(await requestDevice(navigator.gpu), code.default);

@@ -54,7 +54,7 @@ declare module '#litert' {
     data(): Promise<Float32Array>;
     delete(): void;
   }
-  export interface CompiledModel { run(input: Tensor): Promise<Tensor[]>; delete(): void }
+  export interface CompiledModel { run(inputs: readonly Tensor[]): Promise<Tensor[]>; delete(): void }
   export function loadLiteRt(folder: string): Promise<unknown>;
   export function loadAndCompile(model: Uint8Array, options: {
     accelerator: 'webgpu'; gpuOptions: { precision: 'fp32' };

@@ -51,10 +51,16 @@ export function report(results: Results): string {
 }
 
 /** The backward pass, by this library and by tfjs. */
-export function reportGradients(results: Results): string {
+export const reportGradients = (results: Results): string => reportOf('Backward pass, milliseconds', results);
+
+/** Blocks of mobile networks, by this library and by others. */
+export const reportBlocks = (results: Results): string => reportOf('Milliseconds', results);
+
+/** Times, beside those of the first contender. */
+function reportOf(what: string, results: Results): string {
   return [
     `${results.environment}; ${results.date}; ${results.samples} interleaved samples.`,
-    '', '### Backward pass, milliseconds: median ± half the interquartile range', '', ...times(results),
+    '', `### ${what}: median ± half the interquartile range`, '', ...times(results),
     '', '### Times as long as ours', '', ...ratios(results, results.contenders[0]), ...failures(results),
   ].join('\n');
 }

@@ -36,7 +36,7 @@ export async function loadSegmenters(model: string, photo: string): Promise<{ pa
   let results: readonly Tensor[] = [];
   const theirs = async (): Promise<void> => {
     for (const result of results) result.delete();
-    results = await compiled.run(input);
+    results = await compiled.run([input]);
     await getWebGpuDevice()!.queue.onSubmittedWorkDone();
   };
 

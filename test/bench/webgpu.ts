@@ -1,6 +1,7 @@
-import type { PipelineManager, Strategy } from 'sepconv-webgpu';
+import type { ConvolutionDescriptor, PipelineManager, Strategy } from 'sepconv-webgpu';
 import type { Problem } from '../cases.js';
 import { type Contender, type Prepared, wallTime } from './contender.js';
+import type { Tensors } from './workloads.js';
 
 /** The library and WGSL of the benchmark's own, on any WebGPU: a browser's or Dawn for Node. */
 
@@ -17,24 +18,70 @@ export async function requestDevice(gpu: GPU): Promise<GPUDevice> {
 }
 
 export function ours(manager: PipelineManager, strategy: Strategy): Contender {
+  return layers(manager, (data) => [both(data, strategy)]);
+}
+
+/** Either pass alone, one after the other, as `two-pass` has them in one layer. */
+export function passesAlone(manager: PipelineManager): Contender {
+  return layers(manager, (data) => {
+    const { geometry: { OH, OW, K } } = data;
+    const { depthwiseFilter, pointwiseFilter, inputShape, strides, padding, ...rest } = both(data, 'auto');
+    const { depthwiseBias, depthwiseActivation, bias, activation, residual, inputScale } = rest;
+    return [
+      { inputShape, depthwiseFilter, strides, padding, bias: depthwiseBias, activation: depthwiseActivation },
+      { inputShape: [1, OH, OW, K], padding, pointwiseFilter, bias, activation, residual, inputScale },
+    ];
+  });
+}
+
+function both({ geometry: g, ...data }: Tensors, strategy: Strategy): ConvolutionDescriptor {
+  const { N, H, W, C, KH, KW, K, M, O, SH, SW, RH, RW } = g;
+  return {
+    inputShape: [N, H, W, C], strategy, padding: 'SAME', strides: [SH, SW], rate: [RH, RW],
+    allowOverparameterized: true,
+    depthwiseFilter: { shape: [KH, KW, C, M], data: data.depthwiseFilter },
+    pointwiseFilter: { shape: [1, 1, K, O], data: data.pointwiseFilter },
+    depthwiseBias: data.depthwiseBias, bias: data.bias, residual: g.residual, inputScale: g.inputScale,
+    depthwiseActivation: g.depthwiseActivation.kind, activation: g.activation.kind,
+  };
+}
+
+/** A block's 1x1 layer, which expands the input of the next. */
+function expanding({ geometry: { N, H, W, C, O, activation }, pointwiseFilter, bias }: Problem): ConvolutionDescriptor {
+  return {
+    inputShape: [N, H, W, C], padding: 'SAME', pointwiseFilter: { shape: [1, 1, C, O], data: pointwiseFilter }, bias,
+    activation: activation.kind,
+  };
+}
+
+/** Layers one after the other, in one compute pass; the last has the residual and the factors. */
+function layers(manager: PipelineManager, of: (data: Tensors) => readonly ConvolutionDescriptor[]): Contender {
   const { device } = manager;
   return {
-    async prepare({ geometry: { N, H, W, C, KH, KW, K, M, O, SH, SW, RH, RW }, ...data }: Problem): Promise<Prepared> {
-      const conv = await manager.prepare({
-        inputShape: [N, H, W, C], strategy, padding: 'SAME', strides: [SH, SW], rate: [RH, RW],
-        allowOverparameterized: true,
-        depthwiseFilter: { shape: [KH, KW, C, M], data: data.depthwiseFilter },
-        pointwiseFilter: { shape: [1, 1, K, O], data: data.pointwiseFilter },
+    async prepare(data: Tensors): Promise<Prepared> {
+      const descriptors = [...(data.expand ? [expanding(data.expand)] : []), ...of(data)];
+      const convolutions = await Promise.all(descriptors.map((one) => manager.prepare(one)));
+      const input = storage(device, (data.expand ?? data).input);
+      const outputs = convolutions.map(({ outputByteLength }) => storage(device, outputByteLength));
+      const scale = data.inputScale && storage(device, data.inputScale);
+      const encodings = convolutions.map((conv, i) => {
+        const targets = {
+          input: i === 0 ? input : outputs[i - 1]!, output: outputs[i]!,
+          ...(i === convolutions.length - 1 && {
+            ...(data.residual && { residual: input }), ...(scale && { inputScale: scale }),
+          }),
+        };
+        return (pass: GPUComputePassEncoder) => conv.encode(pass, targets);
       });
-      const input = storage(device, data.input);
-      const output = storage(device, conv.outputByteLength);
       return {
-        detail: conv.kernels.join(' + '),
-        run: (repetitions) => repeat(device, repetitions, (pass) => conv.encode(pass, { input, output })),
-        read: () => read(device, output),
+        detail: convolutions.flatMap(({ kernels }) => kernels).join(' + '),
+        run: (repetitions) => repeat(device, repetitions, (pass) => {
+          for (const encode of encodings) encode(pass);
+        }),
+        read: () => read(device, outputs.at(-1)!),
         release() {
-          conv.destroy();
-          destroy(input, output);
+          for (const conv of convolutions) conv.destroy();
+          destroy(input, ...outputs, ...(scale ? [scale] : []));
         },
       };
     },

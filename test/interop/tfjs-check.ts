@@ -3,8 +3,8 @@ import { layers, sequential } from '@tensorflow/tfjs-layers';
 import type { Tensor4D } from 'sepconv-webgpu';
 import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
 import { prepare, prepareTraining, ready, separableConv2d } from 'sepconv-webgpu/tfjs';
-import { swapSeparableLayers } from '../../demo/examples/tfjs/swap.js';
-import { model, restore, time } from '../../demo/examples/tfjs/tfjs.js';
+import { swapLayers } from '../../demo/examples/tfjs/swap.js';
+import { models, restore, time } from '../../demo/examples/tfjs/tfjs.js';
 import { random, randomData } from '../random.js';
 import { onCall } from './calls.js';
 
@@ -14,6 +14,8 @@ type Filters = [x: tf.Tensor4D, depthwiseFilter: tf.Tensor4D, pointwiseFilter: t
 type Shape = [number, number, number, number];
 type Options = Parameters<typeof separableConv2d> extends [unknown, unknown, unknown, ...infer Rest] ? Rest : never;
 interface Case { readonly x: Shape; readonly depthwise: Shape; readonly O: number; readonly options: Options }
+
+type ModelName = keyof typeof models;
 
 const cases: readonly Case[] = [
   { x: [1, 14, 14, 32], depthwise: [3, 3, 32, 1], O: 64, options: [1, 'same'] },
@@ -28,7 +30,7 @@ const cases: readonly Case[] = [
 let encoded = 0;
 let backward = 0;
 onCall(GPUComputePassEncoder.prototype, 'pushDebugGroup', (label) => {
-  if (label === 'separableConv2d') encoded++;
+  if (['separableConv2d', 'depthwiseConv2d', 'conv2d'].includes(label as string)) encoded++;
   if (label === 'separableConv2d gradients') backward++;
 });
 
@@ -73,16 +75,17 @@ export async function checkCases(seed: number): Promise<Agreement> {
   return errors;
 }
 
-export interface ModelReport extends Agreement { readonly difference: number; readonly separableLayers: number }
+export interface ModelReport extends Agreement { readonly difference: number; readonly layers: number }
 
 /**
  * The model as tfjs runs it and with its layers swapped: the largest difference, and the median milliseconds of both.
  */
-export async function checkModel(seed: number, samples: number): Promise<ModelReport> {
-  let undo = restore;
+export async function checkModel(name: ModelName, seed: number, samples: number): Promise<ModelReport> {
+  const model = models[name];
+  let undo = restore[name];
   const use = (whose: 'ours' | 'theirs'): void => {
     undo();
-    undo = whose === 'ours' ? swapSeparableLayers(model) : () => undefined;
+    undo = whose === 'ours' ? swapLayers(model) : () => undefined;
   };
   const x = tf.tensor4d(randomData(96 * 96 * 3, random(seed)), [1, 96, 96, 3]);
   const predict = (): Promise<ArrayLike<number>> => {
@@ -94,15 +97,15 @@ export async function checkModel(seed: number, samples: number): Promise<ModelRe
   await ready();
   const count = encoded;
   const ours = await predict();
-  const separableLayers = encoded - count;
+  const swapped = encoded - count;
   use('theirs');
   const difference = relativeError(ours, await predict());
-  check(encoded - count === separableLayers, 'a restored model ran convolutions of this library');
+  check(encoded - count === swapped, 'a restored model ran convolutions of this library');
   const times = { ours: [] as number[], theirs: [] as number[] };
   for (let sample = 0; sample < samples; sample++) {
     for (const whose of ['ours', 'theirs'] as const) {
       use(whose);
-      times[whose].push(await time(x));
+      times[whose].push(await time(model, x));
     }
   }
   const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(samples / 2)]!;
@@ -116,7 +119,7 @@ export async function checkModel(seed: number, samples: number): Promise<ModelRe
   await predictions();
   check(memory() === before, `after 20 predictions ${memory()}, before ${before}`);
   x.dispose();
-  return { difference, separableLayers, ours: median(times.ours), theirs: median(times.theirs) };
+  return { difference, layers: swapped, ours: median(times.ours), theirs: median(times.theirs) };
 }
 
 const memory = (): string => {
@@ -180,7 +183,7 @@ export async function checkFit(seed: number): Promise<{ readonly ours: number[];
     ] });
     small.setWeights(initial);
     small.compile({ optimizer: 'sgd', loss: 'meanSquaredError' });
-    const undo = whose === 'ours' ? swapSeparableLayers(small) : () => undefined;
+    const undo = whose === 'ours' ? swapLayers(small) : () => undefined;
     if (whose === 'ours') {
       await prepareTraining(xs, initial[0] as tf.Tensor4D, initial[1] as tf.Tensor4D, [1, 1], 'same', [1, 1]);
     }

@@ -1,18 +1,17 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { prepare, prepareTraining, ready, separableConv2d } from 'sepconv-webgpu/tfjs';
+import { conv2d, depthwiseConv2d, prepare, prepareTraining, ready, separableConv2d } from 'sepconv-webgpu/tfjs';
 import { random, randomData } from '../random.js';
 import { onCall } from './calls.js';
+import { type Case, inMatrices, type Operation, type Shape } from './matrices.js';
 
 /** Runs in the page of the example tfjs: gradients of every order, and arguments other than tensors of rank 4. */
 
 type Filters = [x: tf.Tensor4D, depthwiseFilter: tf.Tensor4D, pointwiseFilter: tf.Tensor4D];
-type Operation = (...tensors: Filters) => tf.Tensor;
-type Shape = [number, number, number, number];
 
 /** Passes of this library that were encoded on this page, forward and backward. */
 let encoded = 0;
 onCall(GPUComputePassEncoder.prototype, 'pushDebugGroup', (label) => {
-  if (String(label).startsWith('separableConv2d')) encoded++;
+  if (/^(separableC|depthwiseC|c)onv2d/.test(String(label))) encoded++;
 });
 
 function check(condition: boolean, message: string): asserts condition {
@@ -22,13 +21,13 @@ function check(condition: boolean, message: string): asserts condition {
 const sumOfSquares = (one: tf.Tensor): tf.Scalar => tf.sum(tf.mul(one, one));
 
 /** The sum of the squares of what an operation gives, or of its derivatives of a higher order. */
-function measure(operation: Operation, order: number): (...tensors: Filters) => tf.Scalar {
+function measure(operation: Operation, order: number): (...tensors: tf.Tensor4D[]) => tf.Scalar {
   if (order === 0) return (...tensors) => sumOfSquares(operation(...tensors));
   return (...tensors) => derivatives(operation, order, tensors).map(sumOfSquares).reduce((a, b) => tf.add(a, b));
 }
 
-const derivatives = (operation: Operation, order: number, tensors: Filters): tf.Tensor[] =>
-  tf.grads((...args) => measure(operation, order - 1)(...(args as Filters)))(tensors);
+const derivatives = (operation: Operation, order: number, tensors: tf.Tensor4D[]): tf.Tensor[] =>
+  tf.grads((...args) => measure(operation, order - 1)(...(args as tf.Tensor4D[])))(tensors);
 
 export interface WithoutAndWith { readonly before: number[]; readonly after: number[] }
 
@@ -50,15 +49,6 @@ export async function checkGradientOfGradient(): Promise<WithoutAndWith> {
   return { before, after };
 }
 
-interface Case {
-  readonly x: Shape;
-  readonly depthwise: Shape;
-  readonly O: number;
-  readonly strides: [number, number];
-  readonly pad: 'same' | 'valid' | number;
-  readonly rate: [number, number];
-}
-
 const cases: readonly Case[] = [
   { x: [1, 4, 5, 2], depthwise: [3, 3, 2, 1], O: 3, strides: [1, 1], pad: 'same', rate: [1, 1] },
   { x: [2, 6, 6, 3], depthwise: [3, 3, 3, 2], O: 4, strides: [2, 2], pad: 'valid', rate: [1, 1] },
@@ -67,38 +57,18 @@ const cases: readonly Case[] = [
   { x: [1, 6, 7, 4], depthwise: [2, 3, 4, 1], O: 2, strides: [1, 1], pad: 'valid', rate: [3, 2] },
   { x: [1, 4, 3, 2], depthwise: [2, 2, 2, 1], O: 3, strides: [2, 1], pad: 3, rate: [1, 1] }, // 3 are beyond the filter.
   { x: [1, 4, 5, 1], depthwise: [2, 2, 1, 3], O: 2, strides: [1, 1], pad: 3, rate: [2, 1] },
+  { x: [2, 5, 4, 3], depthwise: [3, 2, 3, 2], strides: [1, 1], pad: 'same', rate: [1, 2] },
+  { x: [1, 6, 5, 4], depthwise: [3, 3, 4, 1], strides: [2, 2], pad: 1, rate: [1, 1] },
+  { x: [2, 4, 3, 5], O: 3, strides: [1, 1], pad: 'same', rate: [1, 1] },
+  { x: [1, 5, 6, 4], O: 6, strides: [2, 3], pad: 'valid', rate: [1, 1] },
 ];
 
-/**
- * The operation as matrix products of tfjs, which have derivatives of every order: first with a constant matrix of 0
- * and 1 that has a row for each tap and pixel of the result, and a 1 where that is in the input.
- */
-function inMatrices({ x: [N, H, W, C], depthwise: [KH, KW, , M], O, strides, pad, rate }: Case): Operation {
-  const [[SH, SW], [RH, RW]] = [strides, rate];
-  const axis = (size: number, k: number, stride: number, apart: number): [out: number, before: number] => {
-    const effective = (k - 1) * apart + 1;
-    const zeros = pad === 'valid' ? 0 : pad;
-    if (zeros !== 'same') return [Math.floor((size + 2 * zeros - effective) / stride) + 1, zeros];
-    const out = Math.ceil(size / stride);
-    return [out, Math.floor(Math.max((out - 1) * stride + effective - size, 0) / 2)];
-  };
-  const [[OH, top], [OW, left]] = [axis(H, KH, SH, RH), axis(W, KW, SW, RW)];
-  const [taps, pixels] = [KH * KW, N * OH * OW];
-  const places = new Float32Array(taps * pixels * N * H * W);
-  for (let row = 0; row < taps * pixels; row++) {
-    const [tap, pixel] = [Math.floor(row / pixels), row % pixels];
-    const [n, oh, ow] = [Math.floor(pixel / (OH * OW)), Math.floor(pixel / OW) % OH, pixel % OW];
-    const h = oh * SH + Math.floor(tap / KW) * RH - top;
-    const w = ow * SW + (tap % KW) * RW - left;
-    if (h >= 0 && h < H && w >= 0 && w < W) places[row * N * H * W + (n * H + h) * W + w] = 1;
-  }
-  return (x, depthwise, pointwise) => {
-    const seen = tf.matMul(tf.tensor2d(places, [taps * pixels, N * H * W]), tf.reshape(x, [N * H * W, C]));
-    const products = tf.mul(tf.reshape(seen, [taps, pixels, C, 1]), tf.reshape(depthwise, [taps, 1, C, M]));
-    const between = tf.reshape(tf.sum(products, 0), [pixels, C * M]);
-    return tf.reshape(tf.matMul(between, tf.reshape(pointwise, [C * M, O])), [N, OH, OW, O]);
-  };
-}
+/** The case by this library. */
+const ours = ({ depthwise, O, strides, pad, rate }: Case): Operation => (x, ...filters) => {
+  if (!depthwise) return conv2d(x, filters[0]!, strides, pad);
+  if (O === undefined) return depthwiseConv2d(x, filters[0]!, strides, pad, 'NHWC', rate);
+  return separableConv2d(x, filters[0]!, filters[1]!, strides, pad, rate);
+};
 
 function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   check(actual.length === expected.length, `${actual.length} values, not ${expected.length}`);
@@ -121,20 +91,20 @@ export async function checkOrders(seed: number): Promise<WithoutAndWith> {
   const next = random(seed);
   const errors: WithoutAndWith = { before: [0, 0, 0], after: [0, 0, 0] };
   for (const one of cases) {
-    const { x, depthwise, O, strides, pad, rate } = one;
-    const shapes = [x, depthwise, [1, 1, depthwise[2] * depthwise[3], O] as Shape];
-    const tensors = shapes.map((shape) => randomTensor(shape, next)) as Filters;
-    const ours: Operation = (...args) => separableConv2d(...args, strides, pad, rate);
+    const { x, depthwise, O } = one;
+    const channels = depthwise ? depthwise[2] * depthwise[3] : x[3];
+    const shapes: Shape[] = [x, ...(depthwise ? [depthwise] : []), ...(O ? [[1, 1, channels, O] as Shape] : [])];
+    const tensors = shapes.map((shape) => randomTensor(shape, next));
     const count = tf.memory().numTensors;
     const of = (operation: Operation, order: number) => dataOf(derivatives(operation, order, tensors));
     const expected = [await of(inMatrices(one), 1), await of(inMatrices(one), 2), await of(inMatrices(one), 3)];
     const passes = encoded;
     // All orders before the first wait, in which kernels may get ready.
-    const results = expected.map((_, i) => derivatives(ours, i + 1, tensors));
+    const results = expected.map((_, i) => derivatives(ours(one), i + 1, tensors));
     check(encoded === passes, 'kernels were there before they were compiled');
     const before = await Promise.all(results.map(dataOf));
     await ready();
-    const after = [await of(ours, 1), await of(ours, 2), await of(ours, 3)];
+    const after = [await of(ours(one), 1), await of(ours(one), 2), await of(ours(one), 3)];
     check(encoded > passes, 'tfjs computed it after kernels were compiled');
     for (const [order, gradients] of expected.entries()) {
       for (const [i, gradient] of gradients.entries()) {

@@ -15,6 +15,7 @@ const pure = ['test/geometry.test.ts', 'test/reference.test.ts'];
 const kernels = ['test/kernels.test.ts'];
 const each = 'each kernel against its stage';
 const api = ['test/api.test.ts'];
+const contest = ['test/contest.test.ts'];
 const inBands = { tests: kernels, names: 'in bands' };
 const gradients = { tests: ['test/gradients.test.ts'], names: 'c_prime|smallest workgroups' };
 
@@ -190,8 +191,28 @@ export const mutants: readonly Mutant[] = [
     instead: "const known = [...presetsOfKind('gpu'), ...presetsOfKind('software')].filter(() => kind);",
     tests: api, names: 'a table is of one kind' },
   { defect: 'time of work that failed counts', file: 'src/contest.ts',
-    text: 'clock.time(candidate, candidate.runs);', instead: 'clock.time(candidate, candidate.runs).catch(() => 40);',
+    text: 'convolution), ...how);', instead: 'convolution), ...how).catch(() => those.map(() => 40));',
     tests: api, names: 'an error of measured work' },
+  { defect: 'compiling counts as the length of a run', file: 'src/contest.ts',
+    text: 'await time(candidates, 1, true); //', instead: '//', tests: contest, names: 'compiles at its first run' },
+  { defect: 'samples of different turns are compared', file: 'src/contest.ts',
+    text: 'one.times.slice(0, other.times.length).map((time, turn) => time / other.times[turn]!)',
+    instead: 'one.times.map((time) => time / median(other.times))', tests: contest, names: 'only samples of one turn' },
+  { defect: 'every turn has the same order', file: 'src/contest.ts',
+    text: '(each + turn) % 2 ? left.toReversed() : left', instead: '(each + turn) % 2 ? left : left',
+    tests: contest, names: 'changes within a submit' },
+  { defect: 'the best of equal candidates is chosen, not the preferred one', file: 'src/contest.ts',
+    text: 'within(EQUAL, left)', instead: 'within(1, left)', tests: contest, names: 'times within 3 %' },
+  { defect: 'one bad sample drops a candidate', file: 'src/contest.ts',
+    text: 'taken < FEW ? left : ', instead: '', tests: contest, names: 'a few bad samples' },
+  { defect: 'nothing is dropped', file: 'src/contest.ts',
+    text: 'taken < FEW ? left : within', instead: 'taken < 1e9 ? left : within',
+    tests: contest, names: 'half as long again' },
+  { defect: 'a contest on a GPU takes 9 times its samples', file: 'src/contest.ts',
+    text: 'samples > clock.most', instead: 'samples > 9 * clock.most', tests: contest, names: 'as are stated' },
+  { defect: 'long runs go into one submit', file: 'src/contest.ts',
+    text: 'const apart = least > LONG;', instead: 'const apart = least > 1e9 * LONG;',
+    tests: contest, names: 'as are stated' },
   { defect: 'warmUp without the table', file: 'src/manager.ts',
     text: 'this.#tuning?.plansOf(call) ?? ', instead: '', tests: api, names: 'warmUp compiles what' },
   { defect: 'ranges that overlap are taken', file: 'src/gpu/bindings.ts',

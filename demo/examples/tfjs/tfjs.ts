@@ -1,12 +1,13 @@
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import '@tensorflow/tfjs-backend-webgpu';
 import * as tf from '@tensorflow/tfjs-core';
-import { initializers, layers, sequential } from '@tensorflow/tfjs-layers';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { ready } from 'sepconv-webgpu/tfjs';
 import { showLoss } from '../report.js';
-import { swapSeparableLayers } from './swap.js';
+import { mobileNetV1, mobileNetV2 } from './models.js';
+import { swapLayers } from './swap.js';
 
-/** A model of tfjs, first as it is, then with its separable layers computed by sepconv-webgpu on the same device. */
+/** Two models of tfjs, each as it is, then with its separable, depthwise and 1x1 layers computed by sepconv-webgpu. */
 
 const output = document.querySelector('pre')!;
 const print = (line: string): void => output.append(`${line}\n`);
@@ -15,22 +16,8 @@ await tf.setBackend('webgpu');
 await tf.ready();
 (tf.backend() as WebGPUBackend).device.lost.then(showLoss, reportError);
 
-/** The first layers of MobileNetV1, with random weights. */
-const depthwiseInitializer = initializers.randomUniform({ minval: -0.4, maxval: 0.4 }); // The pointwise one too.
-export const model = sequential({ layers: [
-  layers.conv2d({
-    inputShape: [96, 96, 3], filters: 32, kernelSize: 3, strides: 2, padding: 'same', activation: 'relu6',
-  }),
-  ...([[64, 1], [128, 2], [128, 1], [256, 2]] as const).map(([filters, strides]) =>
-    layers.separableConv2d({
-      filters, strides, kernelSize: 3, padding: 'same', activation: 'relu6', depthwiseInitializer,
-    })),
-  layers.globalAveragePooling2d({}),
-  layers.dense({ units: 10 }),
-] });
-
 /** Milliseconds of a prediction, until its result is there. */
-export async function time(x: tf.Tensor): Promise<number> {
+export async function time(model: LayersModel, x: tf.Tensor): Promise<number> {
   const start = performance.now();
   const y = model.predict(x) as tf.Tensor;
   await y.data();
@@ -38,17 +25,25 @@ export async function time(x: tf.Tensor): Promise<number> {
   return performance.now() - start;
 }
 
-const x = tf.randomUniform([1, 96, 96, 3]);
-const theirs = model.predict(x) as tf.Tensor;
-await theirs.data(); // Its kernels are compiled now.
-print(`tfjs            ${(await time(x)).toFixed(1)} ms`);
+async function compare(name: string, model: LayersModel): Promise<() => void> {
+  const x = tf.randomUniform([1, 96, 96, 3]);
+  const theirs = model.predict(x) as tf.Tensor;
+  await theirs.data(); // Its kernels are compiled now.
+  print(`${name} by tfjs            ${(await time(model, x)).toFixed(1)} ms`);
+  const restore = swapLayers(model);
+  (model.predict(x) as tf.Tensor).dispose(); // While tfjs's kernels still compute this,
+  await ready(); //                             ours compile.
+  const ours = model.predict(x) as tf.Tensor;
+  await ours.data();
+  print(`${name} by sepconv-webgpu  ${(await time(model, x)).toFixed(1)} ms`);
+  const [difference] = await tf.tidy(() => tf.max(tf.abs(tf.sub(theirs, ours)))).data();
+  print(`They differ by at most ${difference!.toExponential(1)}.`);
+  tf.dispose([x, theirs, ours]);
+  return restore;
+}
 
-export const restore = swapSeparableLayers(model);
-(model.predict(x) as tf.Tensor).dispose(); // While tfjs's kernels still compute this,
-await ready(); //                             ours compile.
-const ours = model.predict(x) as tf.Tensor;
-await ours.data();
-print(`sepconv-webgpu  ${(await time(x)).toFixed(1)} ms`);
-const [difference] = await tf.tidy(() => tf.max(tf.abs(tf.sub(theirs, ours)))).data();
-print(`They differ by at most ${difference!.toExponential(1)}.`);
-tf.dispose([x, theirs, ours]);
+export const models = { 'MobileNetV1': mobileNetV1(), 'MobileNetV2': mobileNetV2() } as const;
+export const restore = {
+  'MobileNetV1': await compare('MobileNetV1', models.MobileNetV1),
+  'MobileNetV2': await compare('MobileNetV2', models.MobileNetV2),
+} as const;
