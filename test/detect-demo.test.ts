@@ -109,6 +109,7 @@ test('the webcam is shown live, with frames per second, until it is stopped', as
 
 test('arrow keys move between the tabs', async () => {
   await page.focus('#tab-background');
+  await page.keyboard.press('End');
   await page.keyboard.press('ArrowLeft');
   expect(await page.$$eval('.panel', (panels) => panels.filter((panel) => panel.checkVisibility()).map(({ id }) => id)))
     .toEqual(['explore']);

@@ -54,6 +54,7 @@ test('the page says what it is', async () => {
 
 const tabs = [
   ['background', 'blur'], ['detect', 'faces'], ['photo', 'filters'], ['learn', 'training'], ['explore', 'geometry'],
+  ['gpu-check', 'check'],
 ] as const;
 
 const passes = '%s: axe finds nothing, and nothing sticks out, in light and dark at three widths';
