@@ -13,7 +13,7 @@ import { bindMethods } from './bind-methods.js';
 import {
   GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, gradientsOf, planBackward,
 } from './plan/backward.js';
-import { byteLengthOf, type Step, stepsFor } from './plan/steps.js';
+import { byteLengthOf, type Step } from './plan/steps.js';
 
 /**
  * What `Gradients.encode` reads, and where it writes the gradients that are asked for: buffers or ranges of usage
@@ -192,4 +192,16 @@ export class Gradients {
     if (this.#destroyed) throw new SepconvError(`${this.#op}: these gradients were destroyed`);
     this.#shared.checkUsable(this.#op);
   }
+}
+
+/** The steps that compute what is wanted, but not what is given. */
+function stepsFor(
+  steps: readonly Step[], wanted: Iterable<string>, given: ReadonlySet<string>,
+): readonly Step[] {
+  const needed = new Set(wanted);
+  return steps.toReversed().filter(({ reads, writes: { value } }) => {
+    if (!needed.has(value) || given.has(value)) return false;
+    for (const read of reads) needed.add(read.value);
+    return true;
+  }).reverse();
 }

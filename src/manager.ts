@@ -3,9 +3,11 @@ import { BufferPool, Scratch } from './gpu/buffers.js';
 import { type Call, readCall, readShapes } from './arguments/call.js';
 import type { ConvolutionDescriptor, Pointwise, WarmUpDescriptor } from './arguments/descriptor.js';
 import { adapterKindOf, adapterName, measuredOn, requestDevice } from './gpu/device.js';
-import { DeviceLostError, loaded, SepconvError, show, UnsupportedError, ValueError } from './arguments/errors.js';
+import {
+  DeviceLostError, isObject, loaded, mustBe, SepconvError, show, UnsupportedError, ValueError,
+} from './arguments/errors.js';
 import type { Gradients } from './gradients.js';
-import { checkNames, given, reading } from './arguments/reading.js';
+import { asIs, reading, readNames } from './arguments/reading.js';
 import { type Convolution, prepareConvolution } from './convolution.js';
 import type { Shared } from './gpu/program.js';
 import { bindMethods } from './bind-methods.js';
@@ -61,29 +63,20 @@ export class PipelineManager {
 
   /** @throws ValueError for an unknown option's value; UnsupportedError when no device is given and none can be had */
   static async create(options: PipelineManagerOptions = {}): Promise<PipelineManager> {
-    if (typeof options !== 'object' || options === null) {
-      throw new ValueError(`PipelineManager.create: options must be an object, got ${show(options)}`);
-    }
-    const names = ['device', 'tuning', 'adapterKind', 'maxBindingBytes'];
-    const [device, tuning, adapterKind, maxBindingBytes = Infinity] = reading('PipelineManager.create: options', () => {
-      checkNames('PipelineManager.create: options', options, names);
-      return names.map((name) => given(options, name));
-    }) as [GPUDevice | undefined, 'measure' | TuningTable | undefined, AdapterKind | undefined, number | undefined];
+    const [device, tuning, adapterKind, maxBindingBytes = Infinity] = readNames(
+      'PipelineManager.create: options', options, ['device', 'tuning', 'adapterKind', 'maxBindingBytes'], asIs,
+    ) as [GPUDevice | undefined, 'measure' | TuningTable | undefined, AdapterKind | undefined, number | undefined];
     if (device !== undefined && !reading('PipelineManager.create: device', () => isDevice(device))) {
-      throw new ValueError(`PipelineManager.create: device must be a GPUDevice, got ${show(device)}`);
+      throw mustBe('PipelineManager.create: device', 'a GPUDevice', device);
     }
     if (tuning !== undefined && tuning !== 'measure' && typeof tuning !== 'object') {
-      throw new ValueError(
-        `PipelineManager.create: tuning must be 'measure' or a table of exportTuning, got ${show(tuning)}`
-      );
+      throw mustBe('PipelineManager.create: tuning', "'measure' or a table of exportTuning", tuning);
     }
     if (adapterKind !== undefined && adapterKind !== 'software' && adapterKind !== 'gpu') {
-      throw new ValueError(`PipelineManager.create: adapterKind must be 'software' or 'gpu', got ${show(adapterKind)}`);
+      throw mustBe('PipelineManager.create: adapterKind', "'software' or 'gpu'", adapterKind);
     }
     if (!(Number.isInteger(maxBindingBytes) || maxBindingBytes === Infinity) || maxBindingBytes < 1024) {
-      throw new ValueError(
-        `PipelineManager.create: maxBindingBytes must be an integer of at least 1024, got ${show(maxBindingBytes)}`
-      );
+      throw mustBe('PipelineManager.create: maxBindingBytes', 'an integer of at least 1024', maxBindingBytes);
     }
     const code = tuning === undefined ? undefined : await loadOnDemand();
     const used = device ?? (await requestDevice());
@@ -156,7 +149,7 @@ export class PipelineManager {
     descriptors: readonly (WarmUpDescriptor | Pointwise<WarmUpDescriptor>)[], options: WarmUpOptions = {},
   ): Promise<void> {
     if (!Array.isArray(descriptors)) {
-      throw new ValueError(`warmUp: descriptors must be an array, got ${show(descriptors)}`);
+      throw mustBe('warmUp: descriptors', 'an array', descriptors);
     }
     const onProgress = readProgress(options);
     const variants = new Map<string, Dispatch>();
@@ -255,19 +248,12 @@ export class PipelineManager {
   }
 }
 
-const isDevice = (device: unknown): boolean =>
-  typeof device === 'object' && device !== null && 'createComputePipelineAsync' in device;
+const isDevice = (device: unknown): boolean => isObject(device) && 'createComputePipelineAsync' in device;
 
 function readProgress(options: WarmUpOptions): WarmUpOptions['onProgress'] {
-  if (typeof options !== 'object' || options === null) {
-    throw new ValueError(`warmUp: options must be an object, got ${show(options)}`);
-  }
-  const onProgress = reading('warmUp: options', () => {
-    checkNames('warmUp: options', options, ['onProgress']);
-    return given(options, 'onProgress');
-  });
+  const [onProgress] = readNames('warmUp: options', options, ['onProgress'], asIs);
   if (onProgress === undefined || typeof onProgress === 'function') return onProgress as WarmUpOptions['onProgress'];
-  throw new ValueError(`warmUp: onProgress must be a function, got ${show(onProgress)}`);
+  throw mustBe('warmUp: onProgress', 'a function', onProgress);
 }
 
 /** What most apps never need, in a file of its own. @throws SepconvError where it is not to be had */

@@ -1,12 +1,13 @@
 import { activations, derivatives } from './activations.js';
-import { derivesFromResult, type ResolvedActivation } from './arguments/activation.js';
+import type { ResolvedActivation } from './arguments/activation.js';
 import { type AdditionTensors, readAdditions } from './arguments/additions.js';
 import {
   type Additions, checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, FILTERS, type Geometry,
   operation, outputShape, type Passes, resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D,
-  type TensorArgument, withoutActivations,
+  type TensorArgument,
 } from './arguments/geometry.js';
-import { REFERENCE, readOptions, readTensor } from './arguments/reading.js';
+import { DESCRIPTOR, readOptions, readTensor } from './arguments/reading.js';
+import { derivesFromResult, withoutActivations } from './arguments/slopes.js';
 
 export type { AdditionTensors } from './arguments/additions.js';
 export { ValueError } from './arguments/errors.js';
@@ -149,7 +150,8 @@ interface Tensors {
 function checked(
   passes: Passes, tensors: Tensors, options: Partial<ReferenceOptions>, additions: AdditionTensors = {},
 ) {
-  const own = readOptions(options, REFERENCE, operation(undefined, passes));
+  // All that a call may be given, so that the two can be compared.
+  const own = readOptions(options, [...DESCRIPTOR, 'manager'], operation(undefined, passes));
   const { depthwiseBias, bias, name } = own;
   const op = operation(name, passes);
   const read = (argument: keyof Tensors): Tensor4D => {

@@ -1,6 +1,6 @@
 import { type Call, resolveCall } from './arguments/call.js';
 import type { ConvolutionDescriptor, GpuOptions } from './arguments/descriptor.js';
-import { show, ValueError } from './arguments/errors.js';
+import { isObject, mustBe } from './arguments/errors.js';
 import {
   checkTensor, checkTensorOf, type ConvolutionOptions, elements, operation, outputShape, type Passes,
   type ResultTensor, type SeparableConv2dGradients, type TensorArgument,
@@ -49,9 +49,9 @@ function readArguments(
   const own = readOptions(options, ONE_CALL[passes], operation(undefined, passes));
   const { manager } = own;
   const op = operation(own.name, passes);
-  const isManager = (): boolean => typeof manager === 'object' && manager !== null && 'prepareCall' in manager;
+  const isManager = (): boolean => isObject(manager) && 'prepareCall' in manager;
   if (manager !== undefined && !reading(`${op}: manager`, isManager)) {
-    throw new ValueError(`${op}: manager must be a PipelineManager, got ${show(manager)}`);
+    throw mustBe(`${op}: manager`, 'a PipelineManager', manager);
   }
   const x = readTensor(`${op}: input`, input);
   const weights = Object.entries(filters).map(([argument, tensor]) =>

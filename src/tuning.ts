@@ -1,5 +1,5 @@
 import type { Call } from './arguments/call.js';
-import { show, UnsupportedError, ValueError } from './arguments/errors.js';
+import { isObject, mustBe, UnsupportedError } from './arguments/errors.js';
 import type { Geometry } from './arguments/geometry.js';
 import { given, reading } from './arguments/reading.js';
 import type { Convolution } from './convolution.js';
@@ -58,7 +58,7 @@ export class Tuning {
     this.#device = device;
     this.#profile = profile;
     this.#measures = reading('PipelineManager.create: tuning', () => {
-      if (typeof tuning !== 'object' || tuning === null) return tuning === 'measure';
+      if (!isObject(tuning)) return tuning === 'measure';
       const choices = agrees(tuning, measuredOn(device, profile)) ? tuning.choices ?? {} : {};
       for (const [key, saved] of Object.entries(choices)) {
         const choice = readChoice(saved, profile);
@@ -66,7 +66,7 @@ export class Tuning {
       }
       const measure = given(tuning, 'measure') ?? false;
       if (typeof measure === 'boolean') return measure;
-      throw new ValueError(`PipelineManager.create: tuning.measure must be true or false, got ${show(measure)}`);
+      throw mustBe('PipelineManager.create: tuning.measure', 'true or false', measure);
     });
   }
 
@@ -138,8 +138,8 @@ export class Tuning {
 
 /** Whether a table says of itself what is so here, whatever else it says. */
 function agrees(saved: unknown, here: unknown): boolean {
-  if (typeof here !== 'object' || here === null) return saved === here;
-  if (typeof saved !== 'object' || saved === null) return false;
+  if (!isObject(here)) return saved === here;
+  if (!isObject(saved)) return false;
   return Object.entries(here).every(([name, value]) => agrees(given(saved, name), value));
 }
 
@@ -157,7 +157,7 @@ const keyOf = ({ geometry, strategy }: Call): string => [
 
 /** A choice of a table; undefined where it is none, or none for this kind of adapter. */
 function readChoice(saved: unknown, { kind }: DeviceProfile): Choice | undefined {
-  if (typeof saved !== 'object' || saved === null) return undefined;
+  if (!isObject(saved)) return undefined;
   const { strategy, presets: names } = {
     strategy: given(saved, 'strategy'), presets: given(saved, 'presets'),
   } as Partial<Choice>;

@@ -1,4 +1,4 @@
-import { show, ValueError } from './errors.js';
+import { isObject, mustBe } from './errors.js';
 
 /** The function that follows a pass, applied to each value: `y = activation(x + bias)`. */
 export type Activation =
@@ -17,21 +17,15 @@ export interface ResolvedActivation {
 export type ActivationKind = (typeof KINDS)[number];
 const KINDS = ['linear', 'relu', 'relu6', 'leakyRelu', 'sigmoid', 'tanh', 'hardSwish', 'silu', 'elu'] as const;
 
-/**
- * Whether the derivative follows from the result: it does unless two arguments of different slope share a result.
- */
-export const derivesFromResult = ({ kind, alpha }: ResolvedActivation): boolean =>
-  kind !== 'hardSwish' && kind !== 'silu' && !(kind === 'leakyRelu' && alpha < 0);
-
 /** Checks the caller's activation. `where` starts the message of the error. @throws ValueError */
 export function resolveActivation(where: string, activation: unknown): ResolvedActivation {
   if (activation === undefined) return { kind: 'linear', alpha: 0 };
   const kind = KINDS.find((one) => one === activation && one !== 'leakyRelu');
   if (kind) return { kind, alpha: 0 };
-  if (typeof activation === 'object' && activation !== null && 'leakyRelu' in activation) {
+  if (isObject(activation) && 'leakyRelu' in activation) {
     const alpha = activation.leakyRelu;
     if (typeof alpha === 'number' && Number.isFinite(Math.fround(alpha))) return { kind: 'leakyRelu', alpha };
   }
   const names = KINDS.map((one) => (one === 'leakyRelu' ? '{ leakyRelu: number }' : `'${one}'`));
-  throw new ValueError(`${where} must be one of ${names.join(', ')}, got ${show(activation)}`);
+  throw mustBe(where, `one of ${names.join(', ')}`, activation);
 }

@@ -1,5 +1,5 @@
 import type { ConvolutionDescriptor, GpuTensor, Pointwise, Strategy, WarmUpDescriptor } from './descriptor.js';
-import { show, ValueError } from './errors.js';
+import { isObject, mustBe, ValueError } from './errors.js';
 import {
   checkData, checkTensor, FILTERS, type Geometry, operation, type Passes, resolveGeometry, type TensorArgument,
 } from './geometry.js';
@@ -67,7 +67,7 @@ function resolve(
   }, descriptor, passes);
   if (!(passes === 'both' ? ['auto', 'fused', 'two-pass'] : ['auto']).includes(strategy)) {
     const rule = passes === 'both' ? "'auto', 'fused' or 'two-pass'" : "'auto' where there is one pass";
-    throw new ValueError(`${op}: strategy must be ${rule}, got ${show(strategy)}`);
+    throw mustBe(`${op}: strategy`, rule, strategy);
   }
   const weights = new Map<Weight, WeightSource>();
   for (const weight of WEIGHTS) {
@@ -95,6 +95,5 @@ function sourceOf(
 }
 
 function isGpuTensor(tensor: unknown): tensor is GpuTensor<readonly number[]> {
-  return typeof tensor === 'object' && tensor !== null && !ArrayBuffer.isView(tensor)
-    && 'buffer' in tensor && 'shape' in tensor;
+  return isObject(tensor) && !ArrayBuffer.isView(tensor) && 'buffer' in tensor && 'shape' in tensor;
 }

@@ -39,11 +39,18 @@ export function show(value: unknown, depth = 3): string {
     if (typeof value === 'bigint') return cut(`${value}n`);
     if (typeof value === 'function') return value.name ? `function ${cut(value.name)}` : 'a function';
     if (value instanceof Error) return String(value);
-    return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value);
+    return isObject(value) ? Object.prototype.toString.call(value) : String(value);
   } catch {
     return typeof value;
   }
 }
+
+/** The error of a value that breaks a rule. */
+export const mustBe = (what: string, rule: string, value: unknown): ValueError =>
+  new ValueError(`${what} must be ${rule}, got ${show(value)}`);
+
+/** Whether a value has properties, and is no function. */
+export const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 const cut = (text: string): string => (text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text);
 

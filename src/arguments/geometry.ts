@@ -1,5 +1,5 @@
 import { type Activation, type ResolvedActivation, resolveActivation } from './activation.js';
-import { show, ValueError } from './errors.js';
+import { isObject, mustBe, show, ValueError } from './errors.js';
 
 /** Extents of a tensor of rank 4, slowest first: non-negative integers. */
 export type Shape4D = readonly [number, number, number, number];
@@ -151,11 +151,6 @@ export const elements = (shape: readonly number[]): number => shape.reduce((prod
 
 export const outputShape = ({ N, OH, OW, O }: Geometry): Shape4D => [N, OH, OW, O];
 
-export function withoutActivations(geometry: Geometry): Geometry {
-  const linear = { kind: 'linear', alpha: 0 } as const;
-  return { ...geometry, depthwiseActivation: linear, activation: linear };
-}
-
 /**
  * Checks shapes and options and works out the output's shape and the padding.
  * @throws ValueError for everything TensorFlow refuses, in TensorFlow's order
@@ -246,8 +241,8 @@ export function resolveGeometry(
 
 /** Checks a tensor by itself: `{ shape, data }` that agree. @throws ValueError */
 export function checkTensor(where: string, tensor: unknown): asserts tensor is Tensor4D {
-  if (typeof tensor !== 'object' || tensor === null || !('shape' in tensor) || !('data' in tensor)) {
-    throw new ValueError(`${where} must be { shape, data }, got ${show(tensor)}`);
+  if (!isObject(tensor) || !('shape' in tensor) || !('data' in tensor)) {
+    throw mustBe(where, '{ shape, data }', tensor);
   }
   checkShape(where, tensor.shape);
   checkData(`${where}.data`, tensor.shape, tensor.data);
@@ -257,14 +252,14 @@ export function checkTensor(where: string, tensor: unknown): asserts tensor is T
 export function checkTensorOf(where: string, shape: Shape4D, tensor: unknown, why = ''): asserts tensor is Tensor4D {
   checkTensor(where, tensor);
   if (tensor.shape.some((extent, axis) => extent !== shape[axis])) {
-    throw new ValueError(`${where} must be ${show(shape)}${why}, got ${show(tensor.shape)}`);
+    throw mustBe(where, `${show(shape)}${why}`, tensor.shape);
   }
 }
 
 /** Checks that `data` has one float32 for each element of `shape`. @throws ValueError */
 export function checkData(where: string, shape: readonly number[], data: unknown): asserts data is Float32Array {
   if (!ArrayBuffer.isView(data) || Object.prototype.toString.call(data) !== '[object Float32Array]') {
-    throw new ValueError(`${where} must be a Float32Array, got ${show(data)}`);
+    throw mustBe(where, 'a Float32Array', data);
   }
   const { length } = data as Float32Array;
   if (length !== elements(shape)) {
@@ -297,13 +292,13 @@ function resolveStrides(op: string, strides: unknown = 1): Pair {
   const inner = Array.isArray(strides) && strides.length === 4 && strides[0] === 1 && strides[3] === 1
     ? strides.slice(1, 3) : strides;
   if (isPairOf(isPositive, inner)) return inner;
-  throw new ValueError(`${op}: strides must be a positive integer, [sh, sw] or [1, sh, sw, 1], got ${show(strides)}`);
+  throw mustBe(`${op}: strides`, 'a positive integer, [sh, sw] or [1, sh, sw, 1]', strides);
 }
 
 function resolveRate(op: string, rate: unknown = 1): Pair {
   if (isPositive(rate)) return [rate, rate];
   if (isPairOf(isPositive, rate)) return rate;
-  throw new ValueError(`${op}: rate must be a positive integer or [rh, rw], got ${show(rate)}`);
+  throw mustBe(`${op}: rate`, 'a positive integer or [rh, rw]', rate);
 }
 
 function resolvePadding(op: string, padding: unknown): ResolvedPadding {
@@ -319,8 +314,8 @@ function resolvePadding(op: string, padding: unknown): ResolvedPadding {
       return [second, third];
     }
   }
-  throw new ValueError(`${op}: padding must be 'SAME', 'VALID', [[top, bottom], [left, right]] or `
-    + `[[0, 0], [top, bottom], [left, right], [0, 0]] with non-negative integers, got ${show(padding)}`);
+  throw mustBe(`${op}: padding`, "'SAME', 'VALID', [[top, bottom], [left, right]] or "
+    + '[[0, 0], [top, bottom], [left, right], [0, 0]] with non-negative integers', padding);
 }
 
 /** Output extent and padding before the input, along one axis. */
@@ -336,8 +331,8 @@ function extent(
   const out = Math.floor((size + before + after - effective) / stride) + 1;
   if (out < 0 || (padding === 'VALID' && out === 0) || !Number.isSafeInteger(out)) {
     const side = axis === 0 ? 'height' : 'width';
-    throw new ValueError(`${op}: input ${side} with its padding must be at least the effective kernel `
-      + `((k - 1) * rate + 1 = ${effective}) under ${show(padding)} padding, got ${size + before + after}`);
+    throw mustBe(`${op}: input ${side} with its padding`, 'at least the effective kernel '
+      + `((k - 1) * rate + 1 = ${effective}) under ${show(padding)} padding`, size + before + after);
   }
   return [out, before];
 }

@@ -1,10 +1,10 @@
-import { show, ValueError } from './errors.js';
+import { isObject, mustBe, show, ValueError } from './errors.js';
 import { operation, type Passes, type TensorArgument } from './geometry.js';
 
 /** Longer arrays are cut to this length: what is left still breaks every rule, and fits a message. */
 const LONGEST = 8;
 
-const asIs = (value: unknown): unknown => value;
+export const asIs = (value: unknown): unknown => value;
 
 /** A plain copy of an array of numbers, or of pairs. */
 function copyArray(value: unknown, depth = 2): unknown {
@@ -17,7 +17,7 @@ function copyArray(value: unknown, depth = 2): unknown {
  * @throws ValueError for names beside a buffer or a slope that nothing reads: `byteOffset` instead of `offset`, say
  */
 function copyRecord(value: unknown, where: string): unknown {
-  const isRecord = typeof value === 'object' && value !== null && !ArrayBuffer.isView(value) && !Array.isArray(value);
+  const isRecord = isObject(value) && !ArrayBuffer.isView(value) && !Array.isArray(value);
   if (!isRecord) return copyArray(value);
   const record = emptyRecord();
   for (const field of ['shape', 'data', 'buffer', 'offset', 'leakyRelu']) {
@@ -55,8 +55,6 @@ export const ONE_CALL: Readonly<Record<Passes, readonly OptionName[]>> = {
 export const DESCRIPTOR: readonly OptionName[] = [
   'inputShape', 'depthwiseFilter', 'pointwiseFilter', ...CONVOLUTION, 'residual', 'inputScale',
 ];
-/** What the references take: all that a call may be given, so that the two can be compared. */
-export const REFERENCE: readonly OptionName[] = [...DESCRIPTOR, 'manager'];
 
 /** Without a prototype, so that nothing is found on it that was not put there. */
 const emptyRecord = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;
@@ -82,29 +80,36 @@ export function given(object: object, name: string): unknown {
 export function readOptions<T extends object>(
   options: T, names: readonly OptionName[], op = operation(), what = 'options',
 ): T {
-  if (typeof options !== 'object' || options === null) {
-    throw new ValueError(`${op}: ${what} must be an object, got ${show(options)}`);
-  }
-  const record = reading(`${op}: ${what}`, () => {
-    checkNames(`${op}: ${what}`, options, names);
-    const read = emptyRecord();
-    for (const option of names) {
-      const value = READERS[option](given(options, option), `${op}: ${option}`);
-      if (value !== undefined) read[option] = value;
-    }
-    return read;
+  const record = emptyRecord();
+  readNames(`${op}: ${what}`, options, names, (value, option) => {
+    const read = READERS[option](value, `${op}: ${option}`);
+    if (read !== undefined) record[option] = read;
   });
   if (record['name'] !== undefined && typeof record['name'] !== 'string') {
-    throw new ValueError(`${op}: name must be a string, got ${show(record['name'])}`);
+    throw mustBe(`${op}: name`, 'a string', record['name']);
   }
   return record as T;
+}
+
+/**
+ * What `read` makes of each option.
+ * @throws ValueError unless options are an object whose properties are all among `names`
+ */
+export function readNames<Name extends string, T>(
+  where: string, options: unknown, names: readonly Name[], read: (value: unknown, name: Name) => T,
+): readonly T[] {
+  if (!isObject(options)) throw mustBe(where, 'an object', options);
+  return reading(where, () => {
+    checkNames(where, options, names);
+    return names.map((name) => read(given(options, name), name));
+  });
 }
 
 /** Refuses properties that nothing reads, as misspelt ones are, unless they are undefined. @throws ValueError */
 export function checkNames(where: string, object: object, names: readonly string[]): void {
   const unknown = Object.keys(object).find((name) => !names.includes(name) && given(object, name) !== undefined);
   if (unknown === undefined) return;
-  throw new ValueError(`${where} must be among ${names.join(', ') || 'none'}, got ${show(unknown)}`);
+  throw mustBe(where, `among ${names.join(', ') || 'none'}`, unknown);
 }
 
 /** The same for a tensor. @throws ValueError */

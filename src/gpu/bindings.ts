@@ -1,5 +1,5 @@
 import { checkNames, given } from '../arguments/reading.js';
-import { show, ValueError } from '../arguments/errors.js';
+import { isObject, mustBe, ValueError } from '../arguments/errors.js';
 import type { Step } from '../plan/steps.js';
 import { BUFFER } from './flags.js';
 
@@ -11,9 +11,7 @@ export type Target = GPUBuffer | GPUBufferBinding;
 
 /** Checks that a caller's targets have no names that nothing reads. @throws ValueError */
 export function checkTargets(op: string, targets: unknown, names: readonly string[]): void {
-  if (typeof targets !== 'object' || targets === null) {
-    throw new ValueError(`${op}: targets must be an object of ${names.join(', ')}, got ${show(targets)}`);
-  }
+  if (!isObject(targets)) throw mustBe(`${op}: targets`, `an object of ${names.join(', ')}`, targets);
   checkNames(`${op}: targets`, targets, names);
 }
 
@@ -21,21 +19,20 @@ export function checkTargets(op: string, targets: unknown, names: readonly strin
 export function resolveBinding(
   device: GPUDevice, where: string, target: Target | undefined, byteLength: number,
 ): Binding {
-  const own = (name: string): unknown =>
-    (typeof target === 'object' && target !== null ? given(target, name) : undefined);
+  const own = (name: string): unknown => (isObject(target) ? given(target, name) : undefined);
   const part = own('buffer') as GPUBuffer | undefined;
   if (part) checkNames(`${where}: names`, target!, ['buffer', 'offset', 'size']);
   const buffer = part ?? target as GPUBuffer | undefined;
   const [offset, size] = part ? [own('offset') as number ?? 0, own('size') as number | undefined] : [0, undefined];
   if (!buffer || !(buffer.usage & BUFFER.STORAGE)) {
-    throw new ValueError(`${where} must be a GPUBuffer with usage STORAGE, got ${show(buffer?.usage ?? target)}`);
+    throw mustBe(where, 'a GPUBuffer with usage STORAGE', buffer?.usage ?? target);
   }
   const alignment = device.limits.minStorageBufferOffsetAlignment;
   if (!Number.isSafeInteger(offset) || offset < 0 || offset % alignment !== 0) {
-    throw new ValueError(`${where} offset must be a multiple of ${alignment}, got ${show(offset)}`);
+    throw mustBe(`${where} offset`, `a multiple of ${alignment}`, offset);
   }
   if (size !== undefined && (!Number.isSafeInteger(size) || size < 0)) {
-    throw new ValueError(`${where} size must be a non-negative integer, got ${show(size)}`);
+    throw mustBe(`${where} size`, 'a non-negative integer', size);
   }
   const room = Math.min(size ?? Infinity, buffer.size - offset);
   if (room < byteLength) throw new ValueError(`${where} must have ${byteLength} bytes from its offset, got ${room}`);

@@ -1,5 +1,5 @@
 import type { Call, Weight, WeightSource } from '../arguments/call.js';
-import { loaded, show, ValueError } from '../arguments/errors.js';
+import { loaded, mustBe, ValueError } from '../arguments/errors.js';
 import type { ResultArray } from '../arguments/geometry.js';
 import { FILTER_FORMAT, uniformsOf } from '../kernels/kernel.js';
 import type { DeviceProfile } from '../kernels/profile.js';
@@ -112,7 +112,7 @@ export class Program {
     lasting: readonly string[] = [],
   ): void {
     if (typeof (pass as Partial<GPUComputePassEncoder> | undefined)?.dispatchWorkgroups !== 'function') {
-      throw new ValueError(`${this.#op}: pass must be a GPUComputePassEncoder, got ${show(pass)}`);
+      throw mustBe(`${this.#op}: pass`, 'a GPUComputePassEncoder', pass);
     }
     const key = `${index} ${keyOf(targets)}`;
     let bound = this.#bound.get(key);

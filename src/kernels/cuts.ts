@@ -26,9 +26,6 @@ export function channelLanes({ C, M }: Geometry) {
 /** Channels of one store of the output. */
 export const outputLanes = ({ O, O_STRIDE }: Geometry): number => (O % 4 === 0 && O_STRIDE % 4 === 0 ? 4 : 1);
 
-/** 4 where all of the channels are a multiple of it, else 1. */
-export const lanesOf = (...channels: readonly number[]): number => (channels.every((count) => count % 4 === 0) ? 4 : 1);
-
 /** The next power of 2, below or above. */
 export const powerOf2 = (round: 'floor' | 'ceil', count: number): number => 2 ** Math[round](Math.log2(count));
 

@@ -1,12 +1,12 @@
 import { channelLanes, channelStride, depthwiseTile } from './cuts.js';
 import type { Kernel } from './kernel.js';
-import { bytesOf, extrasOf, withOffsets } from './params.js';
+import { bytesOf, extrasOf, loadLibrary, withOffsets } from './params.js';
 
 /** Takes any geometry: `[N, H, W, C]` to the intermediate `[N, OH, OW, K_STRIDE]`, or alone to the output. */
 export const depthwise: Kernel = {
   name: 'depthwise',
   load: () => import('../../shaders/depthwise.wgsl?raw'),
-  loadLibrary: () => import('../../shaders/activations.wgsl?raw'),
+  loadLibrary,
   operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'],
   cut(g, tile) {
     const { constants, params, tiles, cost } = depthwiseTile(g, tile);

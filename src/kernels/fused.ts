@@ -4,19 +4,21 @@ import {
   rowTiles,
 } from './cuts.js';
 import type { Kernel } from './kernel.js';
-import { bytesOf, extrasOf, withOffsets } from './params.js';
+import { extrasOf, loadLibrary, passBytes, withOffsets } from './params.js';
 
 /** Both passes in one: `[N, H, W, C]` to `[N, OH, OW, O]`. */
 
 const operands = ['input', 'depthwiseFilter', 'depthwiseBias', 'pointwiseFilter', 'bias', 'output'] as const;
-const loadLibrary: Kernel['loadLibrary'] = () => import('../../shaders/activations.wgsl?raw');
 
-const trafficOf = (g: Geometry): number => {
-  const { input, pointwiseFilter, output } = bytesOf(g);
-  return input + pointwiseFilter + output;
+const trafficOf = (g: Geometry): number => passBytes(g, 'input');
+
+/** A cut with what a geometry has beside. */
+const complete = (cut: Kernel['cut']): Kernel['cut'] => (g, tile) => {
+  const one = cut(g, tile);
+  const { extras, constants } = extrasOf(g);
+  const bodies = { depthwiseActivation: g.depthwiseActivation.kind, activation: g.activation.kind };
+  return { ...one, extras, bodies, constants: { ...one.constants, ...constants } };
 };
-const bodiesOf = ({ depthwiseActivation, activation }: Geometry) =>
-  ({ depthwiseActivation: depthwiseActivation.kind, activation: activation.kind });
 
 /** Each invocation has a run of pixels in registers. */
 export const fused: Kernel = {
@@ -24,7 +26,7 @@ export const fused: Kernel = {
   load: () => import('../../shaders/fused.wgsl?raw'),
   loadLibrary,
   operands,
-  cut(g, { width = 1, columns = 1, group }) {
+  cut: complete((g, { width = 1, columns = 1, group }) => {
     const row = rowTile(g, width);
     const OUTPUT_LANES = outputLanes(g);
     const COLUMNS = evenTile(g.O / OUTPUT_LANES, columns / OUTPUT_LANES);
@@ -32,17 +34,16 @@ export const fused: Kernel = {
     const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / OUTPUT_LANES / COLUMNS);
     const { TILE_W, SPAN, TAPS } = row;
     const tapRows = Math.ceil(g.K / channelLanes(g).LANES) * g.KH * Math.ceil(g.KW / TAPS);
-    const more = extrasOf(g);
     return {
-      ...more, constants: { ...channelLanes(g), OUTPUT_LANES, ...row, COLUMNS, WORKGROUP, ...more.constants },
-      bodies: bodiesOf(g), elem: g.dtype, params: withOffsets(g), group, workgroups: Math.ceil(tiles / WORKGROUP),
+      constants: { ...channelLanes(g), OUTPUT_LANES, ...row, COLUMNS, WORKGROUP },
+      elem: g.dtype, params: withOffsets(g), group, workgroups: Math.ceil(tiles / WORKGROUP),
       effort: {
         multiplyAdds: WORKGROUP * TILE_W * g.K * (COLUMNS * OUTPUT_LANES + g.KH * g.KW),
         accesses: WORKGROUP * (tapRows * (SPAN + TAPS) + g.K * COLUMNS + TILE_W * COLUMNS),
         vectors: (TILE_W + 1) * COLUMNS * OUTPUT_LANES / 4 + SPAN, tapRows, traffic: trafficOf(g),
       },
     };
-  },
+  }),
 };
 
 /** Quads go down rows with weights held, and share depthwise results. */
@@ -52,14 +53,12 @@ export const fusedQuad: Kernel = {
   loadLibrary,
   operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'filterTexture', 'nearest', 'bias', 'output'],
   fits: fusedQuadsTake,
-  cut(g, tile) {
+  cut: complete((g, tile) => {
     const { constants, params, tiles, cost } = fusedQuadTile(g, tile);
-    const more = extrasOf(g);
     return {
-      ...more, constants: { ...constants, ...more.constants }, bodies: bodiesOf(g),
-      params: { ...withOffsets(g), ...params }, group: [QUAD, 1], workgroups: tiles, cost,
+      constants, params: { ...withOffsets(g), ...params }, group: [QUAD, 1], workgroups: tiles, cost,
     };
-  },
+  }),
 };
 
 /** Workgroups compute depthwise results into their memory, and multiply them from there. */
@@ -68,7 +67,8 @@ export const fusedTiled: Kernel = {
   load: () => import('../../shaders/fused-tiled.wgsl?raw'),
   loadLibrary,
   operands,
-  cut(g, { width = 1, pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, slices: SLICES = 1, group }) {
+  cut: complete((g, tile) => {
+    const { width = 1, pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, slices: SLICES = 1, group } = tile;
     const row = rowTile(g, width, 'exactly');
     const OUTPUT_LANES = outputLanes(g);
     const COLUMNS = Math.max(1, columns / OUTPUT_LANES);
@@ -84,13 +84,11 @@ export const fusedTiled: Kernel = {
     const rowsOfRun = g.KH * Math.ceil(g.KW / TAPS);
     const items = runs * CHUNK / LANES; // Depthwise results of a round, in packs: shared out among all invocations.
     const handed = SLICES > 1 ? SLICES / 2 * GROUP_X * GROUP_Y * SUMS : 0;
-    const more = extrasOf(g);
     return {
-      ...more, constants: {
+      constants: {
         ...channelLanes(g), OUTPUT_LANES, ...row, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES, SUMS,
-        ...more.constants,
       },
-      bodies: bodiesOf(g), elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
+      elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
       memory: 4 * CHUNK * TILE_PIXELS * GROUP_Y + 4 * OUTPUT_LANES * handed,
       workgroups: Math.ceil(g.N * g.OH * rowTiles(g, TILE_W) / runs) * outputTiles,
       effort: {
@@ -102,7 +100,7 @@ export const fusedTiled: Kernel = {
         halvings: Math.log2(SLICES), traffic: trafficOf(g),
       },
     };
-  },
+  }),
 };
 
 /** The most k and taps of the kernel that goes down rows, and runs that lie side by side in its strips. */
@@ -118,7 +116,7 @@ export const fusedRows: Kernel = {
   operands,
   fits: (g, { limits }) => !g.inputScale && !g.residual && g.K <= MOST_CHANNELS && g.KH * g.KW <= MOST_TAPS
     && chunkOf(g) <= channelLanes(g).LANES * powerOf2('floor', Math.min(128, limits.maxComputeInvocationsPerWorkgroup)),
-  cut(g, { width = 1, height = 1, columns = 1, group }) {
+  cut: complete((g, { width = 1, height = 1, columns = 1, group }) => {
     const { KH, KW, SH, SW } = g;
     const { INPUT_LANES, LANES } = channelLanes(g);
     const [GROUP_X, GROUP_Y] = group;
@@ -136,7 +134,7 @@ export const fusedRows: Kernel = {
         INPUT_LANES, LANES, OUTPUT_LANES, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD, TILE_W, SPAN_W, TILE_PIXELS,
         COLUMNS, GROUP_X, GROUP_Y, CHUNK,
       },
-      bodies: bodiesOf(g), elem: g.dtype, params: { ...withOffsets(g), TILE_ROWS: rows }, group,
+      elem: g.dtype, params: { ...withOffsets(g), TILE_ROWS: rows }, group,
       memory: 8 * CHUNK * runs * TILE_W,
       workgroups: g.N * g.RH * Math.ceil(g.OH / (rows * g.RH)) * Math.ceil(rowTiles(g, TILE_W) / runs)
         * Math.ceil(g.O / (COLUMNS * OUTPUT_LANES * GROUP_X)),
@@ -148,5 +146,5 @@ export const fusedRows: Kernel = {
         turns, tapRows: (rows + LEAD) * FRESH, traffic: trafficOf(g),
       },
     };
-  },
+  }),
 };

@@ -2,6 +2,9 @@ import type { Geometry } from '../arguments/geometry.js';
 import { channelStride, divisor, evenTile, MAX_TILE_TAPS, powerOf2, rowTiles } from './cuts.js';
 import type { Tile } from './kernel.js';
 
+/** 4 where all of the channels are a multiple of it, else 1. */
+export const lanesOf = (...channels: readonly number[]): number => (channels.every((count) => count % 4 === 0) ? 4 : 1);
+
 /**
  * A tile along H and W, and how many there are. Strides and large filters make tiles smaller, to bound the code: 4x7
  * outputs at 5x5 would compile for 2 s on SwiftShader.

@@ -1,7 +1,7 @@
 import type { ResolvedActivation } from '../arguments/activation.js';
 import type { Geometry } from '../arguments/geometry.js';
-import { channelLanes, channelStride, evenTile, fewPixels, lanesOf, QUAD, quadsTake } from './cuts.js';
-import { areaTile, sharedTile, transposedTile } from './gradient-cuts.js';
+import { channelLanes, channelStride, evenTile, fewPixels, QUAD, quadsTake } from './cuts.js';
+import { areaTile, lanesOf, sharedTile, transposedTile } from './gradient-cuts.js';
 import type { Cut, Kernel, Tile } from './kernel.js';
 
 /** The kernels of the backward pass that are not the forward pass's too. */

@@ -1,5 +1,9 @@
 import { elementBytes, elements, type Geometry } from '../arguments/geometry.js';
 import { channelStride, outputLanes } from './cuts.js';
+import type { Kernel } from './kernel.js';
+
+/** The bodies of the activation functions of all forward kernels. */
+export const loadLibrary: NonNullable<Kernel['loadLibrary']> = () => import('../../shaders/activations.wgsl?raw');
 
 /** Values for the struct `Params` of the forward kernels; a band's tensors may start after their bindings do. */
 export const withOffsets = (g: Geometry): Readonly<Record<string, unknown>> => ({
@@ -16,6 +20,12 @@ export const bytesOf = (g: Geometry) => {
     output: elements([g.N, g.OH, g.OW, g.O]) * bytes * (g.residual ? 2 : 1), // And the residual.
   };
 };
+
+/** Bytes that the pointwise pass reads and writes at least, or both passes in one kernel. */
+export function passBytes(g: Geometry, from: 'input' | 'intermediate'): number {
+  const { [from]: read, pointwiseFilter, output } = bytesOf(g);
+  return read + pointwiseFilter + output;
+}
 
 /** What a kernel reads beside its operands, and how its variant differs by that. */
 export const extrasOf = (g: Geometry) => ({

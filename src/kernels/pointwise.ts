@@ -1,16 +1,13 @@
 import type { Geometry } from '../arguments/geometry.js';
 import { channelStride, evenTile, fewPixels, outputLanes, pointwiseQuadTile, QUAD, quadsTake } from './cuts.js';
 import type { Cut, Kernel, Tile } from './kernel.js';
-import { bytesOf, extrasOf, withOffsets } from './params.js';
+import { extrasOf, loadLibrary, passBytes, withOffsets } from './params.js';
 
 /** From the intermediate `[N, OH, OW, K_STRIDE]`, or alone from the input `[N, H, W, C]`, to `[N, OH, OW, O]`. */
 
 const operands = ['intermediate', 'pointwiseFilter', 'bias', 'output'] as const;
-const trafficOf = (g: Geometry): number => {
-  const { intermediate, pointwiseFilter, output } = bytesOf(g);
-  return intermediate + pointwiseFilter + output;
-};
-const loadLibrary: Kernel['loadLibrary'] = () => import('../../shaders/activations.wgsl?raw');
+
+const trafficOf = (g: Geometry): number => passBytes(g, 'intermediate');
 
 /** What variants that read the caller's input have in other ways than those that read the intermediate. */
 const strideConstant = ({ passes, SH, SW }: Geometry) => (passes === 'pointwise' && SH * SW > 1 && { STRIDED: 1 });
@@ -25,7 +22,8 @@ const complete = (cut: Kernel['cut'], own = inputConstants): Kernel['cut'] => (g
   const one = cut(g.inputScale ? { ...g, N: 1 } : g, tile);
   const { extras, constants } = extrasOf(g);
   return {
-    ...one, extras, constants: { ...one.constants, ...own(g), ...constants }, ...(g.inputScale && { images: g.N }),
+    ...one, extras, constants: { ...one.constants, ...own(g), ...constants }, bodies: { activation: g.activation.kind },
+    ...(g.inputScale && { images: g.N }),
   };
 };
 
@@ -43,7 +41,7 @@ export const pointwise: Kernel = {
     const WORKGROUP = group[0] * group[1];
     return {
       constants: { LANES, TILE_PIXELS, COLUMNS, WORKGROUP },
-      bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g), group,
+      elem: g.dtype, params: withOffsets(g), group,
       workgroups: Math.ceil(Math.ceil(pixels / TILE_PIXELS) * Math.ceil(g.O / LANES / COLUMNS) / WORKGROUP),
       effort: {
         multiplyAdds: WORKGROUP * TILE_PIXELS * COLUMNS * LANES * g.K,
@@ -64,7 +62,7 @@ export const pointwiseQuad: Kernel = {
   cut: complete((g, tile) => {
     const { constants, params, tiles, cost } = pointwiseQuadTile(g, tile);
     return {
-      constants, bodies: { activation: g.activation.kind }, group: [QUAD, 1], workgroups: tiles, cost,
+      constants, group: [QUAD, 1], workgroups: tiles, cost,
       params: { ...withOffsets(g), ...params, PIXEL_STRIDE: channelStride(g), K_STEP: 1 },
     };
   }, strideConstant),
@@ -88,7 +86,7 @@ export const pointwiseTiled: Kernel = {
         LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK,
         AHEAD: Number(ahead), LOADS_A: loadsOf(vectorsA), LOADS_B: loadsOf(vectorsB),
       },
-      bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g), group,
+      elem: g.dtype, params: withOffsets(g), group,
       memory: 16 * vectorsA + 4 * LANES * vectorsB,
       effort: {
         multiplyAdds: TILE_PIXELS * COLUMNS * LANES * WORKGROUP * g.K,
@@ -116,7 +114,7 @@ function splitCut(
   const turns = Math.ceil(g.K / 4 / SLICES);
   return {
     constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SHUFFLED: shuffled, HANDED, SUMS },
-    bodies: { activation: g.activation.kind }, elem: g.dtype, params: withOffsets(g),
+    elem: g.dtype, params: withOffsets(g),
     group: [GROUP_X, GROUP_Y * SLICES],
     memory: 4 * HANDED * GROUP_X * GROUP_Y * SUMS * LANES + (shuffled > 1 ? 4 : 0),
     effort: {

@@ -53,15 +53,3 @@ export interface Plan<Value extends string = string> {
 /** Bytes of a value that is in a buffer; 0 for one that is elsewhere, or for no value. */
 export const byteLengthOf = (place: Place | undefined): number =>
   (place === undefined || place.kind === 'texture' || place.kind === 'sampler' ? 0 : place.byteLength);
-
-/** The steps that compute what is wanted, but not what is given. */
-export function stepsFor(
-  steps: readonly Step[], wanted: Iterable<string>, given: ReadonlySet<string>,
-): readonly Step[] {
-  const needed = new Set(wanted);
-  return steps.toReversed().filter(({ reads, writes: { value } }) => {
-    if (!needed.has(value) || given.has(value)) return false;
-    for (const read of reads) needed.add(read.value);
-    return true;
-  }).reverse();
-}
