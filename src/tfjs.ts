@@ -57,12 +57,14 @@ export function conv2d<T extends Tensor3D | Tensor4D>(
   return run<T>(givenTo('pointwise', x, filter, strides, pad, dataFormat, dilations, dimRoundingMode));
 }
 
-type SeparableArguments = [
+/** Of `separableConv2d`. */
+export type SeparableArguments = [
   x: Tensor3D | Tensor4D | TensorLike, depthwiseFilter: Tensor4D | TensorLike, pointwiseFilter: Tensor4D | TensorLike,
   strides: [number, number] | number, pad: TfjsPadding, dilation?: [number, number] | number,
   dataFormat?: 'NHWC' | 'NCHW',
 ];
-type OnePassArguments = Parameters<typeof conv2d>;
+/** Of `depthwiseConv2d` and `conv2d`. */
+export type OnePassArguments = Parameters<typeof conv2d>;
 /** The arguments of `separableConv2d`, or one of the other functions followed by its own. */
 export type CallArguments =
   SeparableArguments | [operation: typeof depthwiseConv2d | typeof conv2d, ...OnePassArguments];
