@@ -39,8 +39,8 @@ test('the first tab finds the faces of the first photo and lists every layer', a
   expect(await faces()).toHaveLength(3);
   expect(await page.$$eval('#layer-rows tr', (rows) => rows.map((row) => row.cells[0]!.firstChild!.textContent)))
     .toEqual([
-      'picture', 'conv0', 'pool0', 'conv1', 'pool1', 'conv2', 'pool2', 'conv3', 'pool3', 'conv4', 'pool4',
-      'conv5', 'pool5', 'conv8',
+      'picture', 'conv0 patches', 'conv0', 'pool0', 'conv1', 'pool1', 'conv2', 'pool2', 'conv3', 'pool3', 'conv4',
+      'pool4', 'conv5', 'pool5', 'conv8',
     ]);
   const times = await page.$$eval('#layer-rows .time', (cells) => cells.map(({ textContent }) => textContent ?? ''));
   expect(times.every((time) => / m?s$/.test(time))).toBe(true);
