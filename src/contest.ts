@@ -95,18 +95,20 @@ export async function compare(clock: Clock, candidates: readonly Candidate[]): P
   const time = (those: readonly Candidate[], ...how: readonly [runs: number, apart: boolean]) =>
     clock.time(those.map(({ convolution }) => convolution), ...how);
   await time(candidates, 1, true); // Thrown away: drivers compile, and the clock of an idle GPU is low.
-  let [runs, least] = [1, 0];
-  for (let step = 0; step < MOST_STEPS && least < clock.least && runs < MOST_RUNS; step++) {
-    const factor = step === 0 ? 1 : Math.min(GROWTH, 1.2 * clock.least / least);
+  let [runs, least, most] = [1, 0, 0];
+  for (let step = 0; step < MOST_STEPS && least < clock.least && most < SUBMIT && runs < MOST_RUNS; step++) {
+    const factor = step === 0 ? 1 : Math.min(GROWTH, 1.2 * clock.least / least, Math.max(1, SUBMIT / most));
     runs = Math.min(MOST_RUNS, Math.ceil(runs * factor));
-    least = Math.min(...await time(candidates, runs, runs === 1));
+    const times = await time(candidates, runs, runs === 1);
+    [least, most] = [Math.min(...times), Math.max(...times)];
   }
   const start = performance.now();
   const apart = least > LONG;
   let [left, samples, submits] = [candidates, 0, 0];
   do {
     const each = left[0]!.times.length;
-    const turns = Math.max(1, Math.floor(Math.min(MOST_TOGETHER, SUBMIT / least) / left.length));
+    const together = Math.min(MOST_TOGETHER, SUBMIT / least, MOST_RUNS / runs);
+    const turns = Math.max(1, Math.floor(together / left.length));
     // Every other turn backwards, so that what becomes faster or slower on the way cancels out.
     const order = Array.from({ length: turns }, (_, turn) => (each + turn) % 2 ? left.toReversed() : left).flat();
     samples += order.length;
