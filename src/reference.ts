@@ -1,13 +1,12 @@
 import { activations, derivatives } from './activations.js';
-import type { ResolvedActivation } from './arguments/activation.js';
+import { derivesFromResult, type ResolvedActivation } from './arguments/activation.js';
 import { type AdditionTensors, readAdditions } from './arguments/additions.js';
 import {
   type Additions, checkData, checkTensor, checkTensorOf, type ConvolutionOptions, elements, FILTERS, type Geometry,
   operation, outputShape, type Passes, resolveGeometry, type ResultTensor, type SeparableConv2dGradients, type Tensor4D,
-  type TensorArgument,
+  type TensorArgument, withoutActivations,
 } from './arguments/geometry.js';
 import { DESCRIPTOR, readOptions, readTensor } from './arguments/reading.js';
-import { derivesFromResult, withoutActivations } from './arguments/slopes.js';
 
 export type { AdditionTensors } from './arguments/additions.js';
 export { ValueError } from './arguments/errors.js';

@@ -1,5 +1,4 @@
-import type { Geometry } from '../src/arguments/geometry.js';
-import { withoutActivations } from '../src/arguments/slopes.js';
+import { type Geometry, withoutActivations } from '../src/arguments/geometry.js';
 import { aliasesOf, type GradientPlan, type Value } from '../src/plan/backward.js';
 import type { PipelineCache } from '../src/gpu/pipelines.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';

@@ -3,8 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { activations, derivatives } from '../src/activations.js';
-import { type Activation, resolveActivation } from '../src/arguments/activation.js';
-import { derivesFromResult } from '../src/arguments/slopes.js';
+import { type Activation, derivesFromResult, resolveActivation } from '../src/arguments/activation.js';
 import { resolveGeometry, type Tensor4D } from '../src/arguments/geometry.js';
 import {
   type ReferenceOptions, separableConv2dGradientsReference, separableConv2dReference,

@@ -31,7 +31,7 @@ test('the build makes no code of strings, writes no markup, and has no way to th
     // Of its own files, named as they are, it may load one later.
     const source = readFileSync(new URL(file, dist), 'utf8')
       .replaceAll(/\bimport\("\.\/([\w/-]+\.js)"\)/g, (call, own: string) => (built.includes(own) ? '' : call));
-    expect(source.length).toBeGreaterThan(200);
+    expect(source.length).toBeGreaterThan(400);
     expect(source, file).not.toMatch(
       /\beval\b|\bFunction\s*\(|\bimport\s*\(|importScripts|innerHTML|outerHTML|insertAdjacent|document\b/);
     expect(source, file).not.toMatch(

@@ -249,7 +249,8 @@ class Cursor {
   mean(input: number): number {
     const { output, options: { filterH, filterW } } = this.take('AVERAGE_POOL_2D', input);
     const [, H, W] = this.#model.shapeOf(input);
-    if (filterH !== H || filterW !== W) throw new Error(`A pool is ${filterH}×${filterW}, not of all ${H}×${W} pixels`);
+    const isWhole = filterH === H && filterW === W;
+    if (!isWhole) throw new Error(`A pool is ${filterH}×${filterW}, not of all ${H}×${W} pixels`);
     return output;
   }
 

@@ -17,6 +17,12 @@ export interface ResolvedActivation {
 export type ActivationKind = (typeof KINDS)[number];
 const KINDS = ['linear', 'relu', 'relu6', 'leakyRelu', 'sigmoid', 'tanh', 'hardSwish', 'silu', 'elu'] as const;
 
+/**
+ * Whether the derivative follows from the result: it does unless two arguments of different slope share a result.
+ */
+export const derivesFromResult = ({ kind, alpha }: ResolvedActivation): boolean =>
+  kind !== 'hardSwish' && kind !== 'silu' && !(kind === 'leakyRelu' && alpha < 0);
+
 /** Checks the caller's activation. `where` starts the message of the error. @throws ValueError */
 export function resolveActivation(where: string, activation: unknown): ResolvedActivation {
   if (activation === undefined) return { kind: 'linear', alpha: 0 };

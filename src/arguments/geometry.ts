@@ -151,6 +151,12 @@ export const elements = (shape: readonly number[]): number => shape.reduce((prod
 
 export const outputShape = ({ N, OH, OW, O }: Geometry): Shape4D => [N, OH, OW, O];
 
+/** The same convolution with results as they are before activations. */
+export function withoutActivations(geometry: Geometry): Geometry {
+  const linear = { kind: 'linear', alpha: 0 } as const;
+  return { ...geometry, depthwiseActivation: linear, activation: linear };
+}
+
 /**
  * Checks shapes and options and works out the output's shape and the padding.
  * @throws ValueError for everything TensorFlow refuses, in TensorFlow's order

@@ -1,8 +1,7 @@
-import type { ResolvedActivation } from '../arguments/activation.js';
+import { derivesFromResult, type ResolvedActivation } from '../arguments/activation.js';
 import { type Weight, WEIGHTS } from '../arguments/call.js';
 import { UnsupportedError } from '../arguments/errors.js';
-import type { Geometry, Passes } from '../arguments/geometry.js';
-import { derivesFromResult, withoutActivations } from '../arguments/slopes.js';
+import { type Geometry, type Passes, withoutActivations } from '../arguments/geometry.js';
 import { channelStride, divisor } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import {
