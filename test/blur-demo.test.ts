@@ -1,4 +1,5 @@
-import type { Page } from 'puppeteer';
+import { fileURLToPath } from 'node:url';
+import { KnownDevices, type Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPage, requestsOf } from './browser.js';
 
@@ -120,42 +121,64 @@ test('a file that is no picture is an error that is shown, and the next photo wo
   expect(await text('#blur-error')).toBe('');
 });
 
-/** Replaces the camera: by a photo that moves, or by one of the ways that a camera fails. */
-const camera = (error?: string) => page.evaluate(async (name) => {
-  const image = await createImageBitmap(
-    await (await fetch('/node_modules/@vladmandic/face-api/demo/sample6.jpg')).blob());
-  const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 256 });
-  const context = canvas.getContext('2d')!;
-  let tick = 0;
-  setInterval(() => context.drawImage(image, tick++ % 8, 0, 320, 256), 50);
-  navigator.mediaDevices.getUserMedia = () =>
-    (name === undefined ? Promise.resolve(canvas.captureStream()) : Promise.reject(new DOMException('no', name)));
-}, error);
+/** Makes the camera fail in one of its ways. */
+const failingCamera = (name: string) => page.evaluate((error) => {
+  Object.defineProperty(navigator.mediaDevices, 'getUserMedia', {
+    configurable: true, value: () => Promise.reject(new DOMException('no', error)),
+  });
+}, name);
+const workingCamera = () => page.evaluate(() =>
+  void delete (navigator.mediaDevices as Partial<MediaDevices>).getUserMedia); // The browser's own is the prototype's.
 
 test.each([
   ['NotAllowedError', 'was not allowed to'], ['NotFoundError', 'No webcam was found'], ['NotReadableError', 'Another'],
 ])('a webcam that fails with a %s is told in plain words', async (name, words) => {
-  await camera(name);
+  await failingCamera(name);
   await page.click('#blur-webcam');
   await state('failed');
   expect(await text('#blur-error')).toContain(words);
   expect(await page.$eval('#blur-webcam', ({ ariaPressed }) => ariaPressed)).toBe('false');
 });
 
-test('the webcam is shown live, in one submit a frame, until it is stopped', async () => {
-  await camera();
+test('the webcam is shown live until it is stopped, and tells its people from the background', async () => {
+  await workingCamera();
   await page.click('#blur-webcam');
   await state('live');
   await frames(2);
   expect(await text('#blur-rate')).toMatch(/^[\d.]+ frames\/s$/);
-  expect(await text('#blur-size')).toBe('320×256');
+  expect(await text('#blur-size')).toMatch(/^\d+×\d+$/);
   expect(await page.$eval('section#background', ({ dataset }) => dataset['source'])).toBe('camera');
+  await page.click('[name=background][value=mask]');
+  await drawn('mask');
+  const places = Array.from({ length: 400 }, (_, i) => [((i % 20) + 0.5) / 20, (Math.floor(i / 20) + 0.5) / 20] as const);
+  const { colours } = await look(places);
+  for (const grey of [0, 255]) { // Either is about half of that photo.
+    expect(colours.filter((colour) => colour.every((value) => value === grey)).length).toBeGreaterThan(80);
+  }
+  await page.click('[name=background][value=blur]');
   await page.click('#blur-webcam');
   await state('done');
   expect([await text('#blur-rate'), await text('#blur-webcam')]).toEqual(['', 'Use the webcam']);
 });
 
-test('another tab turns the webcam off', async () => {
+test('while another tab of the browser is shown, no frame is drawn', async () => {
+  await page.click('#blur-webcam');
+  await state('live');
+  const other = await page.browser().newPage();
+  await other.bringToFront();
+  const count = () => page.$eval('section#blur-report', ({ dataset }) => dataset['frames']);
+  await page.waitForFunction(() => document.querySelector<HTMLVideoElement>('#blur-video')!.paused);
+  const before = await count();
+  await new Promise((resolve) => void setTimeout(resolve, 500));
+  expect(Number(await count()) - Number(before)).toBeLessThanOrEqual(1); // The one under way.
+  await other.close();
+  await page.bringToFront();
+  await frames(2);
+  await page.click('#blur-webcam');
+  await state('done');
+});
+
+test('another tab of the page turns the webcam off', async () => {
   await page.click('#blur-webcam');
   await state('live');
   await page.evaluate(() => {
@@ -205,6 +228,25 @@ test('a video file plays in a loop, pauses, and goes on', async () => {
   expect(await page.$eval('#blur-pause', (button) => button.checkVisibility())).toBe(false);
 });
 
+test('a photo that is dropped is drawn', async () => {
+  const { origin } = new URL(page.url());
+  const session = await page.createCDPSession();
+  const files = [fileURLToPath(new URL('../node_modules/@vladmandic/face-api/demo/sample2.jpg', import.meta.url))];
+  const drag = (type: 'dragEnter' | 'dragOver' | 'drop') => session.send('Input.dispatchDragEvent', {
+    type, x: 200, y: 300, data: { items: [], files, dragOperationsMask: 1 },
+  });
+  await drag('dragEnter');
+  await drag('dragOver');
+  await page.waitForSelector('body.dropping');
+  await drag('drop');
+  await page.waitForFunction(() => document.querySelector('#blur-size')!.textContent === '1920×1367');
+  await state('done');
+  expect(await text('#blur-chosen')).toBe('sample2.jpg');
+  expect(page.url()).toBe(`${origin}/demo/`); // The browser did not leave the page to show the file.
+  await page.click('#blur-samples label:nth-child(3) input');
+  await state('done');
+});
+
 test('what is saved is the picture as it was drawn', async () => {
   const saved = await page.evaluate(() => new Promise<[name: string, width: number, height: number]>((resolve) => {
     // Nothing is downloaded.
@@ -218,6 +260,37 @@ test('what is saved is the picture as it was drawn', async () => {
     document.querySelector<HTMLButtonElement>('#blur-save')!.click();
   }));
   expect(saved).toEqual(['background.png', 1920, 1350]);
+});
+
+test('on a phone all is within reach of a thumb', async () => {
+  const phone = await openPage('/package.json');
+  try {
+    await phone.emulate(KnownDevices['Pixel 5']);
+    await phone.goto(page.url());
+    await phone.waitForSelector('#background[data-state=done]', { timeout: 60_000 });
+    const width = await phone.evaluate(() => document.documentElement.scrollWidth);
+    expect(width).toBeLessThanOrEqual(KnownDevices['Pixel 5'].viewport.width);
+    await phone.screenshot({ path: 'output/blur-phone.png' });
+    // At least as large as https://www.w3.org/TR/WCAG22/#target-size-minimum wants.
+    const small = await phone.$$eval('button, a, input, label', (targets) => targets.flatMap((target) => {
+      const { width: across, height } = target.getBoundingClientRect();
+      return target.checkVisibility() && across > 0 && Math.min(across, height) < 24 ? [target.outerHTML] : [];
+    }));
+    expect(small).toEqual([]);
+    const tap = async (selector: string) => {
+      await (await phone.$(selector))!.scrollIntoView();
+      await phone.tap(selector);
+    };
+    await tap('#blur-webcam');
+    await phone.waitForSelector('#background[data-state=live]', { timeout: 60_000 });
+    await phone.screenshot({ path: 'output/blur-phone-live.png' });
+    await tap('#blur-controls label:has([value=colour])');
+    await phone.waitForSelector('#blur-report[data-drawn^=colour]', { timeout: 60_000 });
+    await tap('#blur-webcam');
+    await phone.waitForSelector('#background[data-state=done]', { timeout: 60_000 });
+  } finally {
+    await phone.close();
+  }
 });
 
 test('nothing was asked of another server, and no error came up', () => {

@@ -86,22 +86,13 @@ test('an own photo that is none is an error that is shown, and the next photo wo
 });
 
 test('the webcam is shown live, with frames per second, until it is stopped', async () => {
-  // A photo that a canvas streams, in place of a camera.
-  await page.evaluate(async () => {
-    const image = await createImageBitmap(
-      await (await fetch('/node_modules/@vladmandic/face-api/demo/sample6.jpg')).blob());
-    const canvas = Object.assign(document.createElement('canvas'), { width: 960, height: 768 });
-    const context = canvas.getContext('2d')!;
-    setInterval(() => context.drawImage(image, 0, 0, 960, 768), 50);
-    navigator.mediaDevices.getUserMedia = () => Promise.resolve(canvas.captureStream());
-  });
   await page.click('#webcam');
   await page.waitForSelector('#detect[data-state=live]', { timeout: 60_000 });
   await page.waitForFunction(
     () => JSON.parse(document.querySelector<HTMLElement>('#detect-report')?.dataset['faces'] ?? '[]').length >= 4,
     { timeout: 60_000 });
   expect(await text('#frame-rate')).toMatch(/^[\d.]+ frames\/s$/);
-  expect(await text('#picture-size')).toBe('960×768');
+  expect(await text('#picture-size')).toMatch(/^\d+×\d+$/);
   await page.click('#webcam');
   await page.waitForSelector('#detect[data-state=done]');
   expect(await text('#frame-rate')).toBe('');

@@ -57,8 +57,11 @@ async function told(): Promise<string[]> {
 
 test.each(['tfjs', 'onnxruntime', 'three'])('%s tells that its packages are missing, and what to run', async (name) => {
   await open(name);
-  expect(await told()).toEqual(['The packages of this example are missing',
-    'Stop the server of this page and run “npm run examples” instead: it installs them and serves this page again.']);
+  expect(await told()).toEqual([
+    'The packages of this example are missing',
+    'Stop the server of this page and run “npm run examples” instead: '
+    + 'it installs them and serves this page again.',
+  ]);
   if (name === 'tfjs') await page.screenshot({ path: join(root, 'output/example-packages.png') });
 });
 

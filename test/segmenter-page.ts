@@ -2,6 +2,7 @@ import { PipelineManager } from 'sepconv-webgpu';
 import type { Difference } from '../demo/compare.js';
 import { maskRows, Segmenter } from '../demo/networks/segmenter.js';
 import { verify } from '../demo/networks/verify.js';
+import { photoTensor } from './photo-tensor.js';
 
 /** Runs in a real browser: our mask and LiteRT.js's, from the very same numbers. */
 
@@ -33,14 +34,7 @@ const theirs = (async () => {
   return { Tensor, compiled: await loadAndCompile(model, { accelerator: 'wasm' }) };
 })();
 
-/** A photo as the network takes it. */
-async function picture(name: string): Promise<Float32Array<ArrayBuffer>> {
-  const bitmap = await createImageBitmap(await (await fetch(`${photos}/${name}`)).blob());
-  const context = new OffscreenCanvas(SIDE, SIDE).getContext('2d')!;
-  context.drawImage(bitmap, 0, 0, SIDE, SIDE);
-  const { data } = context.getImageData(0, 0, SIDE, SIDE);
-  return Float32Array.from({ length: SIDE * SIDE * 3 }, (_, i) => data[Math.floor(i / 3) * 4 + (i % 3)]! / 255);
-}
+const picture = (name: string) => photoTensor(`${photos}/${name}`, SIDE);
 
 /** Runs the network on the GPU; every buffer that it writes held other numbers before. */
 async function run(input: Float32Array<ArrayBuffer>): Promise<void> {

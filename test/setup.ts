@@ -1,3 +1,5 @@
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { createServer } from 'vite';
 import type { TestProject } from 'vitest/node';
 import { launchBrowser } from '../demo/node/browser.js';
@@ -6,8 +8,18 @@ declare module 'vitest' {
   interface ProvidedContext { browserEndpoint: string; origin: string }
 }
 
-/** One browser and one Vite server for all tests that need a real page. */
-export default (project: TestProject): Promise<() => Promise<void>> => setUp(project);
+/** One browser and one Vite server for all tests that need a real page. Its camera sees a photo of people. */
+export default (project: TestProject): Promise<() => Promise<void>> => setUp(project, camera());
+
+/** What makes Chromium take a photo, as a motion JPEG of one frame, for a camera that may be used. */
+function camera(): string[] {
+  const path = (relative: string): string => fileURLToPath(new URL(`../node_modules/${relative}`, import.meta.url));
+  const film = path('.cache/sepconv-webgpu/camera.mjpeg');
+  mkdirSync(path('.cache/sepconv-webgpu'), { recursive: true });
+  copyFileSync(path('@vladmandic/face-api/demo/sample6.jpg'), film);
+  return ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
+    `--use-file-for-fake-video-capture=${film}`];
+}
 
 export async function setUp(project: TestProject, browserFlags?: readonly string[]): Promise<() => Promise<void>> {
   // The page's sources go through the same configuration as those in Node.

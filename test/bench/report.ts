@@ -78,12 +78,12 @@ export function reportNetworks({ environment, date, samples, rows }: NetworkResu
 }
 
 function times({ contenders, rows }: Results): string[] {
-  const total = contenders.map((name) => mobileNet(rows, name));
-  return markdown(['Layer', ...contenders], [
-    ...rows.map(({ workload, outcomes }) => [workload, ...contenders.map((name) => milliseconds(outcomes[name]))]),
-    ...(total.some((sum) => sum !== undefined)
-      ? [['**MobileNetV1, 13 layers**', ...total.map((sum) => (sum === undefined ? '—' : `**${figure(sum)}**`))]] : []),
-  ]);
+  const layers = rows.map(({ workload, outcomes }) =>
+    [workload, ...contenders.map((name) => milliseconds(outcomes[name]))]);
+  const sums = contenders.map((name) => mobileNet(rows, name));
+  if (sums.every((sum) => sum === undefined)) return markdown(['Layer', ...contenders], layers);
+  const total = sums.map((sum) => (sum === undefined ? '—' : `**${figure(sum)}**`));
+  return markdown(['Layer', ...contenders], [...layers, ['**MobileNetV1, 13 layers**', ...total]]);
 }
 
 /** What the mark of `milliseconds` means, where there is one. */

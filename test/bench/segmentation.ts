@@ -1,6 +1,7 @@
 import { PipelineManager } from 'sepconv-webgpu';
 import { getWebGpuDevice, loadAndCompile, loadLiteRt, Tensor } from '#litert';
 import { maskRows, MASK_TOLERANCE, Segmenter } from '../../demo/networks/segmenter.js';
+import { photoTensor } from '../photo-tensor.js';
 import type { Pair } from './networks.js';
 
 /**
@@ -10,13 +11,7 @@ import type { Pair } from './networks.js';
 export async function loadSegmenters(model: string, photo: string): Promise<{ pair: Pair; same: string }> {
   const segmenter = await Segmenter.create(await PipelineManager.create());
   const side = segmenter.network.inputSize;
-  const bitmap = await createImageBitmap(await (await fetch(photo)).blob());
-  const context = new OffscreenCanvas(side, side).getContext('2d')!;
-  context.drawImage(bitmap, 0, 0, side, side);
-  const { data } = context.getImageData(0, 0, side, side);
-  const picture = Float32Array.from({ length: side * side * 3 }, (_, i) =>
-    data[Math.floor(i / 3) * 4 + (i % 3)]! / 255);
-
+  const picture = await photoTensor(photo, side);
   const { device } = segmenter;
   device.queue.writeBuffer(segmenter.input, 0, picture);
   const ours = async (): Promise<void> => {
