@@ -130,9 +130,12 @@ export const blockScenarios: Scenarios = {
 
   async 'a residual and factors of channels, by run and by encode'() {
     const device = await borrowedDevice();
-    for (const more of [{}, { tuning: 'measure' }, { maxBindingBytes: 2048 }] as const) {
+    const kinds = [[8, 'fused'], [8, 'two-pass'], [5, 'auto']] as const;
+    for (const [more, layersOf] of [
+      [{}, kinds], [{ maxBindingBytes: 2048 }, kinds], [{ tuning: 'measure' }, [[8, 'auto']]],
+    ] as const) {
       const manager = await PipelineManager.create({ device, ...more });
-      for (const [C, strategy] of [[8, 'fused'], [8, 'two-pass'], [5, 'auto']] as const) {
+      for (const [C, strategy] of layersOf) {
         const [x, d, p, bias] = [tensor(2, 9, 7, C), tensor(3, 3, C, 1), tensor(1, 1, C, C), vector(C)];
         const additions = { residual: tensor(2, 9, 7, C), inputScale: vector(2 * C) };
         const shared = { inputShape: x.shape, bias, activation: 'relu6', residual: true } as const;

@@ -14,7 +14,8 @@ import type { PresetName } from '../src/plan/presets.js';
 /** Presets of GPUs that have all of their kernels between them, without the tiles that take longest to compile. */
 export const GPU_PRESETS: readonly PresetName[] = ['gpu', 'gpuFewPixels', 'gpuFewChannels', 'gpuRows'];
 
-const all = process.env['CASES'] === 'all';
+/** Whether nothing is drawn. */
+export const all = process.env['CASES'] === 'all';
 
 /** One of some values. */
 export const drawnFrom = <T>(values: readonly T[], number: number): readonly T[] =>

@@ -108,11 +108,8 @@ function patchesDispatch(
 ): Dispatch {
   const before = (extent: number, out: number) => (padding === 'VALID' ? 0 : paddingBefore(extent, out, size, stride));
   const params = Int32Array.of(H, W, C, size, OH, OW, depth, stride, before(H, OH), before(W, OW)).buffer;
-  return { shader: 'patches', params, weights: [], grid: grid(OH * OW * size * Math.ceil((size * C) / PATCH_RUN)) };
+  return { shader: 'patches', params, weights: [], grid: grid(OH * OW) };
 }
-
-/** `RUN` of patches.wgsl */
-const PATCH_RUN = 16;
 
 /** One scalar output per invocation; one dispatch for each pass. @throws Error for residuals and factors */
 function naiveDispatches(

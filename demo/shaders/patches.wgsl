@@ -2,11 +2,9 @@
 //
 //   output[oy, ox, (di*K + dj)*C + c] = input[oy*STRIDE + di - padTop, ox*STRIDE + dj - padLeft, c], 0 outside
 //
-// Channels are filled up to a multiple of 4 with zeros. A row of a patch lies side by side in the input too: one
-// invocation copies at most RUN values of one. Workgroup 64, grid OH*OW*K*RUNS / 64, over two dimensions where one does
-// not hold it. Equals `patches` in demo/networks/reference.ts.
-
-const RUN = 16;
+// Channels are filled up to a multiple of 4 with zeros. One invocation copies a patch, row by row: a row lies side by
+// side in the input too. Workgroup 64, grid OH*OW / 64, over two dimensions where one does not hold it. Equals
+// `patches` in demo/networks/reference.ts.
 
 struct Params {
   H: i32, W: i32, C: i32, K: i32,                     // K: rows and columns of a patch
@@ -20,27 +18,32 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let index = i32(id.y * groups.x * 64 + id.x);
-  let length = p.K * p.C;
-  let runs = (length + RUN - 1) / RUN;
-  if (index >= p.OH * p.OW * p.K * runs) {
+  let pixel = i32(id.y * groups.x * 64 + id.x);
+  if (pixel >= p.OH * p.OW) {
     return;
   }
-  let first = index % runs * RUN;
-  let di = index / runs % p.K;
-  let pixel = index / runs / p.K;
-  let y = pixel / p.OW * p.STRIDE + di - p.padTop;
-  let left = (pixel % p.OW * p.STRIDE - p.padLeft) * p.C;               // of the patch in its row, which has W*C values
-  let start = y * p.W * p.C + left;
-  let isInside = y >= 0 && y < p.H;
-  let place = pixel * p.DEPTH + di * length;
-  for (var i = first; i < min(first + RUN, length); i++) {
-    let inside = isInside && left + i >= 0 && left + i < p.W * p.C;
-    output[place + i] = select(0.0, input[select(0, start + i, inside)], inside);
-  }
-  if (di == p.K - 1 && first + RUN >= length) {
-    for (var i = p.K * length; i < p.DEPTH; i++) {
-      output[pixel * p.DEPTH + i] = 0.0;
+  let length = p.K * p.C;                                               // of a row
+  let top = pixel / p.OW * p.STRIDE - p.padTop;
+  let left = (pixel % p.OW * p.STRIDE - p.padLeft) * p.C;               // in the input's rows, which have W*C values
+  let first = max(0, -left);                                            // of a row's values inside the input
+  let end = min(length, p.W * p.C - left);
+  var place = pixel * p.DEPTH;
+  for (var y = top; y < top + p.K; y++) {
+    let isInside = y >= 0 && y < p.H;
+    if (!isInside || first > 0 || end < length) {
+      for (var i = 0; i < length; i++) {
+        output[place + i] = 0.0;
+      }
     }
+    if (isInside) {
+      let start = y * p.W * p.C + left;
+      for (var i = first; i < end; i++) {
+        output[place + i] = input[start + i];
+      }
+    }
+    place += length;
+  }
+  for (; place < (pixel + 1) * p.DEPTH; place++) {
+    output[place] = 0.0;
   }
 }
