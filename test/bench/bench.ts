@@ -6,7 +6,7 @@ import { expectedOf } from './contender.js';
 import { expectedGradients } from './gradients.js';
 import { installPeers } from './install.js';
 import { firstLine, measureRow, type Remote, type Row, timing } from './measure.js';
-import { type Common, commonOptions, commonUsage, progress, readCommon } from './options.js';
+import { type Common, commonOptions, commonUsage, progress, readCommon, regex } from './options.js';
 import {
   type First, type NetworkResults, type NetworkRow, report, reportBlocks, reportGradients, reportNetworks,
   type Results,
@@ -37,7 +37,7 @@ ${commonUsage(CONTENDERS)}
   --no-first         without the time to a first result in fresh browsers
   --gradients        instead, the backward pass, ours and that of tfjs-backend-webgpu
   --blocks           instead, blocks of MobileNetV2 and EfficientNet-B0 (alone: ours with a layer for each pass)
-  --networks         instead, whole networks against other libraries' on WebGPU; with --samples and --json
+  --networks         instead, whole networks against other libraries' on WebGPU; with --only, --samples and --json
   --help`;
 
 async function bench(
@@ -77,14 +77,14 @@ const NETWORKS = [
 ] as const;
 
 /** Whole networks, each twice in one page; one sample of each in turn. */
-async function benchNetworks(samples: number): Promise<NetworkResults> {
+async function benchNetworks(samples: number, only: RegExp): Promise<NetworkResults> {
   await installPeers();
   progress('The pages are built');
   const site = await publish();
   try {
     return await withBrowser(async (browser): Promise<NetworkResults> => {
       const rows: NetworkRow[] = [];
-      for (const [network, peer] of NETWORKS) {
+      for (const [network, peer] of NETWORKS.filter(([name]) => only.test(name))) {
         progress(`${network}: both are checked`);
         const page = await openPage(browser, site);
         const same = await page.evaluate(
@@ -138,7 +138,8 @@ try {
   });
   if (values.help) console.log(USAGE);
   else if (values.networks) {
-    const results = await benchNetworks(readCommon(values, CONTENDERS).samples);
+    const { samples } = readCommon({ ...values, only: '' }, CONTENDERS);
+    const results = await benchNetworks(samples, regex(values.only));
     progress('');
     console.log(reportNetworks(results));
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 1)}\n`);

@@ -59,7 +59,8 @@ function positive(option: string, text: string): number {
   return value;
 }
 
-function regex(text: string): RegExp {
+/** @throws Error with one line that says what is wrong */
+export function regex(text: string): RegExp {
   try {
     return new RegExp(text);
   } catch {
