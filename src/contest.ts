@@ -125,7 +125,8 @@ export async function compare(clock: Clock, candidates: readonly Candidate[]): P
   const unit = median(reference!.times) / runs;
   const tried = candidates.map((candidate) => {
     const { choice, convolution: { kernels }, times } = candidate;
-    return { ...choice, kernels, milliseconds: unit * ratio(candidate, reference!), samples: times.length };
+    const milliseconds = unit * ratio(candidate, reference!);
+    return { ...choice, presets: [...choice.presets], kernels, milliseconds, samples: times.length };
   });
   return { choice: winner!.choice, tried };
 }
