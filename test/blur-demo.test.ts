@@ -152,7 +152,8 @@ test('the webcam is shown live until it is stopped, and tells its people from th
   expect(await page.$eval('section#background', ({ dataset }) => dataset['source'])).toBe('camera');
   await page.click('[name=background][value=mask]');
   await drawn('mask');
-  const places = Array.from({ length: 400 }, (_, i) => [((i % 20) + 0.5) / 20, (Math.floor(i / 20) + 0.5) / 20] as const);
+  const places = Array.from({ length: 400 }, (_, i) =>
+    [((i % 20) + 0.5) / 20, (Math.floor(i / 20) + 0.5) / 20] as const);
   const { colours } = await look(places);
   for (const grey of [0, 255]) { // Either is about half of that photo.
     expect(colours.filter((colour) => colour.every((value) => value === grey)).length).toBeGreaterThan(80);

@@ -58,7 +58,9 @@ const tabs = [
 ] as const;
 
 /** All widths in light; in dark, where only colours differ, the first and the last. */
-const looks = [[320, 'light'], [320, 'dark'], [768, 'light'], [1440, 'light'], [1920, 'light'], [1920, 'dark']] as const;
+const looks = [
+  [320, 'light'], [320, 'dark'], [768, 'light'], [1440, 'light'], [1920, 'light'], [1920, 'dark'],
+] as const;
 
 const passes = '%s: axe finds nothing, and nothing sticks out, from 320 to 1920 pixels, in light and dark';
 test.each(tabs)(passes, async (panel, hash) => {

@@ -12,8 +12,8 @@ declare module 'vitest' {
 export default (project: TestProject): Promise<() => Promise<void>> => setUp(project, camera());
 
 /**
- * What makes Chromium take a photo, as a motion JPEG of one frame, for a camera that may be used. Of a photo with an odd
- * number of rows it makes no frames.
+ * What makes Chromium take a photo, as a motion JPEG of one frame, for a camera that may be used. Of a photo with an
+ * odd number of rows it makes no frames.
  */
 function camera(): string[] {
   const path = (relative: string): string => fileURLToPath(new URL(`../node_modules/${relative}`, import.meta.url));
