@@ -93,7 +93,7 @@ export class GpuNetwork {
       });
       return {
         ...step, strategy: layer.kind === 'separable' ? 'naive' : undefined,
-        kernels: [...new Set(own.map(({ shader }) => `${shader.replace(/^naive-.*/, 'naive')}.wgsl`))],
+        kernels: [...new Set(own.map(({ shader }) => `${shader.replace(/^(naive|patches)-.*/, '$1')}.wgsl`))],
         encode: (pass) => encodes.forEach((encode) => encode(pass)),
       };
     });

@@ -14,7 +14,8 @@ import type {
 /** The demo's own shaders, for what the operation is not, and for what it is compared with. */
 const sources = {
   'picture': { code: pictureSource, entryPoint: 'main' },
-  'patches': { code: patchesSource, entryPoint: 'main' },
+  'patches-picture': { code: patchesSource, entryPoint: 'ofPicture' },
+  'patches-packs': { code: patchesSource, entryPoint: 'ofPacks' },
   'max-pool': { code: maxPoolSource, entryPoint: 'main' },
   'mean': { code: meanSource, entryPoint: 'main' },
   'upscale': { code: upscaleSource, entryPoint: 'main' },
@@ -103,12 +104,15 @@ function upscaleDispatch({ skip, skipScale }: UpscaleLayer, [, H, W, C]: Shape4D
   return { shader: 'upscale', params, others: [skip, skipScale], weights: [], grid: grid(H * W * (C / 4)) };
 }
 
+/** @throws Error for channels that the shader does not take */
 function patchesDispatch(
-  { size, stride, padding }: PatchesLayer, [, H, W, C]: Shape4D, [, OH, OW, depth]: Shape4D,
+  { name, size, stride, padding }: PatchesLayer, [, H, W, C]: Shape4D, [, OH, OW, depth]: Shape4D,
 ): Dispatch {
   const before = (extent: number, out: number) => (padding === 'VALID' ? 0 : paddingBefore(extent, out, size, stride));
-  const params = Int32Array.of(H, W, C, size, OH, OW, depth, stride, before(H, OH), before(W, OW)).buffer;
-  return { shader: 'patches', params, weights: [], grid: grid(OH * OW) };
+  const params = Int32Array.of(H, W, C / 4, size, OH, OW, stride, before(H, OH), before(W, OW), 0, 0, 0).buffer;
+  if (C === 3 && size === 3) return { shader: 'patches-picture', params, weights: [], grid: grid(OH * OW) };
+  if (C % 4 > 0) throw new Error(`${name}: no shader copies ${size}×${size} pixels of ${C} channels`);
+  return { shader: 'patches-packs', params, weights: [], grid: grid(OH * OW * (depth / 4)) };
 }
 
 /** One scalar output per invocation; one dispatch for each pass. @throws Error for residuals and factors */
