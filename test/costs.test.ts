@@ -17,6 +17,9 @@ const layers: readonly Layer[] = [
   // From the expanded channels of MobileNetV2's and EfficientNet-B0's blocks, with the ratio that was measured.
   [112, 96, 24, 0.8, { strides: 2 }], [56, 144, 24, 1.09], [7, 960, 160, 0.6], [28, 240, 40, 0.72, { taps: 5 }],
   [14, 480, 80, 0.62],
+  // Light ones, with the ratio that was measured.
+  [128, 16, 4, 1.47], [64, 16, 16, 1.76], [32, 24, 16, 1.51], [56, 24, 24, 1.26], [28, 72, 24, 1.47],
+  [32, 88, 24, 1.18], [28, 32, 64, 0.89],
 ]; // 112x112 64->64 with stride 2 is left out: both take the same.
 
 const named = layers.map((layer) => {
