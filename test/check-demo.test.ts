@@ -1,7 +1,10 @@
-import { mkdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import process from 'node:process';
 import axe from 'axe-core';
 import type { Page } from 'puppeteer';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { checkGpu } from '../demo/node/check-job.js';
 import { openPage, requestsOf } from './browser.js';
 import type { CheckReport } from './check/report.js';
 
@@ -22,15 +25,18 @@ interface Hooked {
 declare const window: Window & typeof globalThis & Hooked;
 
 const SEED = 20261129;
+const JSON_FILE = 'output/check.json';
 const errors: string[] = [];
 let page: Page;
+let address: string;
 
 beforeAll(async () => {
   mkdirSync('output', { recursive: true });
   page = await openPage('/package.json');
   page.on('pageerror', (error) => errors.push(String(error)));
   await page.evaluateOnNewDocument(putHooks);
-  await page.goto(page.url().replace('/package.json', `/demo/?short&seed=${SEED}#check`));
+  address = page.url().replace('/package.json', `/demo/?short&seed=${SEED}`);
+  await page.goto(`${address}#check`);
   await page.waitForSelector('#check-run:enabled');
 });
 afterAll(() => page.close());
@@ -102,8 +108,22 @@ async function check(): Promise<CheckReport> {
   await pressed('#check-run');
   await state('working');
   await state('done');
-  return JSON.parse(await page.$eval('section#check-report', ({ dataset }) => dataset['report']!)) as CheckReport;
+  return reportOfPage();
 }
+
+/** The job of `npm start -- --check` on the same page: whether it exits with 0, and what it prints. */
+async function checkByJob(): Promise<{ readonly right: boolean; readonly printed: string }> {
+  const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
+  try {
+    const right = await checkGpu({ newPage: () => Promise.resolve(page) }, address, JSON_FILE);
+    return { right, printed: log.mock.calls.flat().join('\n') };
+  } finally {
+    log.mockRestore();
+  }
+}
+const reportOfPage = async (): Promise<CheckReport> =>
+  JSON.parse(await page.$eval('section#check-report', ({ dataset }) => dataset['report']!)) as CheckReport;
+const written = (): CheckReport => JSON.parse(readFileSync(JSON_FILE, 'utf8')) as CheckReport;
 
 /** Screenshots to look at, no sideways scrolling, and nothing that axe finds, in light and dark. */
 async function isAccessible(name: string): Promise<void> {
@@ -131,8 +151,14 @@ test('nothing begins by itself, and the page says that nothing is sent', async (
   await isAccessible('before');
 });
 
-test('a device that is right: verdict, table, plot, report', async () => {
-  const report = await check();
+test('a device that is right: verdict, table, plot, report; `npm start -- --check` prints and writes it', async () => {
+  await page.focus('#check-run');
+  const { right, printed } = await checkByJob();
+  const report = await reportOfPage();
+  expect(right).toBe(true);
+  expect(written()).toEqual(report);
+  expect(printed).toMatch(/^## google swiftshader.*\n\n\*\*Right: all \d+ results /);
+  expect(printed).toMatch(/\nReport    output\/check\.json$/);
   expect(report).toMatchObject({ format: 1, seed: SEED, failures: [], device: { kind: 'software' } });
   expect(report.stages.map(({ name, done, left }) => [name, done > 0, left]))
     .toEqual([['kernels', true, 0], ['gradients', true, 0], ['times', true, 0]]);
@@ -142,7 +168,7 @@ test('a device that is right: verdict, table, plot, report', async () => {
   expect(report.rows[0]!.tried!.length).toBeGreaterThan(1);
   expect(report.ceilings!.gflops).toBeGreaterThan(1);
   expect(await text('#check-verdict')).toMatch(
-    /^Right: all \d+ results are within their bounds; the layers run at [\d.]+ % of the device's ceilings; measured/);
+    /^Right: all \d+ results are as exact as they must be; the layers run at [\d.]+ % of what this device can do at /);
   expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('agrees');
   expect(await page.$$eval('#check-rows tbody td', (cells) => cells.map(({ textContent }) => textContent)))
     .toSatisfy((cells: string[]) => cells.length === 4 && cells.every((cell) => /^[\d.]+( %)?$/.test(cell)));
@@ -177,7 +203,10 @@ test('copied as Markdown, downloaded as JSON', async () => {
 describe('what goes wrong', () => {
   test('one wrong kernel turns the verdict', async () => {
     await page.evaluate(() => void (window.wrong = true));
-    const { failures, stages } = await check();
+    const { right, printed } = await checkByJob();
+    const { failures, stages } = written();
+    expect(right).toBe(false);
+    expect(printed).toContain('**Wrong: ');
     const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
     expect(failures.length).toBeGreaterThan(0);
     expect(failures.length).toBeLessThan(comparisons / 2);
@@ -186,7 +215,7 @@ describe('what goes wrong', () => {
         .toEqual(['wrong', expect.stringMatching(/depthwise/), expect.stringMatching(/^at .* times the tolerance$/)]);
     }
     expect(await text('#check-verdict'))
-      .toContain(`Wrong: ${failures.length} of ${comparisons} results are not within their bounds`);
+      .toContain(`Wrong: ${failures.length} of ${comparisons} results are further from the exact ones than rounding `);
     expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('differs');
     expect(await page.$$('#check-failures li')).toHaveLength(failures.length);
     await isAccessible('wrong');
@@ -223,11 +252,20 @@ describe('what goes wrong', () => {
 test('it stops when it is told to, and when another tab is shown', async () => {
   for (const stop of [() => pressed('#check-stop'), () => page.click('#tab-explore')]) {
     await pressed('#check-run');
-    await page.waitForFunction(() => /about/.test(document.querySelector('#check-status')?.textContent ?? ''));
+    await page.waitForFunction(() => /about/.test(document.querySelector('#check-left')?.textContent ?? ''));
     await stop();
     await state('done');
     expect(await text('#check-verdict')).toMatch(/It was stopped before its end\.$/);
   }
+});
+
+test('`npm start -- --check` refuses other jobs beside it, and says why there is no report', async () => {
+  const words = ['--import', 'tsx', 'demo/node/start.ts', '--check', 'a.jpg'];
+  const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
+  expect([status, stderr]).toEqual([1, 'npm start: --check takes no photo, and no other job beside it\n']);
+  await page.evaluateOnNewDocument(() => Object.defineProperty(navigator, 'gpu', { value: undefined }));
+  await page.reload();
+  await expect(checkByJob()).rejects.toThrow(/WebGPU/);
 });
 
 test('nothing was sent, and no page error came up', () => {

@@ -2,6 +2,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { timing } from './bench/measure.js';
 import { workloads } from './bench/workloads.js';
+import { boundedDepthwise, boundedPointwise } from './bounds.js';
+import { cases, problem } from './cases.js';
+import { stagesFor } from './check/check.js';
 import { kernelItems } from './check/items.js';
 import { type KnownReport, knownReports, README, withTable } from './check/known.js';
 import type { Lab } from './check/lab.js';
@@ -9,8 +12,11 @@ import { markdownOf } from './check/markdown.js';
 import {
   type CheckReport, type Failure, FORMAT, isWrong, mobileNetShare, mobileNetTime, verdict,
 } from './check/report.js';
-import { type Item, type Progress, runStages, type Stage } from './check/run.js';
+import { type Item, type Progress, runStages, type Stage, weightOf } from './check/run.js';
+import { Times } from './check/times.js';
+import { compare, shareText } from './compare.js';
 import { defaultProfile } from './plans.js';
+import { depthwise, pointwise } from '../src/reference.js';
 
 /** What the check of a device does without one: its report, what it draws, how it runs. */
 
@@ -22,7 +28,8 @@ function reportWith(more: Partial<CheckReport> = {}): CheckReport {
   return {
     format: FORMAT, date: '2026-11-29', environment: 'Browser 1',
     device: { name: 'a GPU', kind: 'gpu', features: ['subgroups'], limits: { maxBufferSize: 1 } },
-    stages: [{ name: 'kernels', done: 3, left: 1, comparisons: 9, worst: 0.5 }], failures: [], clock: 'device',
+    stages: [{ name: 'kernels', done: 3, left: 1, comparisons: 9, worst: 0.5, worstOf: 'c_prime f32' }],
+    failures: [], clock: 'device',
     ceilings: { gflops: 100, gbytes: 1000, emptyDispatch: 0.001 },
     rows: workloads.map(({ name, layers, ...layer }) => ({
       workload: name, layers, layer, operations: 5e7, leastBytes: 1e8,
@@ -35,9 +42,10 @@ function reportWith(more: Partial<CheckReport> = {}): CheckReport {
 describe('the verdict', () => {
   test.each<[string, Partial<CheckReport>, boolean, RegExp]>([
     ['right', {}, false,
-      /^Right: all 9 results are within their bounds; the layers run at 50 % of the device's ceilings; /],
-    ['tuning', {}, false, /measured tuning would make them 1\.25 times as fast\.$/],
-    ['one wrong result', { failures: [failure('wrong')] }, true, /^Wrong: 1 of 9 results are not within their bounds;/],
+      /^Right: all 9 results are as exact as they must be; the layers run at 50 % of what this device can do at best;/],
+    ['tuning', {}, false, /measured tuning would make them 1\.25 times as fast\. Time was too short for 1 case\.$/],
+    ['one wrong result', { failures: [failure('wrong')] }, true,
+      /^Wrong: 1 of 9 results are further from the exact ones than /],
     ['a loss', { failures: [failure('lost')] }, true, /^Not right: 9 results .* but work failed once;/],
     ['what a device lacks', { failures: [failure('unsupported')] }, false, /^Right: all 9/],
     ['no device', { ended: 'no device', rows: [] }, true,
@@ -80,13 +88,46 @@ describe('what is drawn', () => {
     expect(titles(3, 200).slice(0, few.length)).toEqual(few);
   });
   test('every preset that suits the device is among a GPU\'s, in float16 too', () => {
-    const drawn = titles(4, 700);
+    const drawn = titles(4, 400);
     const presets = new Set(drawn.map((title) => /\[(\w+)\]$/.exec(title)![1]));
-    console.log(`${drawn.length} cases of 700 pipelines, by ${presets.size} presets`);
+    console.log(`${drawn.length} cases of 400 pipelines, by ${presets.size} presets`);
     expect([...presets].every((name) => name!.startsWith('gpu'))).toBe(true);
     expect(presets.size).toBeGreaterThan(9);
     expect(drawn.filter((title) => / f16 /.test(title)).length).toBeGreaterThan(drawn.length / 4);
   });
+});
+
+describe('how long it takes', () => {
+  test.each([
+    { kind: 'gpu', subgroups: true, shaderF16: true }, { kind: 'gpu', subgroups: false, shaderF16: false },
+    { kind: 'software', subgroups: true, shaderF16: false }, { kind: 'software', subgroups: false, shaderF16: true },
+  ] as const)('by the weights nothing is left out on $kind, subgroups $subgroups, f16 $shaderF16', (facts) => {
+    const stages = stagesFor({ ...defaultProfile, ...facts }, 7, new Times());
+    const [most, last] = [stages.reduce((sum, { seconds }) => sum + seconds, 0), stages.at(-1)!.items];
+    for (const { name, items, seconds } of stages) expect(weightOf(items), name).toBeLessThanOrEqual(seconds);
+    expect(most + Math.max(...last.map(({ weight }) => weight))).toBeLessThan(facts.kind === 'gpu' ? 120 : 70);
+    const inWords = stages.map(({ name, items }) => `${items.length} of ${name} ${weightOf(items).toFixed(1)} s`);
+    console.log(`${facts.kind}: ${inWords.join(', ')}`);
+  });
+});
+
+test('an error is as large as its bound where subnormal numbers are taken for 0, and there only', () => {
+  const [one] = cases.filter(({ name }) => name === 'values_subnormal');
+  const exact = problem(one!, 1);
+  const flush = (values: ArrayLike<number>) =>
+    Float32Array.from(values, (value) => (Math.abs(value) < 2 ** -126 ? 0 : value));
+  const { geometry, input, depthwiseFilter, depthwiseBias, pointwiseFilter, bias } = exact;
+  const between = flush(depthwise(geometry, flush(input), flush(depthwiseFilter), flush(depthwiseBias!)));
+  const result = flush(pointwise(geometry, between, flush(pointwiseFilter), flush(bias!)));
+  const { N, OH, OW, K, O } = geometry;
+  const [first, second] = [
+    compare(between, boundedDepthwise(exact), [N, OH, OW, K], K).worst,
+    compare(result, boundedPointwise(exact, between), [N, OH, OW, O], O).worst,
+  ];
+  expect(first).toBeGreaterThan(0.9999);
+  expect(first).toBeLessThan(1);
+  expect(second).toBeLessThan(0.2);
+  expect([first, 1, 1.0001, 12.34].map(shareText)).toEqual(['0.99', '1.00', '1.01', '12.34']);
 });
 
 describe('how it runs', () => {
@@ -121,6 +162,11 @@ describe('how it runs', () => {
     const log = await run([stage([slow, slow, slow], 0.01), stage([item('a')])]);
     expect(log.stages.map(({ done, left }) => [done, left])).toEqual([[1, 2], [1, 0]]);
     expect(log.ended).toBeUndefined();
+  });
+  test('what a stage leaves over of its time is the next one\'s', async () => {
+    const slow = item('slow', () => new Promise((resolve) => setTimeout(resolve, 20, [])));
+    const log = await run([stage([item('a')], 1), stage([slow, slow], 0.01)]);
+    expect(log.stages.map(({ done, left }) => [done, left])).toEqual([[1, 0], [2, 0]]);
   });
   test('the estimate falls, and the share grows', async () => {
     const { told } = await run([stage([item('a'), item('b'), item('c')])]);

@@ -11,6 +11,10 @@ export interface Comparison {
   readonly failure?: string;
 }
 
+/** A share of a tolerance, rounded so that 1.00 is none that is below or above. */
+export const shareText = (share: number): string =>
+  ((share > 1 ? Math.ceil : Math.floor)(100 * share) / 100).toFixed(2);
+
 /** How one comparison of a check went. */
 export interface Report extends Partial<Comparison> {
   /** Case, preset and kernel variants. */
@@ -45,6 +49,6 @@ export function compare(
   const got = actual[pixel * stride + (at % channels)];
   return {
     ...comparison,
-    failure: `at (${index.join(', ')}) expected ${values[at]}, got ${got}: ${worst.toFixed(1)} times the tolerance`,
+    failure: `at (${index.join(', ')}) expected ${values[at]}, got ${got}: ${shareText(worst)} times the tolerance`,
   };
 }

@@ -36,11 +36,12 @@ function devicesTable(reports: readonly KnownReport[]): readonly string[] {
   return markdown(head, reports.map((report) => {
     const { environment, date, stages, from } = report;
     const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
+    const day = date.slice(0, 10);
     const right = comparisons === 0 ? '—' : isWrong(report) ? '**no**' : `yes, ${comparisons} comparisons`;
     const gain = tuningGain(report);
     const time = (batch: number, contender?: string): string => orNone(mobileNetTime(report, batch, contender), figure);
     return [
-      `[${nameOf(report)}](reports/${report.file})`, `${environment}; ${date}${from ? `; ${from}` : ''}`, right,
+      `[${nameOf(report)}](reports/${report.file})`, `${environment}; ${day}${from ? `; ${from}` : ''}`, right,
       time(1), orNone(mobileNetShare(report, 1), percent), time(1, 'naive'),
       time(32), orNone(mobileNetShare(report, 32), percent), orNone(gain, (times) => `${times.toFixed(2)}x`),
     ];

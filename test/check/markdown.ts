@@ -1,31 +1,51 @@
 import type { Outcome } from '../bench/measure.js';
 import { figure, markdown, microseconds, percent } from '../bench/report.js';
-import { type CheckReport, mobileNetShare, mobileNetTime, shareOf, verdict } from './report.js';
+import { shareText } from '../compare.js';
+import { type CheckReport, mobileNetShare, mobileNetTime, shareOf, SMALLER, verdict } from './report.js';
 
 /** A report for people. */
 
 export function markdownOf(report: CheckReport): string {
   const { device, environment, date, version, seed, seconds, notes = [] } = report;
+  const when = date.replace('T', ' ').replace('Z', ' UTC');
   const from = [
-    environment, date, version && `sepconv-webgpu ${version}`, seed !== undefined && `seed ${seed}`,
+    environment, when, version && `sepconv-webgpu ${version}`, seed !== undefined && `seed ${seed}`,
     seconds !== undefined && `${seconds} s`,
   ].filter(Boolean).join('; ');
   return [
-    `## ${nameOf(report)}`, '', `**${verdict(report)}**`, '', `${from}.`, ...notes.flatMap((note) => ['', note]), '',
+    `## ${nameOf(report)}`, '', `**${verdict(report)}**`, '', `${from}.`,
+    ...[...smaller(report), ...notes].flatMap((note) => ['', note]), '',
     ...checked(report), ...times(report), ...failed(report), '', '### Device', '',
     `- Kind: ${device.kind}`, `- Features: ${device.features.join(', ') || 'none'}`,
-    `- Limits: ${Object.entries(device.limits).map(([name, value]) => `${name} ${value}`).join(', ')}`, '',
+    '', '<details><summary>Limits</summary>', '',
+    ...Object.entries(device.limits).map(([name, value]) => `- ${name} ${value}`), '', '</details>', '',
   ].join('\n');
 }
 
-/** What the browser calls the device. */
-export const nameOf = ({ device: { name } }: CheckReport): string =>
-  name || 'A device whose name the browser does not tell';
+const smaller = ({ device: { kind }, seed }: CheckReport): string[] =>
+  (kind === 'software' && seed !== undefined ? [SMALLER] : []);
 
-const checked = ({ stages }: CheckReport): string[] => (stages.length === 0 ? [] : markdown(
-  ['Checked', 'done', 'left out for time', 'comparisons', 'largest error, of its bound'],
-  stages.map(({ name, done, left, comparisons, worst }) =>
-    [name, String(done), String(left), String(comparisons), worst > 0 ? worst.toFixed(2) : '—'])));
+/** What the browser calls the device, without the numbers of maker and model that some put first. */
+export const nameOf = ({ device: { name } }: CheckReport): string =>
+  name.replace(/^[\d\s]+/, '') || 'A device whose name the browser does not tell';
+
+const checked = ({ stages }: CheckReport): string[] => (stages.length === 0 ? [] : [
+  ...markdown(
+    ['Checked', 'done', 'left out for time', 'comparisons', 'largest error, of its bound'],
+    stages.map(({ name, done, left, comparisons, worst }) =>
+      [name, String(done), String(left), String(comparisons), worst > 0 ? shareText(worst) : '—'])),
+  '', ...largestErrors(stages),
+]);
+
+/** Where the largest errors are. */
+export const largestErrors = (stages: CheckReport['stages']): string[] => stages.flatMap(({ name, worst, worstOf }) =>
+  (worstOf === undefined ? [] : [
+    `- Largest error of ${name}: ${shareText(worst)} of its bound, in ${worstOf}${isFlushed(worstOf) ? FLUSHED : ''}`,
+  ]));
+/** Where operands are subnormal, taking them for 0 is all of the error, and all that the bound allows for. */
+const isFlushed = (title: string): boolean => title.includes('values_subnormal');
+const FLUSHED = '. Its numbers are below the smallest normal one. WGSL lets a device take them for 0, and the bound is '
+  + 'just what that costs.';
 
 /** The contenders of a report, in the order in which they first come. */
 export const contendersOf = ({ rows }: CheckReport): readonly string[] =>

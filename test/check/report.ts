@@ -13,6 +13,7 @@ export interface CheckReport {
   readonly format: typeof FORMAT;
   /** Of this library; absent where other programs were timed. */
   readonly version?: string;
+  /** In UTC: the day, or to the minute. */
   readonly date: string;
   /** The browser or runtime. */
   readonly environment: string;
@@ -33,6 +34,10 @@ export interface CheckReport {
   readonly rows: readonly TimedLayer[];
 }
 
+/** What a software adapter gets. */
+export const SMALLER = 'This device is a software adapter, which runs on the CPU. It gets a smaller check, of about a '
+  + 'minute: small workgroups, light kernels more often, and fewer layers.';
+
 export interface DeviceFacts {
   /** Empty where the browser tells none. */
   readonly name: string;
@@ -48,8 +53,9 @@ export interface StageFacts {
   /** More would have taken too long. */
   readonly left: number;
   readonly comparisons: number;
-  /** The largest error as a share of its tolerance. */
+  /** The largest error as a share of its tolerance, and what was compared there. */
   readonly worst: number;
+  readonly worstOf?: string;
 }
 
 export const FAILURES = ['wrong', 'lost', 'hang', 'out-of-memory', 'validation', 'unsupported', 'error'] as const;
@@ -142,29 +148,35 @@ const percent = (share: number): string => `${(100 * share).toFixed(share < 0.1 
 /** Differences of times that are smaller may be none: on software adapters samples vary by 10 to 15 %. */
 const NOISE = { gpu: 1.03, software: 1.15 };
 
-/** All of it in a sentence. */
+/** All of it in a sentence, and another one where some of it was not done. */
 export function verdict(report: CheckReport): string {
-  const { failures, stages, ceilings } = report;
-  const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
-  const wrong = failures.filter(({ kind }) => kind === 'wrong').length;
-  const troubles = failures.filter(({ kind }) => kind !== 'wrong' && kind !== 'unsupported').length;
-  const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
-  const right = wrong > 0 ? `Wrong: ${wrong} of ${comparisons} results are not within their bounds`
-    : report.ended === 'no device' ? `No verdict: no device was to be had after ${comparisons} comparisons`
-      : troubles > 0 ? `Not right: ${comparisons} results are within their bounds, but work failed ${times(troubles)}`
-        : comparisons === 0 ? 'No verdict: nothing was compared'
-          : `Right: all ${comparisons} results are within their bounds`;
+  const { stages, ceilings, ended, device } = report;
   const timed = report.rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto')));
-  const parts = [right];
+  const parts = [rightness(report)];
   if (ceilings && timed.length > 0) {
     const share = sumOf(timed, (row) => leastOf(row, ceilings)) / sumOf(timed, (row) => millisecondsOf(row, 'auto'));
-    parts.push(`the layers run at ${percent(share)} of the device's ceilings`);
+    parts.push(`the layers run at ${percent(share)} of what this device can do at best`);
   }
   const gain = tuningGain(report);
   if (gain !== undefined) {
-    parts.push(gain > NOISE[report.device.kind] ? `measured tuning would make them ${gain.toFixed(2)} times as fast`
+    parts.push(gain > NOISE[device.kind] ? `measured tuning would make them ${gain.toFixed(2)} times as fast`
       : 'measured tuning would gain nothing');
   }
-  const stopped = report.ended === 'stopped' ? ' It was stopped before its end.' : '';
-  return `${parts.join('; ')}.${stopped}`;
+  const left = stages.reduce((sum, stage) => sum + stage.left, 0);
+  const undone = ended === 'stopped' ? ' It was stopped before its end.'
+    : left > 0 && !ended ? ` Time was too short for ${left} ${left === 1 ? 'case' : 'cases'}.` : '';
+  return `${parts.join('; ')}.${undone}`;
+}
+
+function rightness({ failures, stages, ended }: CheckReport): string {
+  const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
+  const wrong = failures.filter(({ kind }) => kind === 'wrong').length;
+  const troubles = failures.filter(({ kind }) => kind !== 'wrong' && kind !== 'unsupported').length;
+  if (wrong > 0) {
+    return `Wrong: ${wrong} of ${comparisons} results are further from the exact ones than rounding explains`;
+  }
+  if (ended === 'no device') return `No verdict: no device was to be had after ${comparisons} comparisons`;
+  const exact = `${comparisons} results are as exact as they must be`;
+  if (troubles > 0) return `Not right: ${exact}, but work failed ${troubles === 1 ? 'once' : `${troubles} times`}`;
+  return comparisons === 0 ? 'No verdict: nothing was compared' : `Right: all ${exact}`;
 }
