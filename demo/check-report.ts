@@ -1,14 +1,15 @@
-import { type CheckReport, isWrong, shareOf, verdict } from '../test/check/report.js';
+import { type CheckReport, isWrong, verdict } from '../test/check/report.js';
 import { element, make, setText } from './page.js';
 import { roofline } from './roofline.js';
 
 /** Shows what a check came to. */
 export async function showReport(report: CheckReport): Promise<void> {
-  const { cellOf, ceilingsText, contendersOf, largestErrors, nameOf } = await import('../test/check/markdown.js');
-  const { device, environment, stages, rows, ceilings, clock, seed, seconds } = report;
+  const { ceilingsText, clockText, largestErrors, nameOf, timesTable } = await import('../test/check/markdown.js');
+  const { device, environment, stages, ended, seed, seconds } = report;
   setText('check-verdict', verdict(report));
-  const unknown = report.ended !== undefined && report.failures.length === 0;
-  element('check-verdict', HTMLElement).dataset['verdict'] = isWrong(report) ? 'differs' : unknown ? 'none' : 'agrees';
+  const unknown = ended === 'stopped' || stages.every(({ comparisons }) => comparisons === 0);
+  element('check-verdict', HTMLElement).dataset['verdict'] =
+    isWrong(report) ? 'differs' : unknown ? 'pending' : 'agrees';
   setText('check-device', `${nameOf(report)} (${device.kind === 'gpu' ? 'a GPU' : 'software, runs on the CPU'})`);
   setText('check-browser', environment);
   setText('check-extent', [
@@ -16,20 +17,16 @@ export async function showReport(report: CheckReport): Promise<void> {
       `${name}: ${done} of ${done + left}${comparisons > 0 ? `, ${comparisons} comparisons` : ''}`),
     `${seconds} s, seed ${seed}`,
   ].join('; '));
-  setText('check-errors', largestErrors(stages).join(' '));
+  list('check-errors', largestErrors(stages));
   setText('check-features', device.features.join(', ') || 'none');
+  list('check-limits', Object.entries(device.limits).map(([name, value]) => `${name} ${value}`));
 
-  const contenders = contendersOf(report);
-  const head = ['Layer', ...contenders, 'of the ceilings'].map((name) => make('th', { scope: 'col' }, name));
+  const { head, layers, sums } = timesTable(report);
   element('check-rows', HTMLTableElement).replaceChildren(
-    make('caption', { class: 'note' }, `Milliseconds, by the ${clock === 'device' ? 'device’s own' : 'wall'} clock`),
-    make('thead', {}, make('tr', {}, ...head)),
-    make('tbody', {}, ...rows.map((row) => {
-      const share = ceilings && row.outcomes['auto']?.timing ? `${(100 * shareOf(row, ceilings)).toFixed(0)} %` : '—';
-      return make('tr', {},
-        make('th', { scope: 'row' }, row.workload),
-        ...contenders.map((name) => make('td', {}, cellOf(row.outcomes[name]))), make('td', {}, share));
-    })));
+    make('caption', { class: 'note' }, clockText(report)),
+    make('thead', {}, make('tr', {}, ...head.map((name) => make('th', { scope: 'col' }, name)))),
+    make('tbody', {}, ...[...layers, ...sums].map(([name, ...cells]) =>
+      make('tr', {}, make('th', { scope: 'row' }, name!), ...cells.map((cell) => make('td', {}, cell))))));
   setText('check-ceilings', ceilingsText(report));
 
   const plot = element('check-plot', HTMLElement);
@@ -40,3 +37,6 @@ export async function showReport(report: CheckReport): Promise<void> {
   if (drawn) plot.prepend(drawn);
   plot.hidden = drawn === undefined;
 }
+
+const list = (id: string, lines: readonly string[]): void =>
+  element(id, HTMLUListElement).replaceChildren(...lines.map((line) => make('li', {}, line)));

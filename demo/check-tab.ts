@@ -1,5 +1,5 @@
 import type { PipelineManager } from 'sepconv-webgpu';
-import { type CheckReport, type Failure, SMALLER } from '../test/check/report.js';
+import type { CheckReport, Failure } from '../test/check/report.js';
 import type { Progress } from '../test/check/run.js';
 import { element, make, messageOf, setText } from './page.js';
 import { showReport } from './check-report.js';
@@ -95,7 +95,7 @@ function download(): void {
 
 /** Sets the tab up. Nothing begins by itself. */
 export function openCheck({ adapterKind }: PipelineManager): () => void {
-  if (adapterKind === 'software') setText('check-smaller', SMALLER);
+  element('check-smaller', HTMLElement).hidden = adapterKind === 'gpu';
   startButton.disabled = false;
   startButton.addEventListener('click', () => void check());
   stopButton.addEventListener('click', stopCheck);

@@ -68,7 +68,7 @@ describe('the verdict', () => {
 
   test('the Markdown has every failure, feature and limit', () => {
     const text = markdownOf(reportWith({ failures: [failure('hang')] }));
-    for (const words of ['**hang**: case: why', 'subgroups', 'maxBufferSize 1', '| 14x14 512->512 |', '| failed |']) {
+    for (const words of ['**hang**: case: `why`', 'subgroups', 'maxBufferSize 1', '| 14x14 512->512 |', '| failed |']) {
       expect(text).toContain(words);
     }
   });

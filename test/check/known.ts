@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { figure, markdown, percent } from '../bench/report.js';
-import { nameOf } from './markdown.js';
+import { nameOf, orNone } from './markdown.js';
 import { type CheckReport, isWrong, mobileNetShare, mobileNetTime, tuningGain } from './report.js';
 
 /** The reports that are kept, a file each, and the table of devices that the benchmark's README has of them. */
@@ -47,6 +47,3 @@ function devicesTable(reports: readonly KnownReport[]): readonly string[] {
     ];
   }));
 }
-
-const orNone = (value: number | undefined, show: (value: number) => string): string =>
-  (value === undefined ? '—' : show(value));

@@ -1,7 +1,7 @@
 import type { Outcome } from '../bench/measure.js';
 import { figure, markdown, microseconds, percent } from '../bench/report.js';
 import { shareText } from '../compare.js';
-import { type CheckReport, mobileNetShare, mobileNetTime, shareOf, SMALLER, verdict } from './report.js';
+import { type CheckReport, mobileNetShare, mobileNetTime, shareOf, verdict } from './report.js';
 
 /** A report for people. */
 
@@ -15,15 +15,17 @@ export function markdownOf(report: CheckReport): string {
   return [
     `## ${nameOf(report)}`, '', `**${verdict(report)}**`, '', `${from}.`,
     ...[...smaller(report), ...notes].flatMap((note) => ['', note]), '',
-    ...checked(report), ...times(report), ...failed(report), '', '### Device', '',
+    ...checked(report), ...failed(report), ...times(report), '', '### Device', '',
     `- Kind: ${device.kind}`, `- Features: ${device.features.join(', ') || 'none'}`,
     '', '<details><summary>Limits</summary>', '',
     ...Object.entries(device.limits).map(([name, value]) => `- ${name} ${value}`), '', '</details>', '',
   ].join('\n');
 }
 
-const smaller = ({ device: { kind }, seed }: CheckReport): string[] =>
-  (kind === 'software' && seed !== undefined ? [SMALLER] : []);
+/** Said of a software adapter that was checked. */
+const smaller = ({ device: { kind }, stages }: CheckReport): string[] => (kind === 'gpu' || stages.length === 0 ? []
+  : ['A software adapter, which runs on the CPU, gets a smaller check: small workgroups, light kernels more often, and '
+    + 'fewer layers.']);
 
 /** What the browser calls the device, without the numbers of maker and model that some put first. */
 export const nameOf = ({ device: { name } }: CheckReport): string =>
@@ -33,49 +35,65 @@ const checked = ({ stages }: CheckReport): string[] => (stages.length === 0 ? []
   ...markdown(
     ['Checked', 'done', 'left out for time', 'comparisons', 'largest error, of its bound'],
     stages.map(({ name, done, left, comparisons, worst }) =>
-      [name, String(done), String(left), String(comparisons), worst > 0 ? shareText(worst) : '—'])),
-  '', ...largestErrors(stages),
+      [name, String(done), String(left), String(comparisons), orNone(worst || undefined, shareText)])),
+  '', ...largestErrors(stages).map((line) => `- ${line}`),
 ]);
 
 /** Where the largest errors are. */
 export const largestErrors = (stages: CheckReport['stages']): string[] => stages.flatMap(({ name, worst, worstOf }) =>
   (worstOf === undefined ? [] : [
-    `- Largest error of ${name}: ${shareText(worst)} of its bound, in ${worstOf}${isFlushed(worstOf) ? FLUSHED : ''}`,
+    `Largest error of ${name}: ${shareText(worst)} of its bound, in ${worstOf}${isFlushed(worstOf) ? FLUSHED : ''}`,
   ]));
 /** Where operands are subnormal, taking them for 0 is all of the error, and all that the bound allows for. */
 const isFlushed = (title: string): boolean => title.includes('values_subnormal');
 const FLUSHED = '. Its numbers are below the smallest normal one. WGSL lets a device take them for 0, and the bound is '
   + 'just what that costs.';
 
-/** The contenders of a report, in the order in which they first come. */
-export const contendersOf = ({ rows }: CheckReport): readonly string[] =>
-  [...new Set(rows.flatMap(({ outcomes }) => Object.keys(outcomes)))];
+/** The table of times as text: a row of each layer, then sums of those that MobileNetV1 has. */
+export interface TimesTable {
+  readonly head: readonly string[];
+  readonly layers: readonly (readonly string[])[];
+  readonly sums: readonly (readonly string[])[];
+}
 
-/** How a contender did with a layer, in milliseconds. */
-export const cellOf = ({ timing, failure }: Outcome = {}): string =>
-  (timing ? figure(timing.median) : failure === undefined ? '—' : 'failed');
+/** In milliseconds. */
+export function timesTable(report: CheckReport): TimesTable {
+  const { rows, ceilings } = report;
+  const contenders = [...new Set(rows.flatMap(({ outcomes }) => Object.keys(outcomes)))];
+  const batches = [...new Set(rows.map(({ layer: { input: [N] } }) => N))];
+  const sums = batches.map((batch) => [
+    `MobileNetV1, 13 layers, batch ${batch}`,
+    ...contenders.map((name) => orNone(mobileNetTime(report, batch, name), figure)),
+    orNone(mobileNetShare(report, batch), percent),
+  ]);
+  return {
+    head: ['Layer', ...contenders, 'of the ceilings'],
+    layers: rows.map((row) => [
+      row.workload, ...contenders.map((name) => cellOf(row.outcomes[name])),
+      orNone(ceilings && row.outcomes['auto']?.timing && shareOf(row, ceilings), percent),
+    ]),
+    sums: sums.filter(([, ...cells]) => cells.some((cell) => cell !== NONE)),
+  };
+}
+
+const NONE = '—';
+export const orNone = (value: number | undefined, show: (value: number) => string): string =>
+  (value === undefined ? NONE : show(value));
+
+/** How a contender did with a layer. */
+const cellOf = ({ timing, failure }: Outcome = {}): string =>
+  (failure === undefined ? orNone(timing?.median, figure) : 'failed');
+
+export const clockText = ({ clock }: CheckReport): string =>
+  `Milliseconds, by the ${clock === 'device' ? 'device’s own' : 'wall'} clock`;
 
 function times(report: CheckReport): string[] {
-  const { rows, ceilings, clock } = report;
-  if (rows.length === 0) return [];
-  const contenders = contendersOf(report);
-  const batches = [...new Set(rows.map(({ layer: { input: [N] } }) => N))];
-  const totals = batches.flatMap((batch) => {
-    const sums = contenders.map((name) => mobileNetTime(report, batch, name));
-    const share = mobileNetShare(report, batch);
-    if (sums.every((sum) => sum === undefined)) return [];
-    return [[`**MobileNetV1, 13 layers, batch ${batch}**`, ...sums.map((sum) => (sum ? figure(sum) : '—')),
-      share ? percent(share) : '—']];
-  });
+  if (report.rows.length === 0) return [];
+  const { head, layers, sums } = timesTable(report);
   return [
-    '', `### Milliseconds, by the ${clock === 'device' ? 'device\'s own' : 'wall'} clock`, '',
-    ...markdown(['Layer', ...contenders, 'of the ceilings'], [
-      ...rows.map((row) => [
-        row.workload, ...contenders.map((name) => cellOf(row.outcomes[name])),
-        ceilings && row.outcomes['auto']?.timing ? percent(shareOf(row, ceilings)) : '—',
-      ]),
-      ...totals,
-    ]), '', ceilingsText(report),
+    '', `### ${clockText(report)}`, '',
+    ...markdown(head, [...layers, ...sums.map(([name, ...cells]) => [`**${name}**`, ...cells])]), '',
+    ceilingsText(report),
   ];
 }
 
@@ -86,7 +104,8 @@ export function ceilingsText({ ceilings }: CheckReport): string {
     + `dispatch takes ${microseconds(emptyDispatch)}.`;
 }
 
+/** Messages may have what Markdown takes for markup, as `vec4<f32>`. */
 const failed = ({ failures }: CheckReport): string[] => (failures.length === 0 ? [] : [
   '', '### Failed', '',
-  ...failures.map(({ kind, title, message }) => `- **${kind}**: ${title}: ${message.replaceAll('\n', ' ')}`),
+  ...failures.map(({ kind, title, message }) => `- **${kind}**: ${title}: \`${message.replaceAll(/[\n`]/g, ' ')}\``),
 ]);

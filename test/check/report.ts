@@ -1,6 +1,7 @@
 import type { AdapterKind } from '../../src/kernels/profile.js';
 import type { TuningTrial } from '../../src/contest.js';
 import type { Outcome } from '../bench/measure.js';
+import { percent } from '../bench/report.js';
 import type { Ceilings } from '../bench/webgpu.js';
 import type { Case } from '../cases.js';
 
@@ -33,10 +34,6 @@ export interface CheckReport {
   readonly ceilings?: Ceilings;
   readonly rows: readonly TimedLayer[];
 }
-
-/** What a software adapter gets. */
-export const SMALLER = 'This device is a software adapter, which runs on the CPU. It gets a smaller check, of about a '
-  + 'minute: small workgroups, light kernels more often, and fewer layers.';
 
 export interface DeviceFacts {
   /** Empty where the browser tells none. */
@@ -144,7 +141,6 @@ function gainOf({ outcomes: { auto, tuned }, tried = [] }: TimedLayer): number {
 export const isWrong = ({ failures, ended }: CheckReport): boolean =>
   failures.some(({ kind }) => kind !== 'unsupported') || ended === 'no device';
 
-const percent = (share: number): string => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 /** Differences of times that are smaller may be none: on software adapters samples vary by 10 to 15 %. */
 const NOISE = { gpu: 1.03, software: 1.15 };
 
