@@ -6,6 +6,7 @@ import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { checkGpu } from '../demo/node/check-job.js';
 import { openPage, requestsOf } from './browser.js';
+import { knownReports, README, withTable } from './check/known.js';
 import type { CheckReport } from './check/report.js';
 
 /** The tab that checks a device: a shortened check in a real browser, with faults put in. */
@@ -173,11 +174,13 @@ test('a device that is right: verdict, table, plot, report; `npm start -- --chec
   expect(await page.$$eval('#check-rows tbody td', (cells) => cells.map(({ textContent }) => textContent)))
     .toSatisfy((cells: string[]) => cells.length === 4 && cells.every((cell) => /^[\d.]+( %)?$/.test(cell)));
   expect(await page.$$('#check-plot circle, #check-plot rect')).toHaveLength(3);
+  expect((await page.$$('#check-limits li')).length).toBe(Object.keys(report.device.limits).length);
+  expect(await text('#check-errors')).toMatch(/^Largest error of kernels: 0\.\d\d of its bound, in \w+ f32 \[/);
   expect(await page.evaluate(() => document.activeElement?.id)).toBe('check-run');
   await isAccessible('right');
 });
 
-test('copied as Markdown, downloaded as JSON', async () => {
+test('copied as Markdown, downloaded as JSON, which can be added to the known reports', async () => {
   await page.evaluate(() => {
     navigator.clipboard.writeText = (copied) => Promise.resolve(void (window.copied = copied));
     URL.createObjectURL = (blob) => {
@@ -196,7 +199,10 @@ test('copied as Markdown, downloaded as JSON', async () => {
   expect(markdown).toMatch(/maxComputeInvocationsPerWorkgroup \d+/);
   await pressed('#check-download');
   await page.waitForFunction(() => window.copied.startsWith('{'));
-  expect(JSON.parse(await page.evaluate(() => window.copied))).toMatchObject({ format: 1, seed: SEED });
+  const downloaded = JSON.parse(await page.evaluate(() => window.copied)) as CheckReport;
+  expect(downloaded).toEqual(written());
+  const table = withTable(readFileSync(README, 'utf8'), [...knownReports(), { ...downloaded, file: 'new.json' }]);
+  expect(table).toMatch(/^\| \[google swiftshader.*\]\(reports\/new\.json\) \| Chrome .*; [-\d]{10} \| yes, \d+ comp/m);
   expect(await page.evaluate(() => window.file)).toMatch(/^sepconv-webgpu-google-swiftshader.*\.json$/);
 });
 

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { timing } from './bench/measure.js';
 import { workloads } from './bench/workloads.js';
-import { boundedDepthwise, boundedPointwise } from './bounds.js';
+import { activations } from '../src/activations.js';
+import { boundedDepthwise, boundedSeparable } from './bounds.js';
 import { cases, problem } from './cases.js';
 import { stagesFor } from './check/check.js';
 import { kernelItems } from './check/items.js';
@@ -16,10 +17,12 @@ import { type Item, type Progress, runStages, type Stage, weightOf } from './che
 import { Times } from './check/times.js';
 import { compare, shareText } from './compare.js';
 import { defaultProfile } from './plans.js';
-import { depthwise, pointwise } from '../src/reference.js';
+import { depthwise } from '../src/reference.js';
 
 /** What the check of a device does without one: its report, what it draws, how it runs. */
 
+const SEED = 20261129;
+const silu = (x: number): number => activations.silu(x);
 const failure = (kind: Failure['kind']): Failure => ({ kind, title: 'case', message: 'why' });
 
 /** Every layer takes 1 ms, a tuned one 0.8, and the ceilings would allow 0.5. */
@@ -111,23 +114,27 @@ describe('how long it takes', () => {
   });
 });
 
-test('an error is as large as its bound where subnormal numbers are taken for 0, and there only', () => {
-  const [one] = cases.filter(({ name }) => name === 'values_subnormal');
-  const exact = problem(one!, 1);
-  const flush = (values: ArrayLike<number>) =>
-    Float32Array.from(values, (value) => (Math.abs(value) < 2 ** -126 ? 0 : value));
-  const { geometry, input, depthwiseFilter, depthwiseBias, pointwiseFilter, bias } = exact;
-  const between = flush(depthwise(geometry, flush(input), flush(depthwiseFilter), flush(depthwiseBias!)));
-  const result = flush(pointwise(geometry, between, flush(pointwiseFilter), flush(bias!)));
-  const { N, OH, OW, K, O } = geometry;
-  const [first, second] = [
-    compare(between, boundedDepthwise(exact), [N, OH, OW, K], K).worst,
-    compare(result, boundedPointwise(exact, between), [N, OH, OW, O], O).worst,
-  ];
-  expect(first).toBeGreaterThan(0.9999);
-  expect(first).toBeLessThan(1);
-  expect(second).toBeLessThan(0.2);
-  expect([first, 1, 1.0001, 12.34].map(shareText)).toEqual(['0.99', '1.00', '1.01', '12.34']);
+describe('an error is all of its bound, but no more, where one step is all of it', () => {
+  const problemOf = (wanted: string) => problem(cases.find(({ name }) => name === wanted)!, SEED);
+
+  test('subnormal operands are taken for 0', () => {
+    const exact = problemOf('values_subnormal');
+    const { geometry: { N, OH, OW, K }, geometry, input, depthwiseFilter, depthwiseBias } = exact;
+    const flush = (values: ArrayLike<number>) =>
+      Float32Array.from(values, (value) => (Math.abs(value) < 2 ** -126 ? 0 : value));
+    const result = flush(depthwise(geometry, flush(input), flush(depthwiseFilter), flush(depthwiseBias!)));
+    expect(shareText(compare(result, boundedDepthwise(exact), [N, OH, OW, K], K).worst)).toBe('0.99');
+  });
+  test('silu below -80 is silu(-80)', () => {
+    const { values, tolerances } = boundedSeparable(problemOf('activation_silu_o7'));
+    const shares = [...values.entries()].filter(([, value]) => value <= 0 && value > silu(-80))
+      .map(([i, value]) => (value - silu(-80)) / tolerances[i]!);
+    expect(shares.length).toBeGreaterThan(0);
+    expect(shareText(Math.max(...shares))).toBe('0.99');
+  });
+  test('a share is rounded away from 1', () => {
+    expect([0.99999, 1, 1.0001, 12.34].map(shareText)).toEqual(['0.99', '1.00', '1.01', '12.34']);
+  });
 });
 
 describe('how it runs', () => {

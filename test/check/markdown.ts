@@ -41,13 +41,7 @@ const checked = ({ stages }: CheckReport): string[] => (stages.length === 0 ? []
 
 /** Where the largest errors are. */
 export const largestErrors = (stages: CheckReport['stages']): string[] => stages.flatMap(({ name, worst, worstOf }) =>
-  (worstOf === undefined ? [] : [
-    `Largest error of ${name}: ${shareText(worst)} of its bound, in ${worstOf}${isFlushed(worstOf) ? FLUSHED : ''}`,
-  ]));
-/** Where operands are subnormal, taking them for 0 is all of the error, and all that the bound allows for. */
-const isFlushed = (title: string): boolean => title.includes('values_subnormal');
-const FLUSHED = '. Its numbers are below the smallest normal one. WGSL lets a device take them for 0, and the bound is '
-  + 'just what that costs.';
+  (worstOf === undefined ? [] : [`Largest error of ${name}: ${shareText(worst)} of its bound, in ${worstOf}`]));
 
 /** The table of times as text: a row of each layer, then sums of those that MobileNetV1 has. */
 export interface TimesTable {

@@ -50,7 +50,7 @@ export interface StageFacts {
   /** More would have taken too long. */
   readonly left: number;
   readonly comparisons: number;
-  /** The largest error as a share of its tolerance, and what was compared there. */
+  /** The largest error as a share of its tolerance, and what was compared there: case, kernels, both values. */
   readonly worst: number;
   readonly worstOf?: string;
 }

@@ -81,9 +81,9 @@ export async function runStages(stages: readonly Stage[], options: RunOptions): 
           refusals = 0;
         }
         const reports = await within(patience, signal, Promise.race([item.run(lab), lab.trouble]));
-        for (const { title, failure, worst: share = 0 } of reports) {
+        for (const { title, failure, worst: share = 0, where } of reports) {
           comparisons++;
-          if (share > worst) [worst, worstOf] = [share, title];
+          if (share > worst) [worst, worstOf] = [share, `${title} ${where}`];
           if (failure !== undefined) fail({ kind: 'wrong', title, message: failure });
         }
       } catch (caught) {
