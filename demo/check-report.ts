@@ -4,7 +4,8 @@ import { roofline } from './roofline.js';
 
 /** Shows what a check came to. */
 export async function showReport(report: CheckReport): Promise<void> {
-  const { ceilingsText, clockText, largestErrors, nameOf, timesTable } = await import('../test/check/markdown.js');
+  const { ceilingsText, clockText, largestErrors, LEGEND, nameOf, timesTable } = await import(
+    '../test/check/markdown.js');
   const { device, environment, stages, ended, seed, seconds } = report;
   setText('check-verdict', verdict(report));
   const unknown = ended === 'stopped' || stages.every(({ comparisons }) => comparisons === 0);
@@ -12,18 +13,18 @@ export async function showReport(report: CheckReport): Promise<void> {
     isWrong(report) ? 'differs' : unknown ? 'pending' : 'agrees';
   setText('check-device', `${nameOf(report)} (${device.kind === 'gpu' ? 'a GPU' : 'software, runs on the CPU'})`);
   setText('check-browser', environment);
-  setText('check-extent', [
+  list('check-extent', [
     ...stages.map(({ name, done, left, comparisons }) =>
       `${name}: ${done} of ${done + left}${comparisons > 0 ? `, ${comparisons} comparisons` : ''}`),
     `${seconds} s, seed ${seed}`,
-  ].join('; '));
+  ]);
   list('check-errors', largestErrors(stages));
   setText('check-features', device.features.join(', ') || 'none');
   list('check-limits', Object.entries(device.limits).map(([name, value]) => `${name} ${value}`));
 
   const { head, layers, sums } = timesTable(report);
   element('check-rows', HTMLTableElement).replaceChildren(
-    make('caption', { class: 'note' }, clockText(report)),
+    make('caption', { class: 'note' }, `${clockText(report)}. ${LEGEND}`),
     make('thead', {}, make('tr', {}, ...head.map((name) => make('th', { scope: 'col' }, name)))),
     make('tbody', {}, ...[...layers, ...sums].map(([name, ...cells]) =>
       make('tr', {}, make('th', { scope: 'row' }, name!), ...cells.map((cell) => make('td', {}, cell))))));

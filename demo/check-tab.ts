@@ -30,7 +30,7 @@ async function check(): Promise<void> {
     last = await checkDevice({ ...asked(), signal, onProgress, onFailure });
     dataset['report'] = JSON.stringify(last); // For scripts.
     await showReport(last);
-    setText('check-status', '');
+    setText('check-status', 'Done: the report is below.');
     show('done');
   } catch (error) {
     setText('check-status', `The check could not be done: ${messageOf(error)}`);

@@ -130,7 +130,7 @@ const written = (): CheckReport => JSON.parse(readFileSync(JSON_FILE, 'utf8')) a
 async function isAccessible(name: string): Promise<void> {
   for (const theme of ['light', 'dark'] as const) {
     await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
-    for (const [size, width, height] of [['phone', 390, 844], ['desktop', 1280, 900]] as const) {
+    for (const [size, width, height] of [['phone', 320, 700], ['desktop', 1440, 900]] as const) {
       await page.setViewport({ width, height });
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
       await page.screenshot({ path: `output/demo-check-${name}-${size}-${theme}.png`, fullPage: true });
@@ -256,12 +256,16 @@ describe('what goes wrong', () => {
 });
 
 test('it stops when it is told to, and when another tab is shown', async () => {
+  let looked = false;
   for (const stop of [() => pressed('#check-stop'), () => page.click('#tab-explore')]) {
     await pressed('#check-run');
     await page.waitForFunction(() => /about/.test(document.querySelector('#check-left')?.textContent ?? ''));
+    if (!looked) await isAccessible('during');
+    looked = true;
     await stop();
     await state('done');
     expect(await text('#check-verdict')).toMatch(/It was stopped before its end\.$/);
+    expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('pending');
   }
 });
 

@@ -164,6 +164,13 @@ describe('how it runs', () => {
     expect(log.stages[0]).toMatchObject({ done: 4, left: 0 });
     expect(opened).toBe(3);
   });
+  test('items are prepared ahead, and anew on a new device', async () => {
+    const prepared: string[] = [];
+    const work = (title: string, result = (): Promise<never[]> => Promise.resolve([])): Item =>
+      ({ ...item(title, result), prepare: () => prepared.push(title) });
+    await run([stage([work('a'), work('b', () => Promise.reject(new Error('odd'))), work('c'), work('d')])]);
+    expect(prepared).toEqual(['a', 'b', 'c', 'd', 'c', 'd']);
+  });
   test('what is left when the time is up is counted, and the next stage runs', async () => {
     const slow = item('slow', () => new Promise((resolve) => setTimeout(resolve, 20, [])));
     const log = await run([stage([slow, slow, slow], 0.01), stage([item('a')])]);

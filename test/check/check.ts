@@ -4,9 +4,9 @@ import { firstWorkload, withBatch, workloads } from '../bench/workloads.js';
 import { random } from '../random.js';
 import { type Extent, gradientItems, kernelItems } from './items.js';
 import { factsOf, type Lab, openLab } from './lab.js';
-import { type CheckReport, type Failure, FORMAT } from './report.js';
+import { type CheckReport, CONTENDERS, type Failure, FORMAT } from './report.js';
 import { type Progress, runStages, type Stage } from './run.js';
-import { CONTENDERS, Times } from './times.js';
+import { Times } from './times.js';
 
 /** Proves and times the library on a device: runs in a page, or in a process that has `navigator.gpu`. */
 

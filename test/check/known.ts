@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { figure, markdown, percent } from '../bench/report.js';
 import { nameOf, orNone } from './markdown.js';
-import { type CheckReport, isWrong, mobileNetShare, mobileNetTime, tuningGain } from './report.js';
+import { type CheckReport, type ContenderName, isWrong, mobileNetShare, mobileNetTime, tuningGain } from './report.js';
 
 /** The reports that are kept, a file each, and the table of devices that the benchmark's README has of them. */
 
@@ -39,7 +39,8 @@ function devicesTable(reports: readonly KnownReport[]): readonly string[] {
     const day = date.slice(0, 10);
     const right = comparisons === 0 ? '—' : isWrong(report) ? '**no**' : `yes, ${comparisons} comparisons`;
     const gain = tuningGain(report);
-    const time = (batch: number, contender?: string): string => orNone(mobileNetTime(report, batch, contender), figure);
+    const time = (batch: number, contender?: ContenderName): string =>
+      orNone(mobileNetTime(report, batch, contender), figure);
     return [
       `[${nameOf(report)}](reports/${report.file})`, `${environment}; ${day}${from ? `; ${from}` : ''}`, right,
       time(1), orNone(mobileNetShare(report, 1), percent), time(1, 'naive'),

@@ -26,6 +26,9 @@ export class UncapturedError extends Error {
   }
 }
 
+/** Pipelines that a lab keeps: all that a check compiles, each once. */
+const MOST_PIPELINES = 1024;
+
 /** The device becomes the lab's own. */
 export async function openLab(device: GPUDevice): Promise<Lab> {
   const trouble = new Promise<never>((_, reject) => {
@@ -35,7 +38,8 @@ export async function openLab(device: GPUDevice): Promise<Lab> {
   trouble.catch(() => undefined); // Whoever works tells.
   const manager = await PipelineManager.create({ device });
   return {
-    device, manager, trouble, profile: profileOf(device, adapterKindOf(device)), pipelines: new PipelineCache(device),
+    device, manager, trouble, profile: profileOf(device, adapterKindOf(device)),
+    pipelines: new PipelineCache(device, MOST_PIPELINES),
     destroy() {
       manager.destroy();
       device.destroy();

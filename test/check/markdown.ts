@@ -1,7 +1,7 @@
 import type { Outcome } from '../bench/measure.js';
 import { figure, markdown, microseconds, percent } from '../bench/report.js';
 import { shareText } from '../compare.js';
-import { type CheckReport, mobileNetShare, mobileNetTime, shareOf, verdict } from './report.js';
+import { type CheckReport, CONTENDERS, mobileNetShare, mobileNetTime, shareOf, verdict } from './report.js';
 
 /** A report for people. */
 
@@ -53,7 +53,7 @@ export interface TimesTable {
 /** In milliseconds. */
 export function timesTable(report: CheckReport): TimesTable {
   const { rows, ceilings } = report;
-  const contenders = [...new Set(rows.flatMap(({ outcomes }) => Object.keys(outcomes)))];
+  const contenders = CONTENDERS.filter((name) => rows.some(({ outcomes }) => outcomes[name]));
   const batches = [...new Set(rows.map(({ layer: { input: [N] } }) => N))];
   const sums = batches.map((batch) => [
     `MobileNetV1, 13 layers, batch ${batch}`,
@@ -64,7 +64,7 @@ export function timesTable(report: CheckReport): TimesTable {
     head: ['Layer', ...contenders, 'of the ceilings'],
     layers: rows.map((row) => [
       row.workload, ...contenders.map((name) => cellOf(row.outcomes[name])),
-      orNone(ceilings && row.outcomes['auto']?.timing && shareOf(row, ceilings), percent),
+      orNone(ceilings && row.outcomes['auto']?.timing && shareOf([row], ceilings), percent),
     ]),
     sums: sums.filter(([, ...cells]) => cells.some((cell) => cell !== NONE)),
   };
@@ -81,11 +81,15 @@ const cellOf = ({ timing, failure }: Outcome = {}): string =>
 export const clockText = ({ clock }: CheckReport): string =>
   `Milliseconds, by the ${clock === 'device' ? 'device’s own' : 'wall'} clock`;
 
+/** The names of the contenders. */
+export const LEGEND = 'auto: as the library chooses; tuned: as it chooses by measuring; fused, two-pass: by one or by '
+  + 'two kernels; naive: by the simplest shader.';
+
 function times(report: CheckReport): string[] {
   if (report.rows.length === 0) return [];
   const { head, layers, sums } = timesTable(report);
   return [
-    '', `### ${clockText(report)}`, '',
+    '', `### ${clockText(report)}`, '', LEGEND, '',
     ...markdown(head, [...layers, ...sums.map(([name, ...cells]) => [`**${name}**`, ...cells])]), '',
     ceilingsText(report),
   ];

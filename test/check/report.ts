@@ -24,8 +24,8 @@ export interface CheckReport {
   readonly seconds?: number;
   /** Absent: to its end. */
   readonly ended?: 'stopped' | 'no device';
-  /** What the figures are, where they are not this library's own. */
-  readonly from?: 'prototypes';
+  /** What the figures are of, where it is not this library as it says of itself in `version`. */
+  readonly from?: 'prototypes' | 'an earlier version';
   readonly notes?: readonly string[];
   readonly stages: readonly StageFacts[];
   readonly failures: readonly Failure[];
@@ -63,6 +63,10 @@ export interface Failure {
   readonly message: string;
 }
 
+/** What runs a layer: the library, as it chooses, as tuned, and by one strategy; and the simplest kernel. */
+export const CONTENDERS = ['auto', 'tuned', 'fused', 'two-pass', 'naive'] as const;
+export type ContenderName = (typeof CONTENDERS)[number];
+
 /** A layer of the benchmark, with the times of those that ran it. */
 export interface TimedLayer {
   readonly workload: string;
@@ -71,8 +75,7 @@ export interface TimedLayer {
   readonly layers: number;
   readonly operations: number;
   readonly leastBytes: number;
-  /** By contender. */
-  readonly outcomes: Readonly<Record<string, Outcome>>;
+  readonly outcomes: Readonly<Partial<Record<ContenderName, Outcome>>>;
   /** What measured tuning tried, in the order of the model's preference. */
   readonly tried?: readonly TuningTrial[];
   /** Microseconds by the names of prototypes. */
@@ -81,7 +84,7 @@ export interface TimedLayer {
   readonly lowClock?: readonly string[];
 }
 
-const millisecondsOf = ({ outcomes }: TimedLayer, contender: string): number =>
+const millisecondsOf = ({ outcomes }: TimedLayer, contender: ContenderName): number =>
   outcomes[contender]?.timing?.median ?? NaN;
 
 /** The least milliseconds that the ceilings allow. */
@@ -90,7 +93,7 @@ function leastOf({ operations, leastBytes }: TimedLayer, { gflops, gbytes }: Cei
 }
 
 /** Those of the 13 layers that were timed at this batch, undefined unless all were. */
-function mobileNet({ rows }: CheckReport, batch: number, contender: string): readonly TimedLayer[] | undefined {
+function mobileNet({ rows }: CheckReport, batch: number, contender: ContenderName): readonly TimedLayer[] | undefined {
   const timed = rows.filter((row) =>
     row.layers > 0 && row.layer.input[0] === batch && !Number.isNaN(millisecondsOf(row, contender)));
   return timed.reduce((sum, { layers }) => sum + layers, 0) === 13 ? timed : undefined;
@@ -100,22 +103,23 @@ const sumOf = (rows: readonly TimedLayer[], of: (row: TimedLayer) => number): nu
   rows.reduce((sum, row) => sum + Math.max(1, row.layers) * of(row), 0);
 
 /** Milliseconds of MobileNetV1's 13 layers one after the other; undefined unless all were timed. */
-export function mobileNetTime(report: CheckReport, batch: number, contender = 'auto'): number | undefined {
+export function mobileNetTime(
+  report: CheckReport, batch: number, contender: ContenderName = 'auto',
+): number | undefined {
   const rows = mobileNet(report, batch, contender);
   return rows && sumOf(rows, (row) => millisecondsOf(row, contender));
 }
 
-/** The share of the ceilings that they reach: the least time that these allow, of the time that was taken. */
-export function mobileNetShare(report: CheckReport, batch: number, contender = 'auto'): number | undefined {
+/** The share of the ceilings that they reach as chosen: the least time that these allow, of the time that was taken. */
+export function mobileNetShare(report: CheckReport, batch: number): number | undefined {
   const { ceilings } = report;
-  const rows = mobileNet(report, batch, contender);
-  return rows && ceilings
-    && sumOf(rows, (row) => leastOf(row, ceilings)) / sumOf(rows, (row) => millisecondsOf(row, contender));
+  const rows = mobileNet(report, batch, 'auto');
+  return rows && ceilings && shareOf(rows, ceilings);
 }
 
-/** A layer's share of the ceilings. */
-export const shareOf = (row: TimedLayer, ceilings: Ceilings, contender = 'auto'): number =>
-  leastOf(row, ceilings) / millisecondsOf(row, contender);
+/** The same of any layers, those that come more often counting as often. */
+export const shareOf = (rows: readonly TimedLayer[], ceilings: Ceilings): number =>
+  sumOf(rows, (row) => leastOf(row, ceilings)) / sumOf(rows, (row) => millisecondsOf(row, 'auto'));
 
 /** How many times as long the model's choice takes as the tuned one, over all layers that both were timed in. */
 export function tuningGain({ rows }: CheckReport): number | undefined {
@@ -150,8 +154,7 @@ export function verdict(report: CheckReport): string {
   const timed = report.rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto')));
   const parts = [rightness(report)];
   if (ceilings && timed.length > 0) {
-    const share = sumOf(timed, (row) => leastOf(row, ceilings)) / sumOf(timed, (row) => millisecondsOf(row, 'auto'));
-    parts.push(`the layers run at ${percent(share)} of what this device can do at best`);
+    parts.push(`the layers run at ${percent(shareOf(timed, ceilings))} of what this device can do at best`);
   }
   const gain = tuningGain(report);
   if (gain !== undefined) {

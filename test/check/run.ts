@@ -7,6 +7,8 @@ export interface Item {
   readonly title: string;
   /** Seconds that it may take, by what is known before; what counts is how it compares with others of its stage. */
   readonly weight: number;
+  /** Begins what may go on while other items run. */
+  readonly prepare?: (lab: Lab) => void;
   /** What was compared. */
   readonly run: (lab: Lab) => Promise<readonly Report[]>;
 }
@@ -50,6 +52,9 @@ class HangError extends Error {}
 /** So often in a row a device may not be had: a browser that takes GPUs from a page gives none for long. */
 const MOST_REFUSALS = 2;
 
+/** So many items are prepared ahead: enough kernels for every core of a large machine to compile one. */
+const AHEAD = 8;
+
 /**
  * Runs all items, one after the other. What goes wrong with one of them is a line of the log, and unless it was only
  * a wrong result, the next one gets a new device.
@@ -68,18 +73,20 @@ export async function runStages(stages: readonly Stage[], options: RunOptions): 
   let refusals = 0;
   let ended: Log['ended'];
   for (const stage of stages) {
+    const { name, items } = stage;
     const start = secondsSince(began);
     deadline += stage.seconds;
-    let [done, comparisons, worst, worstOf] = [0, 0, 0, ''];
-    for (const item of stage.items) {
+    let [done, prepared, comparisons, worst, worstOf] = [0, 0, 0, 0, ''];
+    for (const item of items) {
       const taken = secondsSince(began);
       if (ended || signal.aborted || taken > deadline) break;
-      onProgress({ stage: stage.name, title: item.title, ...estimate(stages, stage, done, start, taken) });
+      onProgress({ stage: name, title: item.title, ...estimate(stages, stage, done, start, taken) });
       try {
         if (!lab) {
           lab = await within(patience, signal, open());
-          refusals = 0;
+          [refusals, prepared] = [0, done];
         }
+        for (; prepared < Math.min(items.length, done + AHEAD); prepared++) items[prepared]!.prepare?.(lab);
         const reports = await within(patience, signal, Promise.race([item.run(lab), lab.trouble]));
         for (const { title, failure, worst: share = 0, where } of reports) {
           comparisons++;
@@ -97,7 +104,6 @@ export async function runStages(stages: readonly Stage[], options: RunOptions): 
       await new Promise((resolve) => setTimeout(resolve)); // Pages stay responsive.
     }
     if (signal.aborted) ended ??= 'stopped';
-    const { name, items } = stage;
     facts.push({ name, done, left: items.length - done, comparisons, worst, ...(worstOf && { worstOf }) });
   }
   lab?.destroy();

@@ -13,13 +13,10 @@ import { geometryOf } from '../cases.js';
 import type { Report } from '../compare.js';
 import { COMPILE, MULTIPLY_ADD } from './items.js';
 import type { Lab } from './lab.js';
-import type { CheckReport, TimedLayer } from './report.js';
+import type { CheckReport, ContenderName, TimedLayer } from './report.js';
 import type { Item } from './run.js';
 
 /** The benchmark's layers by the library and by a naive kernel, each an item of its own, and the device's ceilings. */
-
-export const CONTENDERS = ['auto', 'tuned', 'fused', 'two-pass', 'naive'] as const;
-export type Name = (typeof CONTENDERS)[number];
 
 /** Samples, and the milliseconds of runs that make one; what takes longer than the last of these has one sample. */
 const [SAMPLES, SAMPLE, SLOW] = [3, 25, 300];
@@ -41,7 +38,7 @@ const [DRAW, OUTPUT, MOVE] = [4e-8, 2.5e-7, 1e-9];
 /** What times on one device need. */
 interface Timers {
   readonly stopwatch: Stopwatch;
-  readonly contenders: Readonly<Record<Name, Contender>>;
+  readonly contenders: Readonly<Record<ContenderName, Contender>>;
   readonly tuning: PipelineManager;
 }
 
@@ -59,7 +56,7 @@ export class Times {
 
   /** The ceilings, then one contender after the other with each layer. */
   items(
-    work: readonly { readonly workload: Workload; readonly names: readonly Name[] }[], kind: AdapterKind,
+    work: readonly { readonly workload: Workload; readonly names: readonly ContenderName[] }[], kind: AdapterKind,
   ): readonly Item[] {
     return [
       { title: 'ceilings', weight: CEILINGS, run: async (lab) => this.#measureCeilings(lab) },
@@ -91,7 +88,7 @@ export class Times {
     return [];
   }
 
-  async #time(lab: Lab, workload: Workload, name: Name): Promise<readonly Report[]> {
+  async #time(lab: Lab, workload: Workload, name: ContenderName): Promise<readonly Report[]> {
     const title = `${workload.name}: ${name}`;
     const { stopwatch, contenders, tuning } = await this.#timersOf(lab);
     const data = tensors(workload);
