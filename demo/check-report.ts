@@ -2,6 +2,8 @@ import { type CheckReport, isWrong, verdict } from '../test/check/report.js';
 import { element, make, setText } from './page.js';
 import { roofline } from './roofline.js';
 
+let shown: CheckReport | undefined;
+
 /** Shows what a check came to. */
 export async function showReport(report: CheckReport): Promise<void> {
   const { ceilingsText, clockText, largestErrors, LEGEND, nameOf, timesTable } = await import(
@@ -24,20 +26,29 @@ export async function showReport(report: CheckReport): Promise<void> {
 
   const { head, layers, sums } = timesTable(report);
   element('check-rows', HTMLTableElement).replaceChildren(
-    make('caption', { class: 'note' }, `${clockText(report)}. ${LEGEND}`),
+    make('caption', { class: 'note' }, clockText(report)),
     make('thead', {}, make('tr', {}, ...head.map((name) => make('th', { scope: 'col' }, name)))),
     make('tbody', {}, ...[...layers, ...sums].map(([name, ...cells]) =>
       make('tr', {}, make('th', { scope: 'row' }, name!), ...cells.map((cell) => make('td', {}, cell))))));
-  setText('check-ceilings', ceilingsText(report));
+  setText('check-ceilings', `${LEGEND} ${ceilingsText(report)}`);
 
+  element('check-report', HTMLElement).hidden = false; // So that there is a width.
+  shown = report;
+  drawPlot();
+}
+
+/** As wide as there is room. */
+function drawPlot(): void {
   const plot = element('check-plot', HTMLElement);
   plot.hidden = false;
-  element('check-report', HTMLElement).hidden = false; // So that there is a width.
-  const drawn = roofline(report, Math.min(720, Math.max(280, plot.clientWidth)));
+  const drawn = shown && roofline(shown, Math.min(720, Math.max(240, plot.clientWidth)));
   plot.querySelector('svg')?.remove();
   if (drawn) plot.prepend(drawn);
   plot.hidden = drawn === undefined;
 }
+addEventListener('resize', () => {
+  if (element('check-plot', HTMLElement).checkVisibility()) drawPlot();
+});
 
 const list = (id: string, lines: readonly string[]): void =>
   element(id, HTMLUListElement).replaceChildren(...lines.map((line) => make('li', {}, line)));

@@ -1,8 +1,7 @@
 import { requestDevice, VERSION } from '../../src/gpu/device.js';
 import type { DeviceProfile } from '../../src/kernels/profile.js';
 import { firstWorkload, withBatch, workloads } from '../bench/workloads.js';
-import { random } from '../random.js';
-import { type Extent, gradientItems, kernelItems } from './items.js';
+import { type Extent, gradientItems, kernelItems, shuffled } from './items.js';
 import { factsOf, type Lab, openLab } from './lab.js';
 import { type CheckReport, CONTENDERS, type Failure, FORMAT } from './report.js';
 import { type Progress, runStages, type Stage } from './run.js';
@@ -44,7 +43,6 @@ export async function checkDevice(settings: CheckSettings): Promise<CheckReport>
   const first = await openLab(await requestDevice());
   const { profile } = first;
   const device = factsOf(first);
-  const hurried = await hurry(first);
   const times = new Times();
   let unused: Lab | undefined = first;
   const stages = stagesFor(profile, seed, times, short)
@@ -53,7 +51,6 @@ export async function checkDevice(settings: CheckSettings): Promise<CheckReport>
     patience: PATIENCE[profile.kind], signal,
     open: async () => {
       const lab = unused ?? await openLab(await requestDevice());
-      if (!unused && hurried) await hurry(lab);
       unused = undefined;
       return lab;
     },
@@ -84,38 +81,19 @@ export function stagesFor(profile: DeviceProfile, seed: number, times: Times, sh
 
 /** Which layers are timed by whom. */
 function workFor(kind: DeviceProfile['kind'], seed: number, short: boolean): Work {
-  const next = random(seed);
-  const mobileNet = workloads.filter(({ layers }) => layers > 0);
-  const complete = new Set(
-    mobileNet.map((workload) => ({ workload, key: next() })).toSorted((a, b) => a.key - b.key)
-      .slice(0, ALL_ON_SOFTWARE).map(({ workload }) => workload));
   if (short) return [{ workload: firstWorkload, names: ['auto', 'tuned', 'naive'] }];
   if (kind === 'gpu') {
     const batched = workloads.filter(({ input: [N] }) => N === 1).map((one) => withBatch(one, 32));
     return [...workloads, ...batched].map((workload) => ({ workload, names: CONTENDERS }));
   }
+  const mobileNet = workloads.filter(({ layers }) => layers > 0);
+  const complete = shuffled(mobileNet, seed).slice(0, ALL_ON_SOFTWARE);
   // What the verdict needs comes first, and last what takes longest.
   return [
     ...mobileNet.map((workload) => ({ workload, names: ['auto'] as const })),
-    ...[...complete].map((workload) => ({ workload, names: ['tuned', 'fused', 'two-pass'] as const })),
+    ...complete.map((workload) => ({ workload, names: ['tuned', 'fused', 'two-pass'] as const })),
     ...mobileNet.map((workload) => ({ workload, names: ['naive'] as const })),
   ];
-}
-
-/** Milliseconds after which an empty submit is late, and between those that hurry it. */
-const [LATE, HURRY] = [20, 4];
-
-/** Firefox looks for the end of work every 100 ms, and whenever something is submitted: then it is told to. */
-async function hurry({ device }: Lab): Promise<boolean> {
-  const start = performance.now();
-  device.queue.submit([]);
-  await device.queue.onSubmittedWorkDone();
-  if (performance.now() - start < LATE) return false;
-  const { queue } = device;
-  const submit = queue.submit.bind(queue); // Not the one that tells a stopwatch.
-  const timer = setInterval(() => submit([]), HURRY);
-  void device.lost.then(() => clearInterval(timer));
-  return true;
 }
 
 /** Those that name others too, first. */

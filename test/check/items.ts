@@ -111,7 +111,7 @@ function weigh(
 }
 
 /** All of them in an order that the seed decides. */
-function shuffled<T>(values: readonly T[], seed: number): readonly T[] {
+export function shuffled<T>(values: readonly T[], seed: number): readonly T[] {
   const next = random(seed);
   return values.map((value) => ({ value, key: next() })).toSorted((a, b) => a.key - b.key).map(({ value }) => value);
 }

@@ -89,9 +89,9 @@ function times(report: CheckReport): string[] {
   if (report.rows.length === 0) return [];
   const { head, layers, sums } = timesTable(report);
   return [
-    '', `### ${clockText(report)}`, '', LEGEND, '',
+    '', `### ${clockText(report)}`, '',
     ...markdown(head, [...layers, ...sums.map(([name, ...cells]) => [`**${name}**`, ...cells])]), '',
-    ceilingsText(report),
+    `${LEGEND} ${ceilingsText(report)}`,
   ];
 }
 

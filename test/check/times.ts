@@ -68,10 +68,11 @@ export class Times {
     ];
   }
 
-  /** A device of its own for times, with all that lives on it. */
-  #timersOf(lab: Lab): Promise<Timers> {
+  /** Of a device; and which clock there is. */
+  async #timersOf(lab: Lab): Promise<Timers> {
     const known = this.#timers.get(lab) ?? prepareTimers(lab);
     this.#timers.set(lab, known);
+    this.clock = (await known).stopwatch === deviceTime ? 'device' : 'wall';
     return known;
   }
 
@@ -80,7 +81,6 @@ export class Times {
     const { stopwatch } = await this.#timersOf(lab);
     const { default: code } = await import('../bench/ceilings.wgsl?raw');
     const software = lab.profile.kind === 'software';
-    this.clock = stopwatch === deviceTime ? 'device' : 'wall';
     const { gflops, gbytes, emptyDispatch } = await measureCeilings(lab.device, code, SAMPLES, stopwatch, software);
     this.ceilings = { gflops: round(gflops), gbytes: round(gbytes), emptyDispatch: round(emptyDispatch) };
     // A software adapter has no clock to raise, and its other work would take the cores.
