@@ -1,43 +1,54 @@
-import { type CheckReport, isWrong, shareOf, verdict } from '../test/check/report.js';
+import { type CheckReport, isWrong, verdict } from '../test/check/report.js';
 import { element, make, setText } from './page.js';
 import { roofline } from './roofline.js';
 
+let shown: CheckReport | undefined;
+
 /** Shows what a check came to. */
 export async function showReport(report: CheckReport): Promise<void> {
-  const { cellOf, ceilingsText, contendersOf, nameOf } = await import('../test/check/markdown.js');
-  const { device, environment, stages, rows, ceilings, clock, seed, seconds } = report;
+  const { ceilingsText, clockText, largestErrors, LEGEND, nameOf, timesTable } = await import(
+    '../test/check/markdown.js');
+  const { device, environment, stages, ended, seed, seconds } = report;
   setText('check-verdict', verdict(report));
-  const unknown = report.ended !== undefined && report.failures.length === 0;
-  element('check-verdict', HTMLElement).dataset['verdict'] = isWrong(report) ? 'differs' : unknown ? 'none' : 'agrees';
+  const unknown = ended === 'stopped' || stages.every(({ comparisons }) => comparisons === 0);
+  element('check-verdict', HTMLElement).dataset['verdict'] =
+    isWrong(report) ? 'differs' : unknown ? 'pending' : 'agrees';
   setText('check-device', `${nameOf(report)} (${device.kind === 'gpu' ? 'a GPU' : 'software, runs on the CPU'})`);
   setText('check-browser', environment);
-  setText('check-extent', [
+  list('check-extent', [
     ...stages.map(({ name, done, left, comparisons }) =>
       `${name}: ${done} of ${done + left}${comparisons > 0 ? `, ${comparisons} comparisons` : ''}`),
     `${seconds} s, seed ${seed}`,
-  ].join('; '));
-  setText('check-software', device.kind === 'software'
-    ? 'A software adapter gets a smaller check: small workgroups, light kernels more often, and fewer layers.' : '');
+  ]);
+  list('check-errors', largestErrors(stages));
   setText('check-features', device.features.join(', ') || 'none');
+  list('check-limits', Object.entries(device.limits).map(([name, value]) => `${name} ${value}`));
 
-  const contenders = contendersOf(report);
-  const head = ['Layer', ...contenders, 'of the ceilings'].map((name) => make('th', { scope: 'col' }, name));
+  const { head, layers, sums } = timesTable(report);
   element('check-rows', HTMLTableElement).replaceChildren(
-    make('caption', { class: 'note' }, `Milliseconds, by the ${clock === 'device' ? 'device’s own' : 'wall'} clock`),
-    make('thead', {}, make('tr', {}, ...head)),
-    make('tbody', {}, ...rows.map((row) => {
-      const share = ceilings && row.outcomes['auto']?.timing ? `${(100 * shareOf(row, ceilings)).toFixed(0)} %` : '—';
-      return make('tr', {},
-        make('th', { scope: 'row' }, row.workload),
-        ...contenders.map((name) => make('td', {}, cellOf(row.outcomes[name]))), make('td', {}, share));
-    })));
-  setText('check-ceilings', ceilingsText(report));
+    make('caption', { class: 'note' }, clockText(report)),
+    make('thead', {}, make('tr', {}, ...head.map((name) => make('th', { scope: 'col' }, name)))),
+    make('tbody', {}, ...[...layers, ...sums].map(([name, ...cells]) =>
+      make('tr', {}, make('th', { scope: 'row' }, name!), ...cells.map((cell) => make('td', {}, cell))))));
+  setText('check-ceilings', `${LEGEND} ${ceilingsText(report)}`);
 
+  element('check-report', HTMLElement).hidden = false; // So that there is a width.
+  shown = report;
+  drawPlot();
+}
+
+/** As wide as there is room. */
+function drawPlot(): void {
   const plot = element('check-plot', HTMLElement);
   plot.hidden = false;
-  element('check-report', HTMLElement).hidden = false; // So that there is a width.
-  const drawn = roofline(report, Math.min(720, Math.max(280, plot.clientWidth)));
+  const drawn = shown && roofline(shown, Math.min(720, Math.max(240, plot.clientWidth)));
   plot.querySelector('svg')?.remove();
   if (drawn) plot.prepend(drawn);
   plot.hidden = drawn === undefined;
 }
+addEventListener('resize', () => {
+  if (element('check-plot', HTMLElement).checkVisibility()) drawPlot();
+});
+
+const list = (id: string, lines: readonly string[]): void =>
+  element(id, HTMLUListElement).replaceChildren(...lines.map((line) => make('li', {}, line)));

@@ -1,3 +1,4 @@
+import type { PipelineManager } from 'sepconv-webgpu';
 import type { CheckReport, Failure } from '../test/check/report.js';
 import type { Progress } from '../test/check/run.js';
 import { element, make, messageOf, setText } from './page.js';
@@ -11,7 +12,7 @@ const stopButton = element('check-stop', HTMLButtonElement);
 const progress = element('check-progress', HTMLProgressElement);
 const { dataset } = element('check-report', HTMLElement);
 const STAGES: Readonly<Record<string, string>> = {
-  kernels: 'Kernels against the CPU', gradients: 'Gradients against the CPU', times: 'Times',
+  kernels: 'Kernels against the CPU:', gradients: 'Gradients against the CPU:', times: 'Times:',
 };
 
 let running: AbortController | undefined;
@@ -29,13 +30,13 @@ async function check(): Promise<void> {
     last = await checkDevice({ ...asked(), signal, onProgress, onFailure });
     dataset['report'] = JSON.stringify(last); // For scripts.
     await showReport(last);
-    setText('check-status', '');
+    setText('check-status', 'Done: the report is below.');
     show('done');
   } catch (error) {
     setText('check-status', `The check could not be done: ${messageOf(error)}`);
     show('failed');
   } finally {
-    setText('check-now', '');
+    for (const id of ['check-left', 'check-now']) setText(id, '');
     running = undefined;
   }
 }
@@ -63,8 +64,9 @@ function show(state: 'idle' | 'working' | 'done' | 'failed'): void {
 
 function onProgress({ stage, title, share, secondsLeft }: Progress): void {
   progress.value = share;
-  const left = secondsLeft < 1.5 ? 'a second' : `${Math.ceil(secondsLeft)} seconds`;
-  setText('check-status', `${STAGES[stage]}: about ${left} left`);
+  // A screen reader tells of each part, but not of every second.
+  if (element('check-status', HTMLElement).textContent !== STAGES[stage]) setText('check-status', STAGES[stage]!);
+  setText('check-left', `about ${secondsLeft < 1.5 ? 'a second' : `${Math.ceil(secondsLeft)} seconds`} left`);
   setText('check-now', title);
 }
 
@@ -92,7 +94,8 @@ function download(): void {
 }
 
 /** Sets the tab up. Nothing begins by itself. */
-export function openCheck(): () => void {
+export function openCheck({ adapterKind }: PipelineManager): () => void {
+  element('check-smaller', HTMLElement).hidden = adapterKind === 'gpu';
   startButton.disabled = false;
   startButton.addEventListener('click', () => void check());
   stopButton.addEventListener('click', stopCheck);

@@ -39,7 +39,7 @@ async function start(): Promise<void> {
     { id: 'photo', address: 'filters', open: () => openFilters(manager) },
     { id: 'learn', address: 'training', open: openLearner, leave: pauseLearning },
     { id: 'explore', address: 'geometry', open: openExplorer },
-    { id: 'gpu-check', address: 'check', open: openCheck, leave: stopCheck },
+    { id: 'gpu-check', address: 'check', open: () => openCheck(manager), leave: stopCheck },
   ]);
 }
 

@@ -1,8 +1,12 @@
-import { mkdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import process from 'node:process';
 import axe from 'axe-core';
 import type { Page } from 'puppeteer';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { checkGpu } from '../demo/node/check-job.js';
 import { openPage, requestsOf } from './browser.js';
+import { knownReports, README, withTable } from './check/known.js';
 import type { CheckReport } from './check/report.js';
 
 /** The tab that checks a device: a shortened check in a real browser, with faults put in. */
@@ -22,15 +26,18 @@ interface Hooked {
 declare const window: Window & typeof globalThis & Hooked;
 
 const SEED = 20261129;
+const JSON_FILE = 'output/check.json';
 const errors: string[] = [];
 let page: Page;
+let address: string;
 
 beforeAll(async () => {
   mkdirSync('output', { recursive: true });
   page = await openPage('/package.json');
   page.on('pageerror', (error) => errors.push(String(error)));
   await page.evaluateOnNewDocument(putHooks);
-  await page.goto(page.url().replace('/package.json', `/demo/?short&seed=${SEED}#check`));
+  address = page.url().replace('/package.json', `/demo/?short&seed=${SEED}`);
+  await page.goto(`${address}#check`);
   await page.waitForSelector('#check-run:enabled');
 });
 afterAll(() => page.close());
@@ -102,14 +109,28 @@ async function check(): Promise<CheckReport> {
   await pressed('#check-run');
   await state('working');
   await state('done');
-  return JSON.parse(await page.$eval('section#check-report', ({ dataset }) => dataset['report']!)) as CheckReport;
+  return reportOfPage();
 }
+
+/** The job of `npm start -- --check` on the same page: whether it exits with 0, and what it prints. */
+async function checkByJob(): Promise<{ readonly right: boolean; readonly printed: string }> {
+  const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
+  try {
+    const right = await checkGpu({ newPage: () => Promise.resolve(page) }, address, JSON_FILE);
+    return { right, printed: log.mock.calls.flat().join('\n') };
+  } finally {
+    log.mockRestore();
+  }
+}
+const reportOfPage = async (): Promise<CheckReport> =>
+  JSON.parse(await page.$eval('section#check-report', ({ dataset }) => dataset['report']!)) as CheckReport;
+const written = (): CheckReport => JSON.parse(readFileSync(JSON_FILE, 'utf8')) as CheckReport;
 
 /** Screenshots to look at, no sideways scrolling, and nothing that axe finds, in light and dark. */
 async function isAccessible(name: string): Promise<void> {
   for (const theme of ['light', 'dark'] as const) {
     await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
-    for (const [size, width, height] of [['phone', 390, 844], ['desktop', 1280, 900]] as const) {
+    for (const [size, width, height] of [['phone', 320, 700], ['desktop', 1440, 900]] as const) {
       await page.setViewport({ width, height });
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
       await page.screenshot({ path: `output/demo-check-${name}-${size}-${theme}.png`, fullPage: true });
@@ -131,8 +152,14 @@ test('nothing begins by itself, and the page says that nothing is sent', async (
   await isAccessible('before');
 });
 
-test('a device that is right: verdict, table, plot, report', async () => {
-  const report = await check();
+test('a device that is right: verdict, table, plot, report; `npm start -- --check` prints and writes it', async () => {
+  await page.focus('#check-run');
+  const { right, printed } = await checkByJob();
+  const report = await reportOfPage();
+  expect(right).toBe(true);
+  expect(written()).toEqual(report);
+  expect(printed).toMatch(/^## google swiftshader.*\n\n\*\*Right: all \d+ results /);
+  expect(printed).toMatch(/\nReport    output\/check\.json$/);
   expect(report).toMatchObject({ format: 1, seed: SEED, failures: [], device: { kind: 'software' } });
   expect(report.stages.map(({ name, done, left }) => [name, done > 0, left]))
     .toEqual([['kernels', true, 0], ['gradients', true, 0], ['times', true, 0]]);
@@ -142,16 +169,18 @@ test('a device that is right: verdict, table, plot, report', async () => {
   expect(report.rows[0]!.tried!.length).toBeGreaterThan(1);
   expect(report.ceilings!.gflops).toBeGreaterThan(1);
   expect(await text('#check-verdict')).toMatch(
-    /^Right: all \d+ results are within their bounds; the layers run at [\d.]+ % of the device's ceilings; measured/);
+    /^Right: all \d+ results are as exact as they must be; the layers run at [\d.]+ % of what this device can do at /);
   expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('agrees');
   expect(await page.$$eval('#check-rows tbody td', (cells) => cells.map(({ textContent }) => textContent)))
     .toSatisfy((cells: string[]) => cells.length === 4 && cells.every((cell) => /^[\d.]+( %)?$/.test(cell)));
   expect(await page.$$('#check-plot circle, #check-plot rect')).toHaveLength(3);
+  expect((await page.$$('#check-limits li')).length).toBe(Object.keys(report.device.limits).length);
+  expect(await text('#check-errors')).toMatch(/^Largest error of kernels: 0\.\d\d of its bound, in \w+ f32 \[/);
   expect(await page.evaluate(() => document.activeElement?.id)).toBe('check-run');
   await isAccessible('right');
 });
 
-test('copied as Markdown, downloaded as JSON', async () => {
+test('copied as Markdown, downloaded as JSON, which can be added to the known reports', async () => {
   await page.evaluate(() => {
     navigator.clipboard.writeText = (copied) => Promise.resolve(void (window.copied = copied));
     URL.createObjectURL = (blob) => {
@@ -170,14 +199,20 @@ test('copied as Markdown, downloaded as JSON', async () => {
   expect(markdown).toMatch(/maxComputeInvocationsPerWorkgroup \d+/);
   await pressed('#check-download');
   await page.waitForFunction(() => window.copied.startsWith('{'));
-  expect(JSON.parse(await page.evaluate(() => window.copied))).toMatchObject({ format: 1, seed: SEED });
+  const downloaded = JSON.parse(await page.evaluate(() => window.copied)) as CheckReport;
+  expect(downloaded).toEqual(written());
+  const table = withTable(readFileSync(README, 'utf8'), [...knownReports(), { ...downloaded, file: 'new.json' }]);
+  expect(table).toMatch(/^\| \[google swiftshader.*\]\(reports\/new\.json\) \| Chrome .*; [-\d]{10} \| yes, \d+ comp/m);
   expect(await page.evaluate(() => window.file)).toMatch(/^sepconv-webgpu-google-swiftshader.*\.json$/);
 });
 
 describe('what goes wrong', () => {
   test('one wrong kernel turns the verdict', async () => {
     await page.evaluate(() => void (window.wrong = true));
-    const { failures, stages } = await check();
+    const { right, printed } = await checkByJob();
+    const { failures, stages } = written();
+    expect(right).toBe(false);
+    expect(printed).toContain('**Wrong: ');
     const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
     expect(failures.length).toBeGreaterThan(0);
     expect(failures.length).toBeLessThan(comparisons / 2);
@@ -186,7 +221,7 @@ describe('what goes wrong', () => {
         .toEqual(['wrong', expect.stringMatching(/depthwise/), expect.stringMatching(/^at .* times the tolerance$/)]);
     }
     expect(await text('#check-verdict'))
-      .toContain(`Wrong: ${failures.length} of ${comparisons} results are not within their bounds`);
+      .toContain(`Wrong: ${failures.length} of ${comparisons} results are further from the exact ones than rounding `);
     expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('differs');
     expect(await page.$$('#check-failures li')).toHaveLength(failures.length);
     await isAccessible('wrong');
@@ -221,13 +256,26 @@ describe('what goes wrong', () => {
 });
 
 test('it stops when it is told to, and when another tab is shown', async () => {
+  let looked = false;
   for (const stop of [() => pressed('#check-stop'), () => page.click('#tab-explore')]) {
     await pressed('#check-run');
-    await page.waitForFunction(() => /about/.test(document.querySelector('#check-status')?.textContent ?? ''));
+    await page.waitForFunction(() => /about/.test(document.querySelector('#check-left')?.textContent ?? ''));
+    if (!looked) await isAccessible('during');
+    looked = true;
     await stop();
     await state('done');
     expect(await text('#check-verdict')).toMatch(/It was stopped before its end\.$/);
+    expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('pending');
   }
+});
+
+test('`npm start -- --check` refuses other jobs beside it, and says why there is no report', async () => {
+  const words = ['--import', 'tsx', 'demo/node/start.ts', '--check', 'a.jpg'];
+  const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
+  expect([status, stderr]).toEqual([1, 'npm start: --check takes no photo, and no other job beside it\n']);
+  await page.evaluateOnNewDocument(() => Object.defineProperty(navigator, 'gpu', { value: undefined }));
+  await page.reload();
+  await expect(checkByJob()).rejects.toThrow(/WebGPU/);
 });
 
 test('nothing was sent, and no page error came up', () => {

@@ -7,9 +7,15 @@ export interface Comparison {
   readonly worst: number;
   /** The share of elements that are not compared, because they may overflow. */
   readonly overflowing: number;
-  /** The worst element where it fails, as `(n, y, x, channel)` with both values. */
+  /** The worst element, as `(n, y, x, channel)` with both values; absent where there are none. */
+  readonly where?: string;
+  /** What is wrong there. */
   readonly failure?: string;
 }
+
+/** A share of a tolerance, rounded so that 1.00 is none that is below or above. */
+export const shareText = (share: number): string =>
+  ((share > 1 ? Math.ceil : Math.floor)(100 * share) / 100).toFixed(2);
 
 /** How one comparison of a check went. */
 export interface Report extends Partial<Comparison> {
@@ -39,12 +45,12 @@ export function compare(
     if (share > worst) [worst, at] = [share, i];
   }
   const comparison = { maxError: maxError / (largest || 1), worst, overflowing: overflowing / (values.length || 1) };
-  if (worst <= 1) return comparison;
+  if (worst < 0) return comparison;
   const pixel = Math.floor(at / channels);
   const index = [Math.floor(pixel / width / height), Math.floor(pixel / width) % height, pixel % width, at % channels];
   const got = actual[pixel * stride + (at % channels)];
+  const where = `at (${index.join(', ')}) expected ${values[at]}, got ${got}`;
   return {
-    ...comparison,
-    failure: `at (${index.join(', ')}) expected ${values[at]}, got ${got}: ${worst.toFixed(1)} times the tolerance`,
+    ...comparison, where, ...(worst > 1 && { failure: `${where}: ${shareText(worst)} times the tolerance` }),
   };
 }

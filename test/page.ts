@@ -5,6 +5,7 @@ import type { AdapterKind, DeviceProfile } from '../src/kernels/profile.js';
 import type { PresetName } from '../src/plan/presets.js';
 import { checkArguments } from './arguments.js';
 import type { Case } from './cases.js';
+import type { CheckSettings } from './check/check.js';
 import type { CheckReport } from './check/report.js';
 import type { Report } from './compare.js';
 import { checkGradientSteps } from './gradient-checks.js';
@@ -70,9 +71,11 @@ export function environment(): Environment {
 }
 
 /** The check of a device, as the demo's page has it. */
-async function checkDevice(seed: number, short: boolean): Promise<CheckReport> {
+async function checkDevice(
+  settings: Pick<CheckSettings, 'seed' | 'short' | 'unhurried'>,
+): Promise<CheckReport> {
   const check = await import('./check/check.js');
-  return check.checkDevice({ seed, short });
+  return check.checkDevice(settings);
 }
 
 export const tests = {

@@ -37,7 +37,7 @@ All are done unless the arguments say which: --segment asks for the blur; --filt
   --filter ID      the filter of the picture, default edges: ${filterIds.join(', ')}
   --detector ID    ${detectorIds.map((id) => `${id} (${detectors[id].label})`).join(' or ')}, default tiny
   --json FILE      also write the faces as JSON, boxes in the photo's pixels
-  --check          instead of both: check and time the library on the device, in up to two minutes, and print a
+  --check          instead of all jobs: check and time the library on the device, in up to two minutes, and print a
                    report; --json FILE writes it
   --no-serve       exit after the jobs, with 1 if anything disagreed
   --port N         port of the page, default 5173 or the next free one

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { figure, markdown, percent } from '../bench/report.js';
-import { nameOf } from './markdown.js';
-import { type CheckReport, isWrong, mobileNetShare, mobileNetTime, tuningGain } from './report.js';
+import { nameOf, orNone } from './markdown.js';
+import { type CheckReport, type ContenderName, isWrong, mobileNetShare, mobileNetTime, tuningGain } from './report.js';
 
 /** The reports that are kept, a file each, and the table of devices that the benchmark's README has of them. */
 
@@ -36,16 +36,15 @@ function devicesTable(reports: readonly KnownReport[]): readonly string[] {
   return markdown(head, reports.map((report) => {
     const { environment, date, stages, from } = report;
     const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
+    const day = date.slice(0, 10);
     const right = comparisons === 0 ? '—' : isWrong(report) ? '**no**' : `yes, ${comparisons} comparisons`;
     const gain = tuningGain(report);
-    const time = (batch: number, contender?: string): string => orNone(mobileNetTime(report, batch, contender), figure);
+    const time = (batch: number, contender?: ContenderName): string =>
+      orNone(mobileNetTime(report, batch, contender), figure);
     return [
-      `[${nameOf(report)}](reports/${report.file})`, `${environment}; ${date}${from ? `; ${from}` : ''}`, right,
+      `[${nameOf(report)}](reports/${report.file})`, `${environment}; ${day}${from ? `; ${from}` : ''}`, right,
       time(1), orNone(mobileNetShare(report, 1), percent), time(1, 'naive'),
       time(32), orNone(mobileNetShare(report, 32), percent), orNone(gain, (times) => `${times.toFixed(2)}x`),
     ];
   }));
 }
-
-const orNone = (value: number | undefined, show: (value: number) => string): string =>
-  (value === undefined ? '—' : show(value));

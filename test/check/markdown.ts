@@ -1,61 +1,97 @@
 import type { Outcome } from '../bench/measure.js';
 import { figure, markdown, microseconds, percent } from '../bench/report.js';
-import { type CheckReport, mobileNetShare, mobileNetTime, shareOf, verdict } from './report.js';
+import { shareText } from '../compare.js';
+import { type CheckReport, CONTENDERS, mobileNetShare, mobileNetTime, shareOf, verdict } from './report.js';
 
 /** A report for people. */
 
 export function markdownOf(report: CheckReport): string {
   const { device, environment, date, version, seed, seconds, notes = [] } = report;
+  const when = date.replace('T', ' ').replace('Z', ' UTC');
   const from = [
-    environment, date, version && `sepconv-webgpu ${version}`, seed !== undefined && `seed ${seed}`,
+    environment, when, version && `sepconv-webgpu ${version}`, seed !== undefined && `seed ${seed}`,
     seconds !== undefined && `${seconds} s`,
   ].filter(Boolean).join('; ');
   return [
-    `## ${nameOf(report)}`, '', `**${verdict(report)}**`, '', `${from}.`, ...notes.flatMap((note) => ['', note]), '',
-    ...checked(report), ...times(report), ...failed(report), '', '### Device', '',
+    `## ${nameOf(report)}`, '', `**${verdict(report)}**`, '', `${from}.`,
+    ...[...smaller(report), ...notes].flatMap((note) => ['', note]), '',
+    ...checked(report), ...failed(report), ...times(report), '', '### Device', '',
     `- Kind: ${device.kind}`, `- Features: ${device.features.join(', ') || 'none'}`,
-    `- Limits: ${Object.entries(device.limits).map(([name, value]) => `${name} ${value}`).join(', ')}`, '',
+    '', '<details><summary>Limits</summary>', '',
+    ...Object.entries(device.limits).map(([name, value]) => `- ${name} ${value}`), '', '</details>', '',
   ].join('\n');
 }
 
-/** What the browser calls the device. */
+/** Said of a software adapter that was checked. */
+const smaller = ({ device: { kind }, stages }: CheckReport): string[] => (kind === 'gpu' || stages.length === 0 ? []
+  : ['A software adapter, which runs on the CPU, gets a smaller check: small workgroups, light kernels more often, and '
+    + 'fewer layers.']);
+
+/** What the browser calls the device, without the numbers of maker and model that some put first. */
 export const nameOf = ({ device: { name } }: CheckReport): string =>
-  name || 'A device whose name the browser does not tell';
+  name.replace(/^[\d\s]+/, '') || 'A device whose name the browser does not tell';
 
-const checked = ({ stages }: CheckReport): string[] => (stages.length === 0 ? [] : markdown(
-  ['Checked', 'done', 'left out for time', 'comparisons', 'largest error, of its bound'],
-  stages.map(({ name, done, left, comparisons, worst }) =>
-    [name, String(done), String(left), String(comparisons), worst > 0 ? worst.toFixed(2) : '—'])));
+const checked = ({ stages }: CheckReport): string[] => (stages.length === 0 ? [] : [
+  ...markdown(
+    ['Checked', 'done', 'left out for time', 'comparisons', 'largest error, of its bound'],
+    stages.map(({ name, done, left, comparisons, worst }) =>
+      [name, String(done), String(left), String(comparisons), orNone(worst || undefined, shareText)])),
+  '', ...largestErrors(stages).map((line) => `- ${line}`),
+]);
 
-/** The contenders of a report, in the order in which they first come. */
-export const contendersOf = ({ rows }: CheckReport): readonly string[] =>
-  [...new Set(rows.flatMap(({ outcomes }) => Object.keys(outcomes)))];
+/** Where the largest errors are. */
+export const largestErrors = (stages: CheckReport['stages']): string[] => stages.flatMap(({ name, worst, worstOf }) =>
+  (worstOf === undefined ? [] : [`Largest error of ${name}: ${shareText(worst)} of its bound, in ${worstOf}`]));
 
-/** How a contender did with a layer, in milliseconds. */
-export const cellOf = ({ timing, failure }: Outcome = {}): string =>
-  (timing ? figure(timing.median) : failure === undefined ? '—' : 'failed');
+/** The table of times as text: a row of each layer, then sums of those that MobileNetV1 has. */
+export interface TimesTable {
+  readonly head: readonly string[];
+  readonly layers: readonly (readonly string[])[];
+  readonly sums: readonly (readonly string[])[];
+}
+
+/** In milliseconds. */
+export function timesTable(report: CheckReport): TimesTable {
+  const { rows, ceilings } = report;
+  const contenders = CONTENDERS.filter((name) => rows.some(({ outcomes }) => outcomes[name]));
+  const batches = [...new Set(rows.map(({ layer: { input: [N] } }) => N))];
+  const sums = batches.map((batch) => [
+    `MobileNetV1, 13 layers, batch ${batch}`,
+    ...contenders.map((name) => orNone(mobileNetTime(report, batch, name), figure)),
+    orNone(mobileNetShare(report, batch), percent),
+  ]);
+  return {
+    head: ['Layer', ...contenders, 'of the ceilings'],
+    layers: rows.map((row) => [
+      row.workload, ...contenders.map((name) => cellOf(row.outcomes[name])),
+      orNone(ceilings && row.outcomes['auto']?.timing && shareOf([row], ceilings), percent),
+    ]),
+    sums: sums.filter(([, ...cells]) => cells.some((cell) => cell !== NONE)),
+  };
+}
+
+const NONE = '—';
+export const orNone = (value: number | undefined, show: (value: number) => string): string =>
+  (value === undefined ? NONE : show(value));
+
+/** How a contender did with a layer. */
+const cellOf = ({ timing, failure }: Outcome = {}): string =>
+  (failure === undefined ? orNone(timing?.median, figure) : 'failed');
+
+export const clockText = ({ clock }: CheckReport): string =>
+  `Milliseconds, by the ${clock === 'device' ? 'device’s own' : 'wall'} clock`;
+
+/** The names of the contenders. */
+export const LEGEND = 'auto: as the library chooses; tuned: as it chooses by measuring; fused, two-pass: by one or by '
+  + 'two kernels; naive: by the simplest shader.';
 
 function times(report: CheckReport): string[] {
-  const { rows, ceilings, clock } = report;
-  if (rows.length === 0) return [];
-  const contenders = contendersOf(report);
-  const batches = [...new Set(rows.map(({ layer: { input: [N] } }) => N))];
-  const totals = batches.flatMap((batch) => {
-    const sums = contenders.map((name) => mobileNetTime(report, batch, name));
-    const share = mobileNetShare(report, batch);
-    if (sums.every((sum) => sum === undefined)) return [];
-    return [[`**MobileNetV1, 13 layers, batch ${batch}**`, ...sums.map((sum) => (sum ? figure(sum) : '—')),
-      share ? percent(share) : '—']];
-  });
+  if (report.rows.length === 0) return [];
+  const { head, layers, sums } = timesTable(report);
   return [
-    '', `### Milliseconds, by the ${clock === 'device' ? 'device\'s own' : 'wall'} clock`, '',
-    ...markdown(['Layer', ...contenders, 'of the ceilings'], [
-      ...rows.map((row) => [
-        row.workload, ...contenders.map((name) => cellOf(row.outcomes[name])),
-        ceilings && row.outcomes['auto']?.timing ? percent(shareOf(row, ceilings)) : '—',
-      ]),
-      ...totals,
-    ]), '', ceilingsText(report),
+    '', `### ${clockText(report)}`, '',
+    ...markdown(head, [...layers, ...sums.map(([name, ...cells]) => [`**${name}**`, ...cells])]), '',
+    `${LEGEND} ${ceilingsText(report)}`,
   ];
 }
 
@@ -66,7 +102,8 @@ export function ceilingsText({ ceilings }: CheckReport): string {
     + `dispatch takes ${microseconds(emptyDispatch)}.`;
 }
 
+/** Messages may have what Markdown takes for markup, as `vec4<f32>`. */
 const failed = ({ failures }: CheckReport): string[] => (failures.length === 0 ? [] : [
   '', '### Failed', '',
-  ...failures.map(({ kind, title, message }) => `- **${kind}**: ${title}: ${message.replaceAll('\n', ' ')}`),
+  ...failures.map(({ kind, title, message }) => `- **${kind}**: ${title}: \`${message.replaceAll(/[\n`]/g, ' ')}\``),
 ]);

@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import process from 'node:process';
 import { test } from 'vitest';
 import { implementations } from '../implementations.js';
@@ -20,11 +21,14 @@ const UNNAMED = { gpu: '', software: 'lavapipe, whose name the browser does not 
 test.each(names)('%s', async (name) => {
   const implementation = await implementations[name]();
   try {
-    const report = await implementation.evaluate('checkDevice', seed, short);
+    const load = loadavg()[0]!.toFixed(1);
+    const report = await implementation.evaluate('checkDevice', { seed, short, unhurried: true });
     mkdirSync(folder, { recursive: true });
     const path = `${folder}/${name.toLowerCase()}-${report.device.kind}.json`;
     const device = { ...report.device, name: report.device.name || UNNAMED[report.device.kind] };
-    const named = { ...report, device, environment: implementation.name };
+    const environment = implementation.name.replace(/^./, (first) => first.toUpperCase());
+    const notes = [`Recorded beside other work on ${cpus().length} cores (${cpus()[0]!.model}): load ${load} before.`];
+    const named = { ...report, device, environment, notes };
     writeFileSync(path, `${JSON.stringify(named, undefined, 1)}\n`);
     console.log(`${path}, seed ${seed}, ${report.seconds} s: ${verdict(report)}`);
     for (const { kind, title, message } of report.failures) console.log(`  ${kind}: ${title}: ${message}`);

@@ -1,6 +1,7 @@
 import type { AdapterKind } from '../../src/kernels/profile.js';
 import type { TuningTrial } from '../../src/contest.js';
 import type { Outcome } from '../bench/measure.js';
+import { percent } from '../bench/report.js';
 import type { Ceilings } from '../bench/webgpu.js';
 import type { Case } from '../cases.js';
 
@@ -13,6 +14,7 @@ export interface CheckReport {
   readonly format: typeof FORMAT;
   /** Of this library; absent where other programs were timed. */
   readonly version?: string;
+  /** In UTC: the day, or to the minute. */
   readonly date: string;
   /** The browser or runtime. */
   readonly environment: string;
@@ -22,8 +24,8 @@ export interface CheckReport {
   readonly seconds?: number;
   /** Absent: to its end. */
   readonly ended?: 'stopped' | 'no device';
-  /** What the figures are, where they are not this library's own. */
-  readonly from?: 'prototypes';
+  /** What the figures are of, where it is not this library as it says of itself in `version`. */
+  readonly from?: 'prototypes' | 'an earlier version';
   readonly notes?: readonly string[];
   readonly stages: readonly StageFacts[];
   readonly failures: readonly Failure[];
@@ -48,8 +50,9 @@ export interface StageFacts {
   /** More would have taken too long. */
   readonly left: number;
   readonly comparisons: number;
-  /** The largest error as a share of its tolerance. */
+  /** The largest error as a share of its tolerance, and what was compared there: case, kernels, both values. */
   readonly worst: number;
+  readonly worstOf?: string;
 }
 
 export const FAILURES = ['wrong', 'lost', 'hang', 'out-of-memory', 'validation', 'unsupported', 'error'] as const;
@@ -60,6 +63,10 @@ export interface Failure {
   readonly message: string;
 }
 
+/** What runs a layer: the library, as it chooses, as tuned, and by one strategy; and the simplest kernel. */
+export const CONTENDERS = ['auto', 'tuned', 'fused', 'two-pass', 'naive'] as const;
+export type ContenderName = (typeof CONTENDERS)[number];
+
 /** A layer of the benchmark, with the times of those that ran it. */
 export interface TimedLayer {
   readonly workload: string;
@@ -68,8 +75,7 @@ export interface TimedLayer {
   readonly layers: number;
   readonly operations: number;
   readonly leastBytes: number;
-  /** By contender. */
-  readonly outcomes: Readonly<Record<string, Outcome>>;
+  readonly outcomes: Readonly<Partial<Record<ContenderName, Outcome>>>;
   /** What measured tuning tried, in the order of the model's preference. */
   readonly tried?: readonly TuningTrial[];
   /** Microseconds by the names of prototypes. */
@@ -78,7 +84,7 @@ export interface TimedLayer {
   readonly lowClock?: readonly string[];
 }
 
-const millisecondsOf = ({ outcomes }: TimedLayer, contender: string): number =>
+const millisecondsOf = ({ outcomes }: TimedLayer, contender: ContenderName): number =>
   outcomes[contender]?.timing?.median ?? NaN;
 
 /** The least milliseconds that the ceilings allow. */
@@ -87,7 +93,7 @@ function leastOf({ operations, leastBytes }: TimedLayer, { gflops, gbytes }: Cei
 }
 
 /** Those of the 13 layers that were timed at this batch, undefined unless all were. */
-function mobileNet({ rows }: CheckReport, batch: number, contender: string): readonly TimedLayer[] | undefined {
+function mobileNet({ rows }: CheckReport, batch: number, contender: ContenderName): readonly TimedLayer[] | undefined {
   const timed = rows.filter((row) =>
     row.layers > 0 && row.layer.input[0] === batch && !Number.isNaN(millisecondsOf(row, contender)));
   return timed.reduce((sum, { layers }) => sum + layers, 0) === 13 ? timed : undefined;
@@ -97,22 +103,23 @@ const sumOf = (rows: readonly TimedLayer[], of: (row: TimedLayer) => number): nu
   rows.reduce((sum, row) => sum + Math.max(1, row.layers) * of(row), 0);
 
 /** Milliseconds of MobileNetV1's 13 layers one after the other; undefined unless all were timed. */
-export function mobileNetTime(report: CheckReport, batch: number, contender = 'auto'): number | undefined {
+export function mobileNetTime(
+  report: CheckReport, batch: number, contender: ContenderName = 'auto',
+): number | undefined {
   const rows = mobileNet(report, batch, contender);
   return rows && sumOf(rows, (row) => millisecondsOf(row, contender));
 }
 
-/** The share of the ceilings that they reach: the least time that these allow, of the time that was taken. */
-export function mobileNetShare(report: CheckReport, batch: number, contender = 'auto'): number | undefined {
+/** The share of the ceilings that they reach as chosen: the least time that these allow, of the time that was taken. */
+export function mobileNetShare(report: CheckReport, batch: number): number | undefined {
   const { ceilings } = report;
-  const rows = mobileNet(report, batch, contender);
-  return rows && ceilings
-    && sumOf(rows, (row) => leastOf(row, ceilings)) / sumOf(rows, (row) => millisecondsOf(row, contender));
+  const rows = mobileNet(report, batch, 'auto');
+  return rows && ceilings && shareOf(rows, ceilings);
 }
 
-/** A layer's share of the ceilings. */
-export const shareOf = (row: TimedLayer, ceilings: Ceilings, contender = 'auto'): number =>
-  leastOf(row, ceilings) / millisecondsOf(row, contender);
+/** The same of any layers, those that come more often counting as often. */
+export const shareOf = (rows: readonly TimedLayer[], ceilings: Ceilings): number =>
+  sumOf(rows, (row) => leastOf(row, ceilings)) / sumOf(rows, (row) => millisecondsOf(row, 'auto'));
 
 /** How many times as long the model's choice takes as the tuned one, over all layers that both were timed in. */
 export function tuningGain({ rows }: CheckReport): number | undefined {
@@ -138,33 +145,37 @@ function gainOf({ outcomes: { auto, tuned }, tried = [] }: TimedLayer): number {
 export const isWrong = ({ failures, ended }: CheckReport): boolean =>
   failures.some(({ kind }) => kind !== 'unsupported') || ended === 'no device';
 
-const percent = (share: number): string => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 /** Differences of times that are smaller may be none: on software adapters samples vary by 10 to 15 %. */
 const NOISE = { gpu: 1.03, software: 1.15 };
 
-/** All of it in a sentence. */
+/** All of it in a sentence, and another one where some of it was not done. */
 export function verdict(report: CheckReport): string {
-  const { failures, stages, ceilings } = report;
-  const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
-  const wrong = failures.filter(({ kind }) => kind === 'wrong').length;
-  const troubles = failures.filter(({ kind }) => kind !== 'wrong' && kind !== 'unsupported').length;
-  const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
-  const right = wrong > 0 ? `Wrong: ${wrong} of ${comparisons} results are not within their bounds`
-    : report.ended === 'no device' ? `No verdict: no device was to be had after ${comparisons} comparisons`
-      : troubles > 0 ? `Not right: ${comparisons} results are within their bounds, but work failed ${times(troubles)}`
-        : comparisons === 0 ? 'No verdict: nothing was compared'
-          : `Right: all ${comparisons} results are within their bounds`;
+  const { stages, ceilings, ended, device } = report;
   const timed = report.rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto')));
-  const parts = [right];
+  const parts = [rightness(report)];
   if (ceilings && timed.length > 0) {
-    const share = sumOf(timed, (row) => leastOf(row, ceilings)) / sumOf(timed, (row) => millisecondsOf(row, 'auto'));
-    parts.push(`the layers run at ${percent(share)} of the device's ceilings`);
+    parts.push(`the layers run at ${percent(shareOf(timed, ceilings))} of what this device can do at best`);
   }
   const gain = tuningGain(report);
   if (gain !== undefined) {
-    parts.push(gain > NOISE[report.device.kind] ? `measured tuning would make them ${gain.toFixed(2)} times as fast`
+    parts.push(gain > NOISE[device.kind] ? `measured tuning would make them ${gain.toFixed(2)} times as fast`
       : 'measured tuning would gain nothing');
   }
-  const stopped = report.ended === 'stopped' ? ' It was stopped before its end.' : '';
-  return `${parts.join('; ')}.${stopped}`;
+  const left = stages.reduce((sum, stage) => sum + stage.left, 0);
+  const undone = ended === 'stopped' ? ' It was stopped before its end.'
+    : left > 0 && !ended ? ` Time was too short for ${left} ${left === 1 ? 'case' : 'cases'}.` : '';
+  return `${parts.join('; ')}.${undone}`;
+}
+
+function rightness({ failures, stages, ended }: CheckReport): string {
+  const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
+  const wrong = failures.filter(({ kind }) => kind === 'wrong').length;
+  const troubles = failures.filter(({ kind }) => kind !== 'wrong' && kind !== 'unsupported').length;
+  if (wrong > 0) {
+    return `Wrong: ${wrong} of ${comparisons} results are further from the exact ones than rounding explains`;
+  }
+  if (ended === 'no device') return `No verdict: no device was to be had after ${comparisons} comparisons`;
+  const exact = `${comparisons} results are as exact as they must be`;
+  if (troubles > 0) return `Not right: ${exact}, but work failed ${troubles === 1 ? 'once' : `${troubles} times`}`;
+  return comparisons === 0 ? 'No verdict: nothing was compared' : `Right: all ${exact}`;
 }

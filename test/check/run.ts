@@ -7,6 +7,8 @@ export interface Item {
   readonly title: string;
   /** Seconds that it may take, by what is known before; what counts is how it compares with others of its stage. */
   readonly weight: number;
+  /** Begins what may go on while other items run. */
+  readonly prepare?: (lab: Lab) => void;
   /** What was compared. */
   readonly run: (lab: Lab) => Promise<readonly Report[]>;
 }
@@ -14,7 +16,7 @@ export interface Item {
 export interface Stage {
   readonly name: string;
   readonly items: readonly Item[];
-  /** After so many seconds no more of its items begin. */
+  /** Of its own. After these, and what the stages before it have left over, no more of its items begin. */
   readonly seconds: number;
 }
 
@@ -50,6 +52,9 @@ class HangError extends Error {}
 /** So often in a row a device may not be had: a browser that takes GPUs from a page gives none for long. */
 const MOST_REFUSALS = 2;
 
+/** So many items are prepared ahead: enough kernels for every core of a large machine to compile one. */
+const AHEAD = 8;
+
 /**
  * Runs all items, one after the other. What goes wrong with one of them is a line of the log, and unless it was only
  * a wrong result, the next one gets a new device.
@@ -62,25 +67,30 @@ export async function runStages(stages: readonly Stage[], options: RunOptions): 
     failures.push(failure);
     onFailure(failure);
   };
-  const estimate = new Estimate(stages);
+  const began = performance.now();
+  let deadline = 0;
   let lab: Lab | undefined;
   let refusals = 0;
   let ended: Log['ended'];
   for (const stage of stages) {
-    const start = performance.now();
-    let [done, comparisons, worst] = [0, 0, 0];
-    for (const item of stage.items) {
-      if (ended || signal.aborted || performance.now() - start > 1000 * stage.seconds) break;
-      onProgress({ stage: stage.name, title: item.title, ...estimate.of(stage, done, performance.now() - start) });
+    const { name, items } = stage;
+    const start = secondsSince(began);
+    deadline += stage.seconds;
+    let [done, prepared, comparisons, worst, worstOf] = [0, 0, 0, 0, ''];
+    for (const item of items) {
+      const taken = secondsSince(began);
+      if (ended || signal.aborted || taken > deadline) break;
+      onProgress({ stage: name, title: item.title, ...estimate(stages, stage, done, start, taken) });
       try {
         if (!lab) {
           lab = await within(patience, signal, open());
-          refusals = 0;
+          [refusals, prepared] = [0, done];
         }
+        for (; prepared < Math.min(items.length, done + AHEAD); prepared++) items[prepared]!.prepare?.(lab);
         const reports = await within(patience, signal, Promise.race([item.run(lab), lab.trouble]));
-        for (const { title, failure, worst: share = 0 } of reports) {
+        for (const { title, failure, worst: share = 0, where } of reports) {
           comparisons++;
-          worst = Math.max(worst, share);
+          if (share > worst) [worst, worstOf] = [share, `${title} ${where}`];
           if (failure !== undefined) fail({ kind: 'wrong', title, message: failure });
         }
       } catch (caught) {
@@ -94,8 +104,7 @@ export async function runStages(stages: readonly Stage[], options: RunOptions): 
       await new Promise((resolve) => setTimeout(resolve)); // Pages stay responsive.
     }
     if (signal.aborted) ended ??= 'stopped';
-    estimate.end(stage, performance.now() - start);
-    facts.push({ name: stage.name, done, left: stage.items.length - done, comparisons, worst });
+    facts.push({ name, done, left: items.length - done, comparisons, worst, ...(worstOf && { worstOf }) });
   }
   lab?.destroy();
   return { stages: facts, failures, ...(ended && { ended }) };
@@ -143,32 +152,25 @@ function kindOf(error: unknown): Failure['kind'] {
 
 const hasName = (error: unknown, name: string): boolean => error instanceof Error && error.name === name;
 
-/** How long the rest takes: by weights, corrected by how long those took that are done. */
-class Estimate {
-  readonly #stages: readonly Stage[];
-  readonly #ended = new Map<Stage, number>();
-
-  constructor(stages: readonly Stage[]) {
-    this.#stages = stages;
+/**
+ * How long the rest takes when so many items of a stage are done: by weights, corrected by how long those of the stage
+ * took that are done. In seconds since the run began: when the stage did, and now.
+ */
+function estimate(
+  stages: readonly Stage[], stage: Stage, done: number, start: number, now: number,
+): Pick<Progress, 'share' | 'secondsLeft'> {
+  // As if a first second had gone as the weights say, so that a single item does not decide.
+  const pace = (1 + now - start) / (1 + weightOf(stage.items.slice(0, done)));
+  const at = stages.indexOf(stage);
+  let [end, deadline] = [now, 0];
+  for (const [index, { items, seconds }] of stages.entries()) {
+    deadline += seconds;
+    if (index < at) continue;
+    const rest = index === at ? pace * weightOf(items.slice(done)) : weightOf(items);
+    end = Math.max(end, Math.min(deadline, end + rest));
   }
-
-  end(stage: Stage, milliseconds: number): void {
-    this.#ended.set(stage, milliseconds / 1000);
-  }
-
-  /** When so many items of a stage are done, after so many milliseconds of it. */
-  of(stage: Stage, done: number, milliseconds: number): Pick<Progress, 'share' | 'secondsLeft'> {
-    const taken = milliseconds / 1000;
-    const before = weightOf(stage.items.slice(0, done));
-    // As if a first second had gone as the weights say, so that a single item does not decide.
-    const pace = (1 + taken) / (1 + before);
-    const left = Math.max(0, Math.min(stage.seconds - taken, pace * weightOf(stage.items.slice(done))));
-    const later = this.#stages.slice(this.#stages.indexOf(stage) + 1)
-      .reduce((sum, { items, seconds }) => sum + Math.min(seconds, weightOf(items)), 0);
-    const past = taken + [...this.#ended.values()].reduce((sum, seconds) => sum + seconds, 0);
-    const secondsLeft = left + later;
-    return { secondsLeft, share: past / (past + secondsLeft || 1) };
-  }
+  return { secondsLeft: end - now, share: now / (end || 1) };
 }
 
-const weightOf = (items: readonly Item[]): number => items.reduce((sum, { weight }) => sum + weight, 0);
+const secondsSince = (start: number): number => (performance.now() - start) / 1000;
+export const weightOf = (items: readonly Item[]): number => items.reduce((sum, { weight }) => sum + weight, 0);

@@ -1,29 +1,44 @@
+import { elements, outputShape } from '../../src/arguments/geometry.js';
 import { adapterKindOf } from '../../src/gpu/device.js';
+import type { AdapterKind } from '../../src/kernels/profile.js';
 import type { TuningTrial } from '../../src/contest.js';
 import { PipelineManager } from '../../src/manager.js';
 import type { Bounded } from '../bounds.js';
 import { deviceTime, queueBehindOtherWork, timeDevice } from '../bench/clock.js';
-import { type Contender, expectedOf, Runner, type Stopwatch, wallTime } from '../bench/contender.js';
-import { type Outcome, repetitionsOf, timing } from '../bench/measure.js';
+import { COMPARED, type Contender, expectedOf, Runner, type Stopwatch, wallTime } from '../bench/contender.js';
+import { AHEAD, type Outcome, repetitionsOf, timing } from '../bench/measure.js';
 import { ceilingKernels, type Ceilings, measureCeilings, naive, ours, repeat } from '../bench/webgpu.js';
 import { leastBytes, operations, tensors, type Workload } from '../bench/workloads.js';
+import { geometryOf } from '../cases.js';
 import type { Report } from '../compare.js';
+import { COMPILE, MULTIPLY_ADD } from './items.js';
 import type { Lab } from './lab.js';
-import type { CheckReport, TimedLayer } from './report.js';
+import type { CheckReport, ContenderName, TimedLayer } from './report.js';
 import type { Item } from './run.js';
 
 /** The benchmark's layers by the library and by a naive kernel, each an item of its own, and the device's ceilings. */
 
-export const CONTENDERS = ['auto', 'tuned', 'fused', 'two-pass', 'naive'] as const;
-export type Name = (typeof CONTENDERS)[number];
-
 /** Samples, and the milliseconds of runs that make one; what takes longer than the last of these has one sample. */
 const [SAMPLES, SAMPLE, SLOW] = [3, 25, 300];
+
+/**
+ * Seconds of a contender with a layer, about. A GPU has `AHEAD` milliseconds of other work before each sample and the
+ * run that finds out about them; all layers of all contenders need 77 pipelines there, so two thirds of one each.
+ */
+const PACE = { gpu: ((SAMPLES + 1) * AHEAD + SAMPLES * SAMPLE) / 1000 + COMPILE.gpu * 2 / 3, software: 0.6 };
+/** Seconds of a contest of tuning: on a GPU 92 samples of 3.3 ms at least, and to find out how many runs those are. */
+const CONTEST = { gpu: 0.6, software: 1.8 };
+/** Multiply-adds of a layer that is compared as a whole. Of larger ones, all of them batches, some pixels are. */
+const MOST_COMPUTED = 1e8;
+/** Seconds for the ceilings: of three kernels `SAMPLES` samples of 100 ms, and two runs before them. */
+const CEILINGS = 1.5;
+/** Seconds to draw a number, to compute an output beside its sum, and to move a byte to the device or back. */
+const [DRAW, OUTPUT, MOVE] = [4e-8, 2.5e-7, 1e-9];
 
 /** What times on one device need. */
 interface Timers {
   readonly stopwatch: Stopwatch;
-  readonly contenders: Readonly<Record<Name, Contender>>;
+  readonly contenders: Readonly<Record<ContenderName, Contender>>;
   readonly tuning: PipelineManager;
 }
 
@@ -40,21 +55,24 @@ export class Times {
   }
 
   /** The ceilings, then one contender after the other with each layer. */
-  items(work: readonly { readonly workload: Workload; readonly names: readonly Name[] }[], pace: number): Item[] {
+  items(
+    work: readonly { readonly workload: Workload; readonly names: readonly ContenderName[] }[], kind: AdapterKind,
+  ): readonly Item[] {
     return [
-      { title: 'ceilings', weight: pace, run: async (lab) => this.#measureCeilings(lab) },
-      ...work.flatMap(({ workload, names }) => names.map((name): Item => ({
+      { title: 'ceilings', weight: CEILINGS, run: async (lab) => this.#measureCeilings(lab) },
+      ...work.flatMap(({ workload, names }) => names.map((name, index): Item => ({
         title: `${workload.name}: ${name}`,
-        weight: pace * (name === 'tuned' ? 4 : 1) * Math.sqrt(workload.input[0]),
+        weight: PACE[kind] + (name === 'tuned' ? CONTEST[kind] : 0) + onCpu(workload, index === 0),
         run: (lab) => this.#time(lab, workload, name),
       }))),
     ];
   }
 
-  /** A device of its own for times, with all that lives on it. */
-  #timersOf(lab: Lab): Promise<Timers> {
+  /** Of a device; and which clock there is. */
+  async #timersOf(lab: Lab): Promise<Timers> {
     const known = this.#timers.get(lab) ?? prepareTimers(lab);
     this.#timers.set(lab, known);
+    this.clock = (await known).stopwatch === deviceTime ? 'device' : 'wall';
     return known;
   }
 
@@ -63,7 +81,6 @@ export class Times {
     const { stopwatch } = await this.#timersOf(lab);
     const { default: code } = await import('../bench/ceilings.wgsl?raw');
     const software = lab.profile.kind === 'software';
-    this.clock = stopwatch === deviceTime ? 'device' : 'wall';
     const { gflops, gbytes, emptyDispatch } = await measureCeilings(lab.device, code, SAMPLES, stopwatch, software);
     this.ceilings = { gflops: round(gflops), gbytes: round(gbytes), emptyDispatch: round(emptyDispatch) };
     // A software adapter has no clock to raise, and its other work would take the cores.
@@ -71,7 +88,7 @@ export class Times {
     return [];
   }
 
-  async #time(lab: Lab, workload: Workload, name: Name): Promise<readonly Report[]> {
+  async #time(lab: Lab, workload: Workload, name: ContenderName): Promise<readonly Report[]> {
     const title = `${workload.name}: ${name}`;
     const { stopwatch, contenders, tuning } = await this.#timersOf(lab);
     const data = tensors(workload);
@@ -97,13 +114,24 @@ export class Times {
 
   /** The contenders of a layer come one after the other. */
   #expectedOf(workload: Workload): Bounded {
-    if (this.#expected?.workload !== workload) this.#expected = { workload, values: expectedOf(workload) };
+    if (this.#expected?.workload !== workload) {
+      this.#expected = { workload, values: expectedOf(workload, MOST_COMPUTED) };
+    }
     return this.#expected.values;
   }
 }
 
+/** Seconds of the CPU for a contender with a layer; its first one's tensors and results are kept for the others. */
+function onCpu(workload: Workload, isFirst: boolean): number {
+  const geometry = geometryOf(workload);
+  const [inputs, outputs] = [elements(workload.input), elements(outputShape(geometry))];
+  const { K, KH, KW, O } = geometry;
+  const compared = outputs * K > MOST_COMPUTED ? COMPARED * O : outputs;
+  const once = inputs * DRAW + compared * (K * (KH * KW / O + 1) * MULTIPLY_ADD + OUTPUT);
+  return 4 * (inputs + outputs) * MOVE + (isFirst ? once : 0);
+}
+
 async function sample(runner: Runner, stopwatch: Stopwatch): Promise<NonNullable<Outcome['timing']>> {
-  await runner.time(1, stopwatch); // It may still warm up.
   const first = await runner.time(1, stopwatch);
   if (first.milliseconds > SLOW) return timing([round(first.milliseconds)]);
   const repetitions = repetitionsOf(first, SAMPLE);
