@@ -87,7 +87,8 @@ const withFused = (preset: Preset, tile: Tile): Preset => ({ ...preset, fused: [
  * - `lightQuads`, for small convolutions: 64 vectors, compiled in 0.1 s.
  * - `registers` and `lightRegisters`, without subgroups: large register tiles win, although they spill.
  * - `gpu*`: of 1,500 prototypes on an H100 the tiles that come within 10 % of the best of their kernel in every layer,
- *   baked extents apart (test/bench/README.md). Where times are equal to the model, the first is taken.
+ *   baked extents apart. Fewer fused ones do not (test/bench/README.md). Where times are equal to the model, the first
+ *   is taken.
  */
 const table = {
   quads: {
