@@ -11,8 +11,11 @@ import type { PresetName } from '../src/plan/presets.js';
  * The seed draws the shares and the preset. `CASES=all` takes all of everything.
  */
 
+/** Presets that `PRESETS` names, which then run every case. */
+const named = process.env['PRESETS']?.split(',') as readonly PresetName[] | undefined;
+
 /** Presets of GPUs that have all of their kernels between them, without the tiles that take longest to compile. */
-export const GPU_PRESETS: readonly PresetName[] = ['gpu', 'gpuFewPixels', 'gpuFewChannels', 'gpuRows'];
+export const GPU_PRESETS: readonly PresetName[] = named ?? ['gpu', 'gpuFewPixels', 'gpuFewChannels', 'gpuRows'];
 
 /** Whether nothing is drawn. */
 export const all = process.env['CASES'] === 'all';
@@ -29,6 +32,7 @@ export const drawnShare = <T>(values: readonly T[], share: number, seed: number)
 export function presetsOf(
   where: 'Chromium' | 'Node' | 'Firefox' | 'Deno', index: number, seed: number,
 ): readonly PresetName[] {
+  if (named) return named;
   const others: readonly PresetName[] = ['lightRegisters', ...GPU_PRESETS];
   const number = seed + index;
   const within = (share: number): boolean => all || number % share === 0;

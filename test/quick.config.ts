@@ -7,7 +7,7 @@ export default mergeConfig({ ...shared, test: { ...shared.test, include: [], glo
   test: {
     include: [
       'canary', 'geometry', 'reference', 'gradients-reference', 'float16', 'shader', 'shaders', 'presets', 'choice',
-      'check', 'contest', 'costs', 'style', 'tflite',
+      'rows', 'check', 'contest', 'costs', 'style', 'tflite',
     ].map((name) => `test/${name}.test.ts`),
     fileParallelism: true,
   },

@@ -148,7 +148,8 @@ function productTile(g: Geometry, { pixels: down = 4, columns = 4 }: Tile, lanes
   return { constants, parallel: Math.ceil(packsK / constants.ROWS) * Math.ceil(packsO / constants.COLUMNS) * lanes };
 }
 
-const pixelsOf = ({ N, OH, OW }: Geometry): number => N * OH * OW;
+/** Pixels of the output. */
+export const pixelsOf = ({ N, OH, OW }: Geometry): number => N * OH * OW;
 const productParams = (g: Geometry, split: Split) =>
   ({ ...split, PIXELS: pixelsOf(g), K: g.K, K_STRIDE: channelStride(g), O_STRIDE: outputStride(g) });
 const productOperands = ['input', 'gradient', 'output'] as const;

@@ -68,25 +68,35 @@ export const pointwiseQuad: Kernel = {
   }, strideConstant),
 };
 
+/** Pixels by output channels of a workgroup's invocations, and how many workgroups have them all. */
+function groupTile(g: Geometry, { pixels: TILE_PIXELS = 1, columns = 1, group: [GROUP_X, GROUP_Y] }: Tile) {
+  const LANES = outputLanes(g);
+  const COLUMNS = Math.max(1, columns / LANES);
+  const [down, across] = [TILE_PIXELS * GROUP_Y, COLUMNS * LANES * GROUP_X];
+  return {
+    constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y },
+    workgroups: Math.ceil(g.N * g.OH * g.OW / down) * Math.ceil(g.O / across),
+  };
+}
+
 /** Workgroups share tiles of both operands in their memory. */
 export const pointwiseTiled: Kernel = {
   name: 'pointwise-tiled',
   load: () => import('../../shaders/pointwise-tiled.wgsl?raw'),
   loadLibrary,
   operands,
-  cut: complete((g, { pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, ahead = false, group }) => {
-    const LANES = outputLanes(g);
-    const COLUMNS = Math.max(1, columns / LANES);
-    const [GROUP_X, GROUP_Y] = group;
+  cut: complete((g, tile) => {
+    const { chunk: CHUNK = 4, ahead = false, group } = tile;
+    const { constants, workgroups } = groupTile(g, tile);
+    const { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y } = constants;
     const WORKGROUP = GROUP_X * GROUP_Y;
     const loadsOf = (vectors: number): number => Math.ceil(vectors / WORKGROUP);
     const [vectorsA, vectorsB] = [TILE_PIXELS * GROUP_Y * CHUNK / 4, CHUNK * COLUMNS * GROUP_X];
     return {
       constants: {
-        LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK,
-        AHEAD: Number(ahead), LOADS_A: loadsOf(vectorsA), LOADS_B: loadsOf(vectorsB),
+        ...constants, CHUNK, AHEAD: Number(ahead), LOADS_A: loadsOf(vectorsA), LOADS_B: loadsOf(vectorsB),
       },
-      elem: g.dtype, params: withOffsets(g), group,
+      elem: g.dtype, params: withOffsets(g), group, workgroups,
       memory: 16 * vectorsA + 4 * LANES * vectorsB,
       effort: {
         multiplyAdds: TILE_PIXELS * COLUMNS * LANES * WORKGROUP * g.K,
@@ -95,26 +105,22 @@ export const pointwiseTiled: Kernel = {
         vectors: (TILE_PIXELS + 4) * COLUMNS * LANES / 4 + (ahead ? (vectorsA + vectorsB) / WORKGROUP : 0),
         traffic: trafficOf(g),
       },
-      workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
     };
   }),
 };
 
 /** `shuffled`: slices that add their sums by shuffles, 4 or 1. */
-function splitCut(
-  g: Geometry, { pixels: TILE_PIXELS = 1, columns = 1, slices = 1, group }: Tile, shuffled: 4 | 1,
-): Cut {
-  const LANES = outputLanes(g);
-  const COLUMNS = Math.max(1, columns / LANES);
-  const [GROUP_X, GROUP_Y] = group;
+function splitCut(g: Geometry, tile: Tile, shuffled: 4 | 1): Cut {
+  const { constants, workgroups } = groupTile(g, tile);
+  const { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y } = constants;
   const SUMS = TILE_PIXELS * COLUMNS;
-  const SLICES = Math.max(shuffled, slices);
+  const SLICES = Math.max(shuffled, tile.slices ?? 1);
   const HANDED = Math.floor(SLICES / shuffled / 2);
   const INVOCATIONS = GROUP_X * GROUP_Y * SLICES;
   const turns = Math.ceil(g.K / 4 / SLICES);
   return {
-    constants: { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, SLICES, SHUFFLED: shuffled, HANDED, SUMS },
-    elem: g.dtype, params: withOffsets(g),
+    constants: { ...constants, SLICES, SHUFFLED: shuffled, HANDED, SUMS },
+    elem: g.dtype, params: withOffsets(g), workgroups,
     group: [GROUP_X, GROUP_Y * SLICES],
     memory: 4 * HANDED * GROUP_X * GROUP_Y * SUMS * LANES + (shuffled > 1 ? 4 : 0),
     effort: {
@@ -122,7 +128,6 @@ function splitCut(
       accesses: INVOCATIONS * (turns * (TILE_PIXELS + 4 * COLUMNS) + 2 * SUMS / shuffled),
       vectors: (SUMS + 4 * COLUMNS) * LANES / 4, turns, halvings: Math.log2(SLICES / shuffled), traffic: trafficOf(g),
     },
-    workgroups: Math.ceil(g.N * g.OH * g.OW / (TILE_PIXELS * GROUP_Y)) * Math.ceil(g.O / (COLUMNS * LANES * GROUP_X)),
   };
 }
 

@@ -4,7 +4,7 @@ import {
   type SplitKernel, type SplitWork, sum, sumSplit, type Terms,
 } from '../kernels/gradients.js';
 import type { Tile } from '../kernels/kernel.js';
-import type { KernelChoice, PresetName } from './presets.js';
+import { type KernelChoice, line, type PresetName, quad, row } from './presets.js';
 
 /** What a preset has for the backward pass alone. It is loaded with the gradients. */
 
@@ -19,10 +19,6 @@ export interface BackwardPreset {
   /** Sums over pixels, and of parts. */
   readonly sums: SplitChoices<Terms>;
 }
-
-const row: Tile['group'] = [16, 1];
-const quad: Tile['group'] = [4, 1];
-const line: Tile['group'] = [64, 1];
 
 /**
  * On SwiftShader 32x32 sums a quad take 0.6 times as long as 16x16 an invocation, and compile twice as fast; 32x64 are

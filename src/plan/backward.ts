@@ -5,7 +5,7 @@ import { type Geometry, type Passes, withoutActivations } from '../arguments/geo
 import { channelStride, divisor } from '../kernels/cuts.js';
 import { filterTexture } from '../kernels/filter-texture.js';
 import {
-  activationGradient, depthwiseInputGradient, outputStride, type Split, sum, type Sums, type Terms, transpose,
+  activationGradient, depthwiseInputGradient, outputStride, pixelsOf, type Split, sum, type Sums, type Terms, transpose,
 } from '../kernels/gradients.js';
 import { type Kernel, takesTexture, type Tile } from '../kernels/kernel.js';
 import type { DeviceProfile } from '../kernels/profile.js';
@@ -177,9 +177,9 @@ function placeOf(value: Value): { readonly kind: 'caller' | 'scratch' | 'zeros' 
 }
 
 function countsOf(geometry: Geometry, passes: Passes): Record<BufferValue, number> {
-  const { N, H, W, C, KH, KW, K, OH, OW, O } = geometry;
+  const { N, H, W, C, KH, KW, K, O } = geometry;
   const pointwiseFilter = passes === 'depthwise' ? 0 : K * O;
-  const pixels = N * OH * OW;
+  const pixels = pixelsOf(geometry);
   const intermediate = pixels * channelStride(geometry);
   return {
     input: N * H * W * C, depthwiseFilter: KH * KW * K, depthwiseBias: K, pointwiseFilter, bias: O,
@@ -233,8 +233,8 @@ function addForwardPointwise(draft: Draft): Value {
 /** Back through the pointwise pass; says where the gradient behind the depthwise activation is. */
 function addPointwise(draft: Draft, after: Value): Value {
   const { geometry } = draft;
-  const { N, OH, OW, K, O, activation } = geometry;
-  const PIXELS = N * OH * OW;
+  const { K, O, activation } = geometry;
+  const PIXELS = pixelsOf(geometry);
   const STRIDE = outputStride(geometry); // Pointwise kernels read whole packs of 4 channels.
   const linear = activation.kind === 'linear';
   const scaled = linear && STRIDE === O ? 'outputGradient' : 'scaledGradient';
@@ -259,10 +259,10 @@ function addPointwise(draft: Draft, after: Value): Value {
 
 /** The gradient behind the last activation, dense, is that of the residual too. */
 function addResidualGradient(draft: Draft, activation: ResolvedActivation, after: Value): void {
-  const { geometry: { residual, N, OH, OW, O } } = draft;
+  const { geometry: { residual, O }, geometry } = draft;
   if (!residual) return;
   const linear = activation.kind === 'linear';
-  const extents = { PIXELS: N * OH * OW, CHANNELS: O, VALUE_STRIDE: O, STRIDE: O };
+  const extents = { PIXELS: pixelsOf(geometry), CHANNELS: O, VALUE_STRIDE: O, STRIDE: O };
   add(draft, activationGradient, { activation, ...extents }, ['outputGradient', linear ? 'outputGradient' : after],
     'residualGradient');
 }
@@ -271,7 +271,7 @@ function addResidualGradient(draft: Draft, activation: ResolvedActivation, after
 function addScale(draft: Draft): Value {
   const { geometry } = draft;
   const { N, OH, OW, K } = geometry;
-  const [PIXELS, pixels] = [N * OH * OW, OH * OW];
+  const [PIXELS, pixels] = [pixelsOf(geometry), OH * OW];
   const extents = { PIXELS, CHANNELS: K, STRIDE: K };
   add(draft, activationGradient, { ...extents, VALUE_STRIDE: channelStride(geometry) }, ['product', 'intermediate'],
     'scaleTerms');
@@ -297,9 +297,9 @@ function addScale(draft: Draft): Value {
 /** What the pointwise pass multiplied by its filter. */
 function addScaledIntermediate(draft: Draft): Value {
   const { geometry } = draft;
-  const { N, OH, OW, K, inputScale } = geometry;
+  const { OH, OW, K, inputScale } = geometry;
   if (!inputScale) return 'intermediate';
-  const [PIXELS, STRIDE] = [N * OH * OW, channelStride(geometry)];
+  const [PIXELS, STRIDE] = [pixelsOf(geometry), channelStride(geometry)];
   const extents = { PIXELS, CHANNELS: K, GRADIENT_STRIDE: STRIDE, STRIDE, VALUE_STRIDE: K, VALUE_PIXELS: OH * OW };
   add(draft, activationGradient, extents, ['intermediate', 'inputScale'], 'scaledIntermediate');
   return 'scaledIntermediate';
@@ -316,8 +316,8 @@ const bare = (geometry: Geometry): Geometry =>
  */
 function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
   const { geometry, profile, pointwise, backward } = draft;
-  const { N, OH, OW, K, O } = geometry;
-  const [PIXELS, STRIDE] = [N * OH * OW, outputStride(geometry)];
+  const { K, O } = geometry;
+  const [PIXELS, STRIDE] = [pixelsOf(geometry), outputStride(geometry)];
   const between = addScaledIntermediate(draft);
   const product: Geometry = { ...bare(geometry), N: 1, OH: 1, OW: K, K: PIXELS, O_STRIDE: O };
   if (takesTexture(pointwise.kernel) && pointwise.kernel.fits!(product, profile) && K * O >= LEAST_PRODUCT) {
@@ -338,10 +338,10 @@ function addPointwiseFilterGradient(draft: Draft, scaled: Value): void {
  */
 function addDepthwise(draft: Draft, product: Value, between: Value): void {
   const { geometry, backward } = draft;
-  const { N, KH, KW, K, OH, OW, depthwiseActivation } = geometry;
+  const { KH, KW, K, OH, OW, depthwiseActivation } = geometry;
   const gradient = depthwiseActivation.kind === 'linear' ? product : 'intermediateGradient';
   if (gradient === 'intermediateGradient') {
-    const extents = { PIXELS: N * OH * OW, CHANNELS: K, VALUE_STRIDE: channelStride(geometry), STRIDE: K };
+    const extents = { PIXELS: pixelsOf(geometry), CHANNELS: K, VALUE_STRIDE: channelStride(geometry), STRIDE: K };
     add(draft, activationGradient, { activation: depthwiseActivation, ...extents }, [product, between], gradient);
   }
   if (draft.passes === 'depthwise') addResidualGradient(draft, depthwiseActivation, between);
@@ -373,9 +373,9 @@ function addDepthwise(draft: Draft, product: Value, between: Value): void {
 function addChannelSums(
   draft: Draft, row: Omit<Terms, 'TERMS' | 'ROWS'>, reads: Value, parts: BufferValue, writes: Value,
 ): void {
-  const { geometry: { N, OH, OW }, backward } = draft;
+  const { geometry, backward } = draft;
   const part = { ROWS: 1, CHANNELS: row.CHANNELS, STRIDE: row.CHANNELS };
-  addSplit(draft, backward.sums, { ...row, TERMS: N * OH * OW, ROWS: 1 }, part, [reads], parts, writes);
+  addSplit(draft, backward.sums, { ...row, TERMS: pixelsOf(geometry), ROWS: 1 }, part, [reads], parts, writes);
 }
 
 /**

@@ -26,15 +26,18 @@ export interface Preset {
   readonly untimed?: boolean;
 }
 
-const row: Tile['group'] = [16, 1];
-const quad: Tile['group'] = [4, 1];
-const line: Tile['group'] = [64, 1];
+export const row: Tile['group'] = [16, 1];
+export const quad: Tile['group'] = [4, 1];
+export const line: Tile['group'] = [64, 1];
 
 const registers: Preset = {
   depthwise: [{ kernel: depthwise, tile: { group: row, height: 14, width: 7 } }],
   pointwise: [{ kernel: pointwise, tile: { group: row, pixels: 28, columns: 16 } }],
   fused: [{ kernel: fused, tile: { group: row, width: 7, columns: 32 } }],
 };
+
+/** An invocation has 32 output channels in registers: of small convolutions all. */
+const thin: KernelChoice = { kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } };
 
 const splitLarge: Tile = { group: [16, 2], slices: 16, pixels: 2, columns: 4 };
 const splitSmall: Tile = { group: [16, 1], slices: 16, pixels: 4, columns: 4 };
@@ -47,7 +50,7 @@ const gpuFewPixels: Preset = {
     { kernel: pointwiseShuffled, tile: splitSmall },
     { kernel: pointwiseSplit, tile: splitLarge, whole: true },
     { kernel: pointwiseSplit, tile: splitSmall },
-    { kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }, // Where two invocations are too many.
+    thin, // Where two invocations are too many.
   ],
   fused: [{ kernel: fusedTiled, tile: { group: [16, 2], slices: 8, pixels: 4, columns: 4, chunk: 128, width: 1 } }],
 };
@@ -84,7 +87,8 @@ const withFused = (preset: Preset, tile: Tile): Preset => ({ ...preset, fused: [
  * - `lightQuads`, for small convolutions: 64 vectors, compiled in 0.1 s.
  * - `registers` and `lightRegisters`, without subgroups: large register tiles win, although they spill.
  * - `gpu*`: of 1,500 prototypes on an H100 the tiles that come within 10 % of the best of their kernel in every layer,
- *   baked extents apart (test/bench/README.md). Where times are equal to the model, the first is taken.
+ *   baked extents apart. Fewer fused ones do not (test/bench/README.md). Where times are equal to the model, the first
+ *   is taken.
  */
 const table = {
   quads: {
@@ -122,7 +126,7 @@ const table = {
     ...withFused(gpuFewPixels, { group: [16, 4], slices: 8, pixels: 2, columns: 4, chunk: 256, width: 2 }),
     suits: ({ SH, SW }) => SH * SW === 1, // With strides it was not measured.
   },
-  /** Goes down rows: each input element is loaded about 1.7 times instead of 4.5 at 3x3. */
+  /** Goes down rows: at 3x3 each input element is loaded 1.7 times instead of 4.5. */
   gpuRows: {
     ...gpuManyPixels,
     fused: [
@@ -133,8 +137,8 @@ const table = {
   },
   /** One invocation holds all of a pixel in registers. Reasoned, not measured. */
   gpuThin: {
-    depthwise: [{ kernel: depthwise, tile: { group: line, height: 1, width: 4 } }],
-    pointwise: [{ kernel: pointwise, tile: { group: line, pixels: 2, columns: 32 } }],
+    ...gpuManyPixels,
+    pointwise: [thin],
     fused: [{ kernel: fused, tile: { group: line, width: 1, columns: 32 } }],
     suits: ({ K, O }) => K <= 32 && O <= 32,
   },

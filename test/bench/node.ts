@@ -6,7 +6,8 @@ import { parseArgs } from 'node:util';
 import type * as Library from 'sepconv-webgpu';
 import type { SavedTuning, Strategy } from 'sepconv-webgpu';
 import { create } from 'webgpu';
-import { type PresetName, presets } from '../../src/plan/presets.js';
+import type { AdapterKind } from '../../src/kernels/profile.js';
+import { type PresetName, presets, presetsOfKind } from '../../src/plan/presets.js';
 import { Canary } from './canary.js';
 import { deviceTime, queueBehindOtherWork, timeAllDevices } from './clock.js';
 import { type Contender, expectedOf, Runner, wallTime } from './contender.js';
@@ -35,16 +36,17 @@ other libraries without a browser, on the first Vulkan, Metal or D3D12 adapter t
 compares the times.
 
 ${commonUsage(CONTENDERS)}
-  --presets LIST     also some of the library's presets, or all: ${Object.keys(presets).join(',')}
+  --presets LIST     also some of the library's presets for this kind of adapter, or all:
+                     ${Object.keys(presets).join(',')}
   --clock WHICH      device or wall; default device, except on software adapters
   --help`;
 
 interface Settings extends Common {
   readonly clock: string | undefined;
-  readonly presets: readonly PresetName[];
+  readonly presets: string | undefined;
 }
 
-async function bench({ contenders: common, workloads, samples, clock, presets: forced }: Settings): Promise<Results> {
+async function bench({ contenders: common, workloads, samples, clock, presets: list }: Settings): Promise<Results> {
   const library = new URL('../../dist/index.js', import.meta.url);
   if (!existsSync(library)) throw new Error('the library is not built: run npm run build first');
   const { PipelineManager } = (await import(library.href)) as typeof Library;
@@ -59,6 +61,7 @@ async function bench({ contenders: common, workloads, samples, clock, presets: f
   if (byDevice) timeAllDevices(wgsl('ceilings.wgsl'));
   const device = await requestDevice(gpu);
   const manager = await PipelineManager.create({ device });
+  const forced = readPresets(list, manager.adapterKind);
   // Dawn polls while it waits. Where the adapter computes on the same cores, only this thread makes way for it.
   if (software) setPriority(constants.priority.PRIORITY_LOW);
   progress('The ceilings are measured');
@@ -142,12 +145,15 @@ function withPreset(
   };
 }
 
-function readPresets(list = ''): readonly PresetName[] {
-  const known = Object.keys(presets) as PresetName[];
+/** The library takes no presets for the other kind of adapter from a table. */
+function readPresets(list = '', kind: AdapterKind): readonly PresetName[] {
+  const known = presetsOfKind(kind);
   if (list === 'all') return known;
   const names = list.split(',').filter(Boolean);
   const unknown = names.find((name) => !known.some((one) => one === name));
-  if (unknown !== undefined) throw new Error(`--presets must be some of ${known.join(', ')}, or all, got ${unknown}`);
+  if (unknown !== undefined) {
+    throw new Error(`--presets must be some of ${known.join(', ')} on this adapter, or all, got ${unknown}`);
+  }
   return names as PresetName[];
 }
 
@@ -161,7 +167,7 @@ try {
   if (values.help) console.log(USAGE);
   else {
     const results = await bench({
-      ...readCommon(values, CONTENDERS), clock: values.clock, presets: readPresets(values.presets),
+      ...readCommon(values, CONTENDERS), clock: values.clock, presets: values.presets,
     });
     progress('');
     console.log(report(results));
