@@ -1,7 +1,6 @@
 import {
-  type ConvolutionDescriptor, PipelineManager, type SavedTuning, separableConv2d, type SeparableConv2dOptions,
-  type Tensor4D, UnsupportedError,
-  ValueError, type WarmUpDescriptor,
+  type ConvolutionDescriptor, PipelineManager, type PipelineManagerOptions, type SavedTuning, separableConv2d,
+  type SeparableConv2dOptions, type Tensor4D, UnsupportedError, ValueError, type WarmUpDescriptor,
 } from 'sepconv-webgpu';
 import { separableConv2dGradientsReference, separableConv2dReference } from 'sepconv-webgpu/reference';
 import { randomData } from './random.js';
@@ -358,45 +357,42 @@ export const embedding: Readonly<Record<string, () => Promise<void>>> = {
     await measuring.prepare(one);
     const saved = JSON.parse(JSON.stringify(measuring.exportTuning())) as SavedTuning;
     const [[key]] = Object.entries(saved.choices) as [[string, unknown]];
-    const usual = await (await PipelineManager.create({ device: measuringDevice })).prepare(one);
-    const strategy = usual.strategy === 'fused' ? 'two-pass' : 'fused';
-    const preset = features.length > 0 ? 'quads' : 'registers';
-    const choice = { strategy, presets: strategy === 'fused' ? [preset] : [preset, preset] };
-    const table = { ...saved, choices: { [key]: choice } };
-    const strategyOn = async (device: GPUDevice, tuning: SavedTuning, more: object = {}) => {
-      const manager = await PipelineManager.create({ device, tuning, ...more });
+    const kernelsOn = async (device: GPUDevice, more: PipelineManagerOptions = {}) => {
+      const manager = await PipelineManager.create({ device, ...more });
       const conv = await manager.prepare(one);
       const x = tensor(1, 12, 12, 8);
       checkClose(await conv.run(x), expectedOf(x, one), 20, 'with a table');
       manager.destroy();
-      return conv.strategy;
+      return conv.kernels.join();
     };
-    if (measuring.adapterKind === 'software') check(
-      (await strategyOn(measuringDevice, table)) === strategy, 'the table was not taken'
-    );
-    const { device: profile, ...rest } = table;
+    const isSoftware = measuring.adapterKind === 'software';
+    const bare = await (await navigator.gpu.requestAdapter())!.requestDevice();
+    const [usual, usualOnBare] = [await kernelsOn(measuringDevice), await kernelsOn(bare)];
+    // What no software adapter chooses by itself.
+    const choice = { strategy: 'fused', presets: [isSoftware ? 'registers' : 'gpuThin'] };
+    const tuning = { ...saved, choices: { [key]: choice } };
+    const other = await kernelsOn(measuringDevice, { tuning });
+    if (isSoftware) check(other !== usual && other !== usualOnBare, 'the table was not taken');
+    const { device: profile, ...rest } = tuning;
     const turned = Object.fromEntries(Object.entries(profile as object).reverse());
     check(
-      (await strategyOn(measuringDevice, { device: turned, ...rest })) === (await strategyOn(measuringDevice, table)),
-      'the order of names counts'
+      (await kernelsOn(measuringDevice, { tuning: { device: turned, ...rest } })) === other, 'the order of names counts'
     );
-    const bare = await (await navigator.gpu.requestAdapter())!.requestDevice();
     if (features.length > 0) check(
-      (await strategyOn(bare, table)) === usual.strategy, 'a table of a device with subgroups was taken without'
+      (await kernelsOn(bare, { tuning })) === usualOnBare, 'a table of a device with subgroups was taken without'
     );
     check(
-      (await strategyOn(measuringDevice, table, { maxBindingBytes: 65536 })) === usual.strategy,
+      (await kernelsOn(measuringDevice, { tuning, maxBindingBytes: 65536 })) === usual,
       'a table of other limits was taken'
     );
     const gpu = await PipelineManager.create(
-      { device: measuringDevice, tuning: table, adapterKind: measuring.adapterKind === 'gpu' ? 'software' : 'gpu' }
+      { device: measuringDevice, tuning, adapterKind: isSoftware ? 'gpu' : 'software' }
     );
     await gpu.prepare(one); // Its own kernels, whatever they are.
     // What this device cannot run is ignored, even where the table says that it is of this device.
-    const foreign = measuring.adapterKind === 'gpu' ? 'quads' : 'gpu';
-    const wrong = { ...table, choices: { [key]: { strategy, presets: choice.presets.map(() => foreign) } } };
+    const wrong = { ...saved, choices: { [key]: { ...choice, presets: [isSoftware ? 'gpu' : 'quads'] } } };
     check(
-      (await strategyOn(measuringDevice, wrong)) === usual.strategy, 'a preset of another kind of adapter was taken'
+      (await kernelsOn(measuringDevice, { tuning: wrong })) === usual, 'a preset of another kind of adapter was taken'
     );
     measuringDevice.destroy();
     bare.destroy();
