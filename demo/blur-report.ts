@@ -76,11 +76,10 @@ export function showDrawn({ background, strength, colour }: EffectOptions): void
   dataset['frames'] = String(Number(dataset['frames'] ?? 0) + 1);
 }
 
-/** `undefined`: nothing moves. */
+/** `undefined`: nothing moves; 0: it is not known yet. */
 export function showRate(framesPerSecond: number | undefined): void {
-  const text = framesPerSecond === undefined ? ''
-    : `${framesPerSecond.toFixed(framesPerSecond < 10 ? 1 : 0)} frames/s`;
+  const text = framesPerSecond ? `${framesPerSecond.toFixed(framesPerSecond < 10 ? 1 : 0)} frames/s` : '';
   setText('blur-rate', text);
-  setText('blur-shown', text || 'A still picture');
-  if (framesPerSecond !== undefined) dataset['framesPerSecond'] = String(framesPerSecond);
+  setText('blur-shown', text || (framesPerSecond === undefined ? 'A still picture' : 'A video'));
+  if (framesPerSecond) dataset['framesPerSecond'] = String(framesPerSecond);
 }

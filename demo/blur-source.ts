@@ -1,11 +1,33 @@
 /** A webcam or a video file in a video element, frame by frame. */
 
-/** Starts the webcam. @throws Error in plain words */
-export async function openCamera(width: number): Promise<MediaStream> {
+/**
+ * Starts the webcam. When the signal is aborted before the user has allowed it, it goes off again as soon as it is on.
+ * @throws Error in plain words
+ */
+export async function openCamera(width: number, signal: AbortSignal): Promise<MediaStream> {
+  const asked = navigator.mediaDevices.getUserMedia({ video: { width: { ideal: width }, facingMode: 'user' } });
   try {
-    return await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: width }, facingMode: 'user' } });
+    return await untilAborted(asked, signal);
   } catch (cause) {
+    asked.then(turnOff, () => undefined);
+    signal.throwIfAborted();
     throw new Error(cameraTrouble(cause), { cause });
+  }
+}
+
+function turnOff(stream: MediaStream): void {
+  for (const track of stream.getTracks()) track.stop();
+}
+
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', abort);
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 
@@ -28,7 +50,7 @@ export async function play(
 ): Promise<void> {
   if (source instanceof MediaStream) {
     signal.addEventListener('abort', () => {
-      for (const track of source.getTracks()) track.stop();
+      turnOff(source);
       if (video.srcObject === source) video.srcObject = null;
     });
     video.srcObject = source;
@@ -50,19 +72,22 @@ export async function play(
   if (video.videoWidth === 0) throw new Error(`${name} has no pictures.`);
 }
 
-/** Waits for a frame that was not there before; for ever while the video is paused. @throws when aborted */
+/**
+ * Waits for a frame that was not there before; for ever while the video is paused.
+ * @throws Error when aborted, and in plain words where a video ends in the middle
+ */
 export async function nextFrame(video: HTMLVideoElement, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason as Error);
-  signal.addEventListener('abort', abort);
+  const { promise: damaged, reject } = Promise.withResolvers<never>();
+  const fail = (): void => reject(new Error('The video is damaged: it cannot be played any further.'));
+  if (video.error !== null) fail();
+  video.addEventListener('error', fail);
   const frame = new Promise<void>((resolve) => {
     if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(() => resolve());
     else requestAnimationFrame(() => resolve()); // Draws a frame twice now and then.
   });
   try {
-    await Promise.race([frame, aborted]);
+    await untilAborted(Promise.race([frame, damaged]), signal);
   } finally {
-    signal.removeEventListener('abort', abort);
+    video.removeEventListener('error', fail);
   }
 }

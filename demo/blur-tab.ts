@@ -24,6 +24,7 @@ const strength = element('blur-strength', HTMLInputElement);
 let source: PhotoSource | 'camera' = firstPhoto(FIRST);
 let made: { readonly manager: PipelineManager; readonly effect: Promise<BackgroundBlur> } | undefined;
 let backdrop: ImageBitmap | OffscreenCanvas | undefined;
+let backdropFile: File | undefined;
 /** What ends the camera or the video that is playing. */
 let playing: AbortController | undefined;
 
@@ -59,62 +60,74 @@ async function run(signal: AbortSignal): Promise<void> {
   if (source === 'camera') {
     const manager = await currentManager();
     // The camera is asked for first, so that what it needs of the user does not wait for the network.
-    const stream = await openCamera(manager.adapterKind === 'software' ? 640 : 1280);
-    await runVideo(stream, 'The webcam', signal);
+    showProgress('Waiting for the webcam', 1);
+    await runVideo((replaced) => openCamera(manager.adapterKind === 'software' ? 640 : 1280, replaced), 'The webcam',
+      signal);
     return;
   }
   const { name } = source;
   const blob = await source.load();
   signal.throwIfAborted();
   if (blob.type.startsWith('video/')) {
-    await runVideo(blob, name, signal);
+    await runVideo(() => Promise.resolve(blob), name, signal);
     return;
   }
   const photo = await decodePhoto(blob, name);
   const effect = await currentEffect();
   signal.throwIfAborted();
-  showSource('photo');
-  const drawn = options();
-  await effect.draw(photo, drawn);
-  signal.throwIfAborted();
-  showDrawn(drawn);
-  await effect.redraw(drawn); // The first times count what a driver does at first use.
+  // Twice, because the first times count what a driver does at first use.
+  for (let time = 0; time < 2; time++) {
+    const drawn = options();
+    await effect.draw(photo, drawn);
+    signal.throwIfAborted();
+    showSource('photo');
+    showDrawn(drawn);
+  }
   await effect.timesRead();
   signal.throwIfAborted();
-  showTimes(effect.times(), photo);
+  showTimes(effect.times(), canvas);
   showRate(undefined);
   showState('done');
 }
 
 /** Frame by frame: the next one is the newest there is when the one before is done, however long that took. */
-async function runVideo(picture: MediaStream | Blob, name: string, replaced: AbortSignal): Promise<void> {
+async function runVideo(
+  open: (signal: AbortSignal) => Promise<MediaStream | Blob>, name: string, replaced: AbortSignal,
+): Promise<void> {
   const controller = playing = new AbortController();
   const { signal } = controller;
   const stop = (): void => controller.abort(new Error('ended'));
   replaced.addEventListener('abort', stop);
-  const isCamera = picture instanceof MediaStream;
-  // Unplugged, or taken away in the browser's own controls.
-  if (isCamera) picture.getVideoTracks()[0]?.addEventListener('ended', stop);
+  let isGone = false;
   try {
+    showControls(source === 'camera', true);
+    const picture = await open(signal);
+    const isCamera = picture instanceof MediaStream;
+    if (isCamera) {
+      picture.getVideoTracks()[0]?.addEventListener('ended', () => {
+        isGone = true;
+        stop();
+      });
+    }
     await play(video, picture, name, signal);
     replaced.throwIfAborted();
-    showControls(isCamera, true);
+    if (panel.hidden) pause(true); // It was left meanwhile.
     const effect = await currentEffect();
     let last = 0;
     let rate = 0;
-    while (!signal.aborted) {
+    for (let frame = 0; !signal.aborted; frame++) {
       await nextFrame(video, signal);
-      showSource(isCamera ? 'camera' : 'video');
       const drawn = options();
-      await effect.draw(video, drawn);
+      await effect.draw(video, drawn, frame > 0);
+      showSource(isCamera ? 'camera' : 'video');
       const now = performance.now();
       const between = now - last;
       // A pause is no slow frame.
       if (between < 2000) rate = rate === 0 ? 1000 / between : 0.8 * rate + 200 / between;
       last = now;
       signal.throwIfAborted();
-      showTimes(effect.times(), { width: video.videoWidth, height: video.videoHeight });
-      showRate(rate || undefined);
+      showTimes(effect.times(), canvas);
+      showRate(rate);
       showDrawn(drawn);
       showState('live');
     }
@@ -128,6 +141,7 @@ async function runVideo(picture: MediaStream | Blob, name: string, replaced: Abo
       showRate(undefined);
     }
   }
+  if (isGone) throw new Error('The webcam went away: it was unplugged, or turned off in the browser’s own controls.');
   showState('done'); // The last frame stays.
 }
 
@@ -135,6 +149,12 @@ function showControls(isCamera: boolean, isPlaying: boolean): void {
   webcam.setAttribute('aria-pressed', String(isCamera));
   webcam.textContent = isCamera ? 'Stop the webcam' : 'Use the webcam';
   pauseButton.hidden = isCamera || !isPlaying;
+  showPaused(false);
+}
+
+function showPaused(value: boolean): void {
+  pauseButton.setAttribute('aria-pressed', String(value));
+  pauseButton.textContent = value ? 'Play' : 'Pause';
 }
 
 const requestRun = latest(run, (error) => showFailure(messageOf(error)));
@@ -192,7 +212,10 @@ function showOptions(): void {
 }
 
 async function chooseBackdrop(file: File): Promise<void> {
-  backdrop = await decodePhoto(file, file.name);
+  backdropFile = file;
+  const picture = await decodePhoto(file, file.name);
+  if (backdropFile !== file) return; // Another one was chosen meanwhile.
+  backdrop = picture;
   setText('backdrop-chosen', file.name);
   (await currentEffect()).setBackdrop(backdrop);
   requestRedraw();
@@ -235,20 +258,19 @@ export async function currentResult(): Promise<{ picture: ImageData; mask: Float
 function pause(value: boolean): void {
   if (value) video.pause();
   else video.play().catch(reportError);
-  pauseButton.setAttribute('aria-pressed', String(value));
-  pauseButton.textContent = value ? 'Play' : 'Pause';
+  showPaused(value);
 }
 
 /** Another tab is shown: the camera goes off, a video pauses. What was drawn last stays. */
 export function restBlur(): void {
   if (source === 'camera') playing?.abort(new Error('left'));
-  else if (playing !== undefined) pause(true);
+  else if (panel.dataset['state'] === 'live') pause(true);
 }
 
 /** Sets the tab up and runs it for the first time. Gives what runs it again. */
 export function openBlur(): () => void {
   onPageError(showFailure);
-  setUpPhotos('blur-', panel, (photo) => {
+  const forgetPhoto = setUpPhotos('blur-', panel, (photo) => {
     source = photo;
     request();
   }, FIRST);
@@ -272,8 +294,7 @@ export function openBlur(): () => void {
       return;
     }
     source = 'camera';
-    // So that any of them can be chosen again.
-    for (const sample of document.querySelectorAll<HTMLInputElement>('#blur-samples input')) sample.checked = false;
+    forgetPhoto();
     request();
   });
   pauseButton.addEventListener('click', () => pause(!video.paused));

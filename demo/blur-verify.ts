@@ -22,13 +22,14 @@ export function clearVerdict(): void {
 /** What the button does. `effectOf` gives the effect that has drawn the picture; `undefined` where none has. */
 export function setUpVerify(effectOf: () => Promise<BackgroundBlur | undefined>): void {
   button.addEventListener('click', () => {
+    if (button.ariaDisabled === 'true') return;
     clearVerdict();
     const controller = running = new AbortController();
-    button.disabled = true;
+    button.ariaDisabled = 'true'; // Unlike disabled, that keeps the focus.
     untilLost(check(effectOf, controller.signal)).catch((error: unknown) => {
       if (!controller.signal.aborted) show('none', messageOf(error));
       controller.abort(new Error('ended'));
-    }).finally(() => (button.disabled = false));
+    }).finally(() => (button.ariaDisabled = 'false'));
   });
 }
 

@@ -1,17 +1,28 @@
 import type { Tensor4D } from 'sepconv-webgpu';
 
-/** Decodes a photo as the viewer would see it, turned as its EXIF orientation says. @throws Error in plain words */
+/**
+ * Decodes a photo as the viewer would see it, turned as its EXIF orientation says, on white where it is transparent.
+ * @throws Error in plain words
+ */
 export async function decodePhoto(file: Blob, name: string): Promise<ImageBitmap> {
+  let photo: ImageBitmap;
   try {
-    return await createImageBitmap(file, { imageOrientation: 'from-image' });
+    photo = await createImageBitmap(file, { imageOrientation: 'from-image' });
   } catch (cause) {
     throw new Error(`${name} is not a picture that this browser can decode.`, { cause });
   }
+  if (file.type === 'image/jpeg') return photo; // These are never transparent.
+  const canvas = new OffscreenCanvas(photo.width, photo.height);
+  const context = canvas.getContext('2d', { alpha: false })!;
+  context.fillStyle = 'white';
+  context.fillRect(0, 0, photo.width, photo.height);
+  context.drawImage(photo, 0, 0);
+  photo.close();
+  return canvas.transferToImageBitmap();
 }
 
 /**
  * `[1, H, W, 3]`, red, green and blue from 0 to 1 as stored (sRGB), scaled down so that no side exceeds `longestSide`.
- * Transparent parts become white.
  */
 export function photoToTensor(photo: ImageBitmap, longestSide: number): Tensor4D {
   const scale = Math.min(1, longestSide / Math.max(photo.width, photo.height));
@@ -19,8 +30,6 @@ export function photoToTensor(photo: ImageBitmap, longestSide: number): Tensor4D
   const H = Math.max(1, Math.round(photo.height * scale));
   const context = new OffscreenCanvas(W, H).getContext('2d', { alpha: false, willReadFrequently: true });
   if (context === null) throw new Error('This browser gave no 2D canvas to read the photo with.');
-  context.fillStyle = 'white';
-  context.fillRect(0, 0, W, H);
   context.imageSmoothingQuality = 'high';
   context.drawImage(photo, 0, 0, W, H);
   const rgba = context.getImageData(0, 0, W, H).data;

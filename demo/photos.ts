@@ -22,11 +22,11 @@ export const firstPhoto = (number = 1): PhotoSource => fromSample(samples[number
 /**
  * Fills a tab's choice of photos and calls back for each that is chosen. The tab's elements have the ids of `prefix`
  * and `samples`, `file`, `chosen`; a photo may be dropped anywhere while the tab is shown. `first`: the sample that is
- * chosen at first, counted from 1.
+ * chosen at first, counted from 1. What it gives forgets the choice, so that any photo can be chosen again.
  */
 export function setUpPhotos(
   prefix: string, panel: HTMLElement, onPhoto: (source: PhotoSource) => void, first = 1,
-): void {
+): () => void {
   const file = element(`${prefix}file`, HTMLInputElement);
   const chosen = element(`${prefix}chosen`, HTMLElement);
   const list = element(`${prefix}samples`, HTMLElement);
@@ -44,14 +44,22 @@ export function setUpPhotos(
     });
     return make('label', {}, radio, thumbnail);
   }));
+  const uncheck = (): void => {
+    for (const radio of list.querySelectorAll<HTMLInputElement>('input')) radio.checked = false;
+  };
   const choose = (own: File | undefined): void => {
     if (own === undefined) return;
-    for (const radio of list.querySelectorAll<HTMLInputElement>('input')) radio.checked = false;
+    uncheck();
     chosen.textContent = own.name;
     onPhoto({ name: own.name, load: () => Promise.resolve(own) });
   };
   file.addEventListener('change', () => choose(file.files?.[0]));
   acceptDrops(panel, choose);
+  return () => {
+    uncheck();
+    file.value = '';
+    chosen.textContent = invitation;
+  };
 }
 
 const fromSample = ({ id, href }: { id: string; href: string }): PhotoSource => ({

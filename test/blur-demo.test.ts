@@ -95,22 +95,47 @@ test('a colour, a picture and the mask take the place of the background, not of 
   expect(sky![2]).toBeGreaterThan(sky![0]); // The built-in evening sky is blue at the top, and the wall is not.
 });
 
-test('an own picture goes behind the people, and one that is none is told', async () => {
-  await page.evaluate(async () => {
+/** Puts a file, which is made in the page, into an input, as if the user had chosen it. */
+const give = async (input: string, make: () => Promise<File>) => {
+  await page.evaluate((id, file) => {
+    const files = new DataTransfer();
+    files.items.add(file);
+    const found = document.querySelector<HTMLInputElement>(id)!;
+    found.files = files.files;
+    found.dispatchEvent(new Event('change', { bubbles: true }));
+  }, input, await page.evaluateHandle(make));
+};
+
+test('an own picture goes behind the people, on white where it is transparent', async () => {
+  await give('#backdrop-file', async () => {
     const canvas = new OffscreenCanvas(50, 80);
     const context = canvas.getContext('2d')!;
     context.fillStyle = '#ff0000';
     context.fillRect(0, 0, 50, 80);
-    const files = new DataTransfer();
-    files.items.add(new File([await canvas.convertToBlob()], 'red.png', { type: 'image/png' }));
-    const input = document.querySelector<HTMLInputElement>('#backdrop-file')!;
-    input.files = files.files;
-    input.dispatchEvent(new Event('change', { bubbles: true }));
+    return new File([await canvas.convertToBlob()], 'red.png', { type: 'image/png' });
   });
   await page.waitForFunction(() => document.querySelector('#backdrop-chosen')!.textContent === 'red.png');
   await expect.poll(async () => (await look([WALL])).colours).toEqual([[255, 0, 0]]);
+  await give('#backdrop-file', async () => {
+    const canvas = new OffscreenCanvas(8, 8);
+    canvas.getContext('2d');
+    return new File([await canvas.convertToBlob()], 'glass.png', { type: 'image/png' });
+  });
+  await expect.poll(async () => (await look([WALL])).colours).toEqual([[255, 255, 255]]);
   await (await page.$('input#backdrop-file'))!.uploadFile('package.json');
   await expect.poll(() => text('#backdrop-chosen')).toBe('package.json is not a picture that this browser can decode.');
+});
+
+test('what is chosen while a photo is drawn counts', async () => {
+  for (const wait of [0, 60, 120, 180, 240]) {
+    await page.click('[name=background][value=blur]');
+    await page.click('#blur-samples label:nth-child(3) input');
+    await new Promise((resolve) => void setTimeout(resolve, wait));
+    await page.click('[name=background][value=mask]');
+    await state('done');
+    await drawn('mask');
+    expect((await look([FACE, WALL])).colours, `${wait} ms`).toEqual([[255, 255, 255], [0, 0, 0]]);
+  }
 });
 
 test('a file that is no picture is an error that is shown, and the next photo works', async () => {
@@ -164,6 +189,56 @@ test('the webcam is shown live until it is stopped, and tells its people from th
   expect([await text('#blur-rate'), await text('#blur-webcam')]).toEqual(['', 'Use the webcam']);
 });
 
+test('a webcam that is not allowed yet holds nothing up, and goes off when it is allowed too late', async () => {
+  await page.evaluate(() => {
+    const { mediaDevices } = navigator;
+    const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+    Object.defineProperty(mediaDevices, 'getUserMedia', {
+      configurable: true,
+      value: (constraints: MediaStreamConstraints) => new Promise((resolve, reject) => {
+        Object.assign(window, {
+          allow: async () => {
+            const stream = await ask(constraints).catch(reject);
+            resolve(stream);
+            return stream;
+          },
+        });
+      }),
+    });
+  });
+  const allowed = () => page.evaluate(async () => {
+    const stream = await (window as unknown as { allow: () => Promise<MediaStream> }).allow();
+    await new Promise((resolve) => void setTimeout(resolve, 100));
+    return stream.getVideoTracks()[0]!.readyState;
+  });
+  await page.click('#blur-webcam');
+  await expect.poll(() => text('#blur-status')).toBe('Waiting for the webcam…');
+  await page.click('#blur-samples label:nth-child(3) input');
+  await state('done');
+  expect(await allowed()).toBe('ended');
+
+  // The tab is left meanwhile.
+  await page.click('#blur-webcam');
+  await page.focus('#tab-background');
+  await page.keyboard.press('End');
+  await state('done');
+  expect(await allowed()).toBe('ended');
+  await page.keyboard.press('Home');
+  expect(await page.$eval('#blur-webcam', ({ ariaPressed }) => ariaPressed)).toBe('false');
+  await workingCamera();
+});
+
+test('a webcam that is unplugged is told', async () => {
+  await page.click('#blur-webcam');
+  await state('live');
+  await page.evaluate(() => {
+    const { srcObject } = document.querySelector<HTMLVideoElement>('#blur-video')!;
+    (srcObject as MediaStream).getVideoTracks()[0]!.dispatchEvent(new Event('ended'));
+  });
+  await state('failed');
+  expect(await text('#blur-error')).toMatch(/^The webcam went away/);
+});
+
 test('while another tab of the browser is shown, no frame is drawn', async () => {
   await page.click('#blur-webcam');
   await state('live');
@@ -196,7 +271,7 @@ test('another tab of the page turns the webcam off', async () => {
 });
 
 test('a video file plays in a loop, pauses, and goes on', async () => {
-  await page.evaluate(async () => {
+  await give('#blur-file', async () => {
     const canvas = Object.assign(document.createElement('canvas'), { width: 160, height: 120 });
     const context = canvas.getContext('2d')!;
     const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: 'video/webm' });
@@ -211,11 +286,7 @@ test('a video file plays in a loop, pauses, and goes on', async () => {
     }
     recorder.stop();
     await stopped;
-    const files = new DataTransfer();
-    files.items.add(new File(parts, 'clip.webm', { type: 'video/webm' }));
-    const input = document.querySelector<HTMLInputElement>('#blur-file')!;
-    input.files = files.files;
-    input.dispatchEvent(new Event('change', { bubbles: true }));
+    return Object.assign(window, { clip: new File(parts, 'clip.webm', { type: 'video/webm' }) }).clip;
   });
   await state('live');
   expect(await text('#blur-size')).toBe('160×120');
@@ -226,9 +297,25 @@ test('a video file plays in a loop, pauses, and goes on', async () => {
   await drawn('blur 0.5');
   await page.click('#blur-pause');
   await frames(2);
+
+  // The next video plays, whether or not the one before was paused.
+  await page.click('#blur-pause');
+  await give('#blur-file', () => Promise.resolve((window as unknown as { clip: File }).clip));
+  await frames(2);
+  expect(await text('#blur-pause')).toBe('Pause');
   await page.click('#blur-samples label:nth-child(3) input');
   await state('done');
   expect(await page.$eval('#blur-pause', (button) => button.checkVisibility())).toBe(false);
+});
+
+test('a video that breaks off is told', async () => {
+  await give('#blur-file', () => Promise.resolve((window as unknown as { clip: File }).clip));
+  await state('live');
+  await page.evaluate(() => document.querySelector<HTMLVideoElement>('#blur-video')!.dispatchEvent(new Event('error')));
+  await state('failed');
+  expect(await text('#blur-error')).toMatch(/^The video is damaged/);
+  await page.click('#blur-samples label:nth-child(3) input');
+  await state('done');
 });
 
 test('a photo that is dropped is drawn', async () => {

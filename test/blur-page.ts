@@ -108,7 +108,7 @@ async function callsOf(kind: 'software' | 'gpu', frames: number): Promise<Record
       'importExternalTexture'].map((method) => count(GPUDevice.prototype, method)),
     count(GPUQueue.prototype, 'submit'), count(GPUTexture.prototype, 'createView'),
   ];
-  for (let frame = 0; frame < frames; frame++) await made.draw(video, options);
+  for (let frame = 0; frame < frames; frame++) await made.draw(video, options, true);
   for (const restore of undo) restore();
   video.pause();
   return calls;
@@ -127,7 +127,7 @@ async function smoothing(kind: 'software' | 'gpu'): Promise<{ difference: number
   const before = await made.readRawMask();
   shown = 1;
   await new Promise((resolve) => void setTimeout(resolve, 200)); // Until the video shows it.
-  await made.draw(video, options);
+  await made.draw(video, options, true);
   const fresh = maskRows((await made.segmenter.readLayers()).at(-1)!);
   const after = await made.readRawMask();
   video.pause();

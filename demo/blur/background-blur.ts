@@ -60,7 +60,8 @@ export class BackgroundBlur {
   readonly #inTurn = takingTurns();
   #backdrop: GPUTexture;
   #sized: Sized | undefined;
-  #last: { readonly frame: Picture; readonly options: EffectOptions } | undefined;
+  /** How the last frame was drawn; `undefined`: there was none. */
+  #last: EffectOptions | undefined;
 
   /**
    * Loads the network and compiles. Without a canvas there is only what is read back. `isSoftware`: whether pixels go
@@ -112,16 +113,16 @@ export class BackgroundBlur {
   }
 
   /**
-   * Draws a frame at its size; a video element that is drawn again is a video, whose mask is smoothed over time.
+   * Draws a frame at its size. The mask of one that follows the frame before in a video is smoothed over time.
    * Resolves when the GPU is done: who waits for it never has frames queue up.
    */
-  draw(frame: Picture, options: EffectOptions): Promise<void> {
+  draw(frame: Picture, options: EffectOptions, follows = false): Promise<void> {
     return this.#inTurn(async () => {
       const { frame: texture } = this.#sized = this.#sizedFor(...limited(sizeOf(frame), LARGEST));
       const { mask } = this.#parts;
-      mask.follows(frame instanceof HTMLVideoElement && frame === this.#last?.frame);
+      mask.follows(follows && this.#last !== undefined);
       this.#copier.copy(frame, texture);
-      this.#last = { frame, options };
+      this.#last = options;
       await this.#run(stages);
     });
   }
@@ -135,7 +136,7 @@ export class BackgroundBlur {
   redraw(options: EffectOptions): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#last === undefined) return;
-      this.#last = { ...this.#last, options };
+      this.#last = options;
       await this.#run(['blur', 'compose']);
     });
   }
@@ -161,12 +162,12 @@ export class BackgroundBlur {
 
   /** The last frame as it was drawn. */
   readPicture(): Promise<ImageData> {
-    return this.#inTurn(() => this.#read(this.#last!.options));
+    return this.#inTurn(() => this.#read(this.#last!));
   }
 
   /** The last frame's mask at its full size, a person in white. */
   readMask(): Promise<ImageData> {
-    return this.#inTurn(() => this.#read({ ...this.#last!.options, background: 'mask' }));
+    return this.#inTurn(() => this.#read({ ...this.#last!, background: 'mask' }));
   }
 
   /** The last frame's mask as the network made it, 256×256 values from 0 to 1; of a video, smoothed over time. */
@@ -217,11 +218,11 @@ export class BackgroundBlur {
   async #run(wanted: readonly Stage[]): Promise<void> {
     const start = performance.now();
     const { device } = this.#resources;
-    const { background: mode } = this.#last!.options;
+    const { background: mode } = this.#last!;
     // The mask alone needs no blur.
     const skipped = [...(mode === 'mask' ? ['blur'] : []), ...(this.#screen === undefined ? ['compose'] : [])];
     const ran = wanted.filter((stage) => !skipped.includes(stage));
-    this.#write(this.#last!.options);
+    this.#write(this.#last!);
     const encoder = device.createCommandEncoder({ label: 'blur' });
     for (const stage of ran) if (stage !== 'compose') this.#compute(encoder, stage);
     const screen = this.#screen;
@@ -235,7 +236,7 @@ export class BackgroundBlur {
     device.queue.submit([encoder.finish()]);
     readTimes();
     await (screen === undefined ? device.queue.onSubmittedWorkDone() : screen.show());
-    this.#clock.addWall(performance.now() - start);
+    if (wanted === stages) this.#clock.addWall(performance.now() - start);
   }
 
   /** Puts options where shaders and filters read them. */

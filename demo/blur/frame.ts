@@ -9,6 +9,7 @@ export class FrameCopier {
   readonly #device: GPUDevice;
   readonly #isSoftware: boolean;
   #detour: OffscreenCanvasRenderingContext2D | undefined;
+  #copiesVideos = true;
 
   constructor(device: GPUDevice, isSoftware: boolean) {
     this.#device = device;
@@ -21,12 +22,14 @@ export class FrameCopier {
     const { queue } = this.#device;
     const size = sizeOf(frame);
     const scaled = width !== size.width || height !== size.height;
-    if (this.#detour === undefined && !scaled && !this.#isSoftware) {
+    const isVideo = frame instanceof HTMLVideoElement;
+    if ((this.#copiesVideos || !isVideo) && !scaled && !this.#isSoftware) {
       try {
         queue.copyExternalImageToTexture({ source: frame }, { texture }, [width, height]);
         return;
       } catch (error) {
-        if (!(frame instanceof HTMLVideoElement)) throw error;
+        if (!isVideo) throw error;
+        this.#copiesVideos = false;
       }
     }
     const context = this.#detour ??=
@@ -34,6 +37,7 @@ export class FrameCopier {
     const { canvas } = context;
     if (canvas.width !== width) canvas.width = width;
     if (canvas.height !== height) canvas.height = height;
+    context.imageSmoothingQuality = 'high'; // For what is scaled down; a canvas's new size forgets it.
     context.drawImage(frame, 0, 0, width, height);
     if (!this.#isSoftware) {
       queue.copyExternalImageToTexture({ source: canvas }, { texture }, [width, height]);

@@ -50,7 +50,7 @@ export async function createMaskPart(
   const [few, fewer] = [0, 1].map((i) => resources.buffer(`coefficients ${i}`, BLOCKS * 16, STORAGE));
   const mask = resources.buffer('mask', BLOCKS * 16, STORAGE | COPY_SRC);
   const keep = resources.buffer('keep', 16, UNIFORM | COPY_DST);
-  // In guide.wgsl's moments: the 1.
+  // Where moments.wgsl keeps its 1.
   const weights = resources.upload('mean weights', Uint32Array.of(16, 13, 0, 0), UNIFORM);
   const coefficients = view(resources, 'coefficients');
   const steps: Encode[] = [

@@ -69,12 +69,12 @@ export class Segmenter {
 }
 
 /** A mask as the network gives it, `[1, 128, 128, 4]`, row by row: `[256 * 256]`. */
-export function maskRows({ shape: [, H, W], data }: Tensor4D): Float32Array<ArrayBuffer> {
+export function maskRows({ shape: [,, W], data }: Tensor4D): Float32Array<ArrayBuffer> {
   const rows = new Float32Array(data.length);
   for (const [i, probability] of data.entries()) {
     const [pixel, tap] = [Math.floor(i / 4), i % 4];
     const [y, x] = [2 * Math.floor(pixel / W) + Math.floor(tap / 2), 2 * (pixel % W) + (tap % 2)];
     rows[y * 2 * W + x] = probability;
   }
-  return rows.subarray(0, 4 * H * W);
+  return rows;
 }

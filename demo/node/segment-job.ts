@@ -1,5 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { encode } from 'fast-png';
 import type { Browser, Page } from 'puppeteer';
 import type * as BlurTab from '../blur-tab.js';
@@ -33,7 +32,6 @@ export async function blurBackground(
   if (mask !== undefined) {
     const side = Math.sqrt(result.mask.length);
     const data = Uint8Array.from(result.mask, (probability) => Math.round(255 * probability));
-    mkdirSync(dirname(mask), { recursive: true });
     writeFileSync(mask, encode({ width: side, height: side, channels: 1, depth: 8, data }));
     console.log(`Mask      ${shortPath(mask)}`);
   }

@@ -10,6 +10,7 @@ import { detectors } from '../networks/load.js';
 import { launchBrowser } from './browser.js';
 import { checkGpu } from './check-job.js';
 import { type DetectJob, detectFaces } from './detect-job.js';
+import { shortPath } from './drive.js';
 import { checkFilters, type FilterJob } from './filter-job.js';
 import { blurBackground, type SegmentJob } from './segment-job.js';
 
@@ -23,7 +24,7 @@ npm start -- --check [--json report.json]
 Runs photos through the demo page on WebGPU in a headless browser, checks everything against the CPU, then serves the
 page. There are three jobs:
 
-  blur      the background behind the people of the first photo is blurred; the picture is written
+  blur      the background behind the people of a photo is blurred; the picture is written
   filters   every photo filter, fused and in two passes, on the first photo; one filtered picture is written
   faces     a face detector on every photo; a picture with the faces marked is written for each to output/
 
@@ -47,7 +48,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const samples = [1, 2, 3, 4, 5, 6].map((n) => `sample${n}.jpg`)
   .map((name) => ({ name, path: resolve(root, 'node_modules/@vladmandic/face-api/demo', name) }));
 
-/** Much detail behind the people, and loose hair. */
+/** With four people, hair and a window. */
 const BLURRED_SAMPLE = samples[5]!.path;
 
 interface Arguments {
@@ -109,11 +110,17 @@ function readArguments(): Arguments | undefined {
   const wantsAll = !wantsFaces && !wantsFilters && !wantsBlur;
   const photos = namesPicture ? positionals.slice(0, 1) : positionals;
   const missing = photos.find((photo) => !statSync(photo, { throwIfNoEntry: false })?.isFile());
-  if (missing !== undefined) throw new Error(`There is no photo ${missing}`);
+  if (missing !== undefined) {
+    const isPicture = photos.length === 2 && missing === photos[1] && !wantsFaces;
+    throw new Error(isPicture ? `The picture that is written is a .png, got ${missing}`
+      : `There is no photo ${missing}`);
+  }
   if (photos.length > 1 && (wantsFilters || wantsBlur)) {
     throw new Error(`${wantsBlur ? '--segment takes' : 'The filters take'} one photo, got ${photos.join(' ')}`);
   }
 
+  const written = [namesPicture ? positionals[1] : undefined, mask, json].filter((file) => file !== undefined);
+  checkWritten(photos.map((one) => resolve(one)), written.map((one) => resolve(one)));
   const photo = photos[0] && resolve(photos[0]);
   const blurred = photo ?? BLURRED_SAMPLE;
   const pictureOf = (path: string, what: string): string => (namesPicture ? resolve(positionals[1]!)
@@ -129,6 +136,15 @@ function readArguments(): Arguments | undefined {
     } : undefined,
     checkJob: undefined, serve: !values['no-serve'], port,
   };
+}
+
+/** @throws Error where a file would be written over another, or where a folder is */
+function checkWritten(read: readonly string[], written: readonly string[]): void {
+  for (const [i, path] of written.entries()) {
+    if (read.includes(path)) throw new Error(`The photo ${shortPath(path)} would be written over`);
+    if (written.indexOf(path) < i) throw new Error(`Two files would be written to ${shortPath(path)}`);
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error(`${shortPath(path)} is a folder`);
+  }
 }
 
 /** Serves the page, does the jobs, and says whether all agreed. */
