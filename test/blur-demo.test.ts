@@ -242,7 +242,7 @@ test('a webcam that is unplugged is told', async () => {
 test('while another tab of the browser is shown, no frame is drawn', async () => {
   await page.click('#blur-webcam');
   await state('live');
-  const other = await page.browser().newPage();
+  const other = await page.browserContext().newPage();
   await other.bringToFront();
   const count = () => page.$eval('section#blur-report', ({ dataset }) => dataset['frames']);
   await page.waitForFunction(() => document.querySelector<HTMLVideoElement>('#blur-video')!.paused);

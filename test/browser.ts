@@ -17,10 +17,15 @@ function watchRequests(page: Page): void {
   });
 }
 
-/** Opens a page of the test server in the shared browser. Errors of the page make later calls fail, with their text. */
+/**
+ * Opens a page of the test server in the shared browser, in a window of its own: pages of one window hide each other.
+ * Errors of the page make later calls fail, with their text.
+ */
 export async function openPage(path: string): Promise<Page> {
   const browser = await puppeteer.connect({ browserWSEndpoint: inject('browserEndpoint'), protocolTimeout: 600_000 });
-  const page = await browser.newPage();
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  page.once('close', () => void context.close().catch(() => undefined));
   watchRequests(page);
   page.on('pageerror', (error) => console.error(`page error: ${String(error)}`));
   page.on('console', (message) => {

@@ -89,8 +89,8 @@ function ordered(geometry: Geometry, profile: DeviceProfile, names?: readonly Pr
       'fused': [[first!], [other!]],
       'two-pass': [[first!, first!], [first!, other!], [other!, first!], [other!, other!]],
     };
-  const best = quickerOnSoftware(geometry, profile, ways.fused[0]![0]!);
-  const strategies = best === 'fused' ? ['fused', 'two-pass'] as const : ['two-pass', 'fused'] as const;
+  const strategies = isQuickerFused(geometry, profile, ways.fused[0]![0]!)
+    ? ['fused', 'two-pass'] as const : ['two-pass', 'fused'] as const;
   return ways['two-pass'].flatMap((_, rank) => strategies.flatMap((strategy) => {
     const way = ways[strategy][rank];
     return way ? [{ strategy, presets: way, time: 0 }] : [];
@@ -111,17 +111,16 @@ const isLight = (geometry: Geometry): boolean => {
 const CLEARLY = 1.25;
 
 /**
- * Whether one kernel or two take less time on a software adapter. The fused one computes the depthwise pass again for
+ * Whether one kernel takes less time than two on a software adapter. The fused one computes the depthwise pass again for
  * every tile of output channels, but never stores its result or loads it.
  *
  * With subgroups all three kernels have costs, which count loads and stores; the costs decide. Without subgroups two
  * passes are taken, which compile faster.
  */
-function quickerOnSoftware(geometry: Geometry, profile: DeviceProfile, preset: PresetName): 'fused' | 'two-pass' {
-  const costsOf = (strategy: PlannedStrategy): readonly (number | undefined)[] =>
-    kernelsOf({ strategy, presets: [preset] }, geometry, profile).map(({ kernel, tile }) =>
-      kernel.cut(geometry, tile).cost);
-  const [one, two] = [costsOf('fused')[0], costsOf('two-pass')];
-  if (one === undefined || two.includes(undefined)) return 'two-pass';
-  return one * (isLight(geometry) ? CLEARLY : 1) < two[0]! + two[1]! ? 'fused' : 'two-pass';
+function isQuickerFused(geometry: Geometry, profile: DeviceProfile, preset: PresetName): boolean {
+  // NaN where a kernel has no cost: then nothing is less.
+  const costOf = (strategy: PlannedStrategy): number =>
+    kernelsOf({ strategy, presets: [preset] }, geometry, profile)
+      .reduce((sum, { kernel, tile }) => sum + (kernel.cut(geometry, tile).cost ?? NaN), 0);
+  return costOf('fused') * (isLight(geometry) ? CLEARLY : 1) < costOf('two-pass');
 }

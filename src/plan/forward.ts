@@ -136,8 +136,7 @@ function planPortion(wanted: Wanted, profile: DeviceProfile, choice: Choice): Pl
   });
   if (parts.some((part) => part.geometry.O < geometry.O) && (borrowed.has('pointwiseFilter') || borrowed.has('bias'))) {
     throw new UnsupportedError(`${op}: pointwiseFilter has ${storedBytes(geometry.K * geometry.O, geometry)} bytes, `
-      + 'more than this device can bind as one buffer, so that it and bias must be given as data, which is uploaded '
-      + 'in parts');
+      + 'more than this device can bind as one buffer: it and bias must be given as data');
   }
   const byteLength = Math.max(...parts.map(({ geometry: band }) => intermediateBytes(band)));
   if (strategy === 'two-pass') places.set('intermediate', { kind: 'scratch', byteLength });
