@@ -1,9 +1,11 @@
 import type { Page } from 'puppeteer';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { openPage } from './browser.js';
+import { all, inNode } from './draw.js';
 import { scenarioNames } from './scenarios.js';
 
-const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+const seed = inject('seed');
+const elsewhere = all ? [] : inNode(scenarioNames, seed);
 const pageErrors: string[] = [];
 let page: Page;
 
@@ -15,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => page.close());
 
-test.each(scenarioNames)('%s', async (name) => {
+test.each(scenarioNames.filter((name) => !elsewhere.includes(name)))('%s', async (name) => {
   await page.evaluate((n, s) => window.tests.runScenario(n, s), name, seed);
   expect(pageErrors.splice(0)).toEqual([]);
 });

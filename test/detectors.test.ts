@@ -41,7 +41,7 @@ afterAll(async () => {
   expect(pageErrors).toEqual([]);
 });
 
-const verified = drawnFrom(['tiny', 'ssd'] as const, seed);
+const verified = drawnFrom(['tiny', 'ssd', 'tiny'] as const, seed);
 describe.each(['tiny', 'ssd'] as const)('%s', (id) => {
   // The CPU takes 20 s for the larger detector's, so that the seed draws whose. The demo's tests have the smaller's.
   test.runIf(verified.includes(id))('every layer agrees with the CPU reference', { timeout: 120_000 }, async () => {

@@ -28,6 +28,13 @@ export const drawnFrom = <T>(values: readonly T[], number: number): readonly T[]
 export const drawnShare = <T>(values: readonly T[], share: number, seed: number): readonly T[] =>
   values.filter((_, index) => all || (seed + index) % share === 0);
 
+/** Scenarios that Node runs, Chromium's twin: each of a quarter of the quick ones. Chromium runs the others. */
+export const inNode = (scenarios: readonly string[], seed: number): readonly string[] =>
+  drawnShare(scenarios.filter((scenario) => !LONG.test(scenario)), 4, seed);
+
+/** They compute for seconds with what Chromium and Firefox have too: the same compilers and drivers. */
+export const LONG = /^(an input of 331 MB|the largest error)/;
+
 /** The presets of the case with this index. */
 export function presetsOf(
   where: 'Chromium' | 'Node' | 'Firefox' | 'Deno', index: number, seed: number,

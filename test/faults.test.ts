@@ -29,7 +29,7 @@ test.each(Object.keys({ ...sweeps, ...lifetimes, ...sharing }))('%s', { timeout:
 });
 
 test('a hidden page computes as a visible one', async () => {
-  const front = await page.browser().newPage();
+  const front = await page.browserContext().newPage();
   await front.goto('about:blank');
   await front.bringToFront();
   await page.waitForFunction(() => document.visibilityState === 'hidden', { polling: 100 });

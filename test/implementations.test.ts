@@ -1,25 +1,22 @@
-import { expect, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import type { PresetName } from '../src/plan/presets.js';
 import { type Case, cases, gradientCases } from './cases.js';
-import { all, drawnFrom, drawnShare, GPU_PRESETS, presetsOf, runsHalf } from './draw.js';
+import { all, drawnFrom, drawnShare, GPU_PRESETS, inNode, LONG, presetsOf, runsHalf } from './draw.js';
 import { type Implementation, implementations, Missing } from './implementations.js';
 import { scenarioNames } from './scenarios.js';
 
-const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+const seed = inject('seed');
 
 const small = cases.filter(({ name }) => !name.startsWith('large'));
 const names = ['Firefox', 'Deno', 'Node'] as const;
 
-/** They compute for seconds with what Chromium and Firefox have too: the same compilers and drivers. */
-const LONG = /^(an input of 331 MB|the largest error)/;
 /**
- * Chromium, with Node's compiler and driver, runs all scenarios in api.test.ts, so that Node runs a quarter. Firefox
- * and Deno have the same compiler and driver: each scenario runs in one of them, the long ones in Firefox.
+ * Firefox and Deno have the same compiler and driver: each scenario runs in one of them, the long ones in Firefox. So do
+ * Node and Chromium, which runs the others in api.test.ts.
  */
 const scenariosOf = (where: string): readonly string[] => {
-  const short = scenarioNames.filter((scenario) => !LONG.test(scenario));
-  if (where === 'Node') return drawnShare(short, 4, seed);
-  const inDeno = drawnShare(short, 2, seed);
+  if (where === 'Node') return inNode(scenarioNames, seed);
+  const inDeno = drawnShare(scenarioNames.filter((scenario) => !LONG.test(scenario)), 2, seed);
   return where === 'Deno' ? inDeno : scenarioNames.filter((scenario) => all || !inDeno.includes(scenario));
 };
 

@@ -62,7 +62,7 @@ function underLimits(one: Case, limits: Partial<GPUSupportedLimits>): 'whole' | 
 const named = (pattern: RegExp) => cases.filter(({ name }) => pattern.test(name));
 
 /** Half of the presets of software adapters, and one of those of GPUs. */
-const fullSize = [...drawnShare(presetsOfKind('software'), 2, seed), ...drawnFrom(presetsOfKind('gpu'), seed)];
+const fullSize = [...drawnFrom(presetsOfKind('software'), seed), ...drawnFrom(presetsOfKind('gpu'), seed)];
 test.each(
   fullSize.map((name, index) => [name, index] as const)
 )('the preset %s in full size', { timeout: 180_000 }, async (name, index) => {
@@ -90,8 +90,8 @@ describe('limits', () => {
     console.log(`bindings of ${maxStorageBufferBindingSize} bytes: ${inBands.length} cases in bands, `
       + `${count('whole').length} whole, `
       + `refused: ${count('refused').map(({ name }) => name).join(', ')}`);
-    expect(inBands.length).toBeGreaterThan(0);
-    expect(failures(await run(drawnShare(inBands, 2, seed), names, limits))).toEqual([]);
+    expect(inBands.length).toBeGreaterThan(3);
+    expect(failures(await run(drawnShare(inBands, 3, seed), names, limits))).toEqual([]);
   });
   test('a real grid beyond 65,535 workgroups', async () => {
     const one: Case = { name: 'rows_7200', input: [1, 7200, 260, 1], filter: [1, 1, 1], O: 1, padding: 'SAME' };

@@ -1,11 +1,17 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
+import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { createServer } from 'vite';
 import type { TestProject } from 'vitest/node';
 import { launchBrowser } from '../demo/node/browser.js';
 
 declare module 'vitest' {
-  interface ProvidedContext { browserEndpoint: string; origin: string }
+  interface ProvidedContext {
+    browserEndpoint: string;
+    origin: string;
+    /** For files that share something out between them. */
+    seed: number;
+  }
 }
 
 /** One browser and one Vite server for all tests that need a real page. Its camera sees a photo of people. */
@@ -30,6 +36,7 @@ export async function setUp(project: TestProject, browserFlags?: readonly string
   const server = await createServer({ configFile, server: { port: 0, hmr: false }, logLevel: 'warn' });
   await server.listen();
   const browser = await launchBrowser((line) => console.log(line), browserFlags);
+  project.provide('seed', Number(process.env['SEED'] ?? Date.now() % 1e9));
   project.provide('browserEndpoint', browser.wsEndpoint());
   project.provide('origin', server.resolvedUrls?.local[0]?.replace(/\/$/, '') ?? '');
   return async () => {

@@ -59,7 +59,9 @@ test.each(shaderFiles)('%s: what is not so by its own constants is a comment', (
 describe('every variant that the cases reach compiles, under its own name', () => {
   /** By name, of all presets: what a program is made from, and the program. */
   const variants = new Map<string, { readonly from: string; readonly source: string }>();
-  const drawn = [...presetsOfKind('software'), ...drawnShare(presetsOfKind('gpu'), 3, seed)];
+  const drawn = [
+    ...drawnShare(presetsOfKind('software'), 2, seed), ...drawnShare(presetsOfKind('gpu'), 3, seed),
+  ];
   test.each(drawn)('%s', async (preset) => {
     const reached = new Set<string>();
     for (const one of cases) {
