@@ -11,8 +11,8 @@ const small = cases.filter(({ name }) => !name.startsWith('large'));
 const names = ['Firefox', 'Deno', 'Node'] as const;
 
 /**
- * Firefox and Deno have the same compiler and driver: each scenario runs in one of them, the long ones in Firefox. So do
- * Node and Chromium, which runs the others in api.test.ts.
+ * Firefox and Deno have the same compiler and driver: each scenario runs in one of them, the long ones in Firefox. So
+ * have Node and Chromium, which runs the others in api.test.ts.
  */
 const scenariosOf = (where: string): readonly string[] => {
   if (where === 'Node') return inNode(scenarioNames, seed);

@@ -111,8 +111,8 @@ const isLight = (geometry: Geometry): boolean => {
 const CLEARLY = 1.25;
 
 /**
- * Whether one kernel takes less time than two on a software adapter. The fused one computes the depthwise pass again for
- * every tile of output channels, but never stores its result or loads it.
+ * Whether one kernel takes less time than two on a software adapter. The fused one computes the depthwise pass again
+ * for every tile of output channels, but never stores its result or loads it.
  *
  * With subgroups all three kernels have costs, which count loads and stores; the costs decide. Without subgroups two
  * passes are taken, which compile faster.
