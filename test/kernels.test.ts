@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type PresetName, presetsOfKind } from '../src/plan/presets.js';
 import type { Plan } from '../src/plan/steps.js';
-import { drawnFrom, drawnShare, GPU_PRESETS, presetsOf } from './draw.js';
+import { drawnFrom, drawnMost, drawnShare, GPU_PRESETS, presetsOf } from './draw.js';
 import { type Case, cases } from './cases.js';
 import type { Report } from './compare.js';
 import { type Implementation, implementations } from './implementations.js';
@@ -34,9 +34,11 @@ const failures = (reports: readonly Report[]) =>
   reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
 
 const small = cases.filter(({ name }) => !name.startsWith('large'));
-/** All cases of both passes, and a third of those of either alone, with residuals and with factors. */
+/** Three quarters of the cases of both passes, and one of those of either alone, with residuals and with factors. */
 const isPlain = ({ passes, residual, inputScale }: Case): boolean => !passes && !residual && !inputScale;
-const drawn = [...small.filter(isPlain), ...drawnShare(small.filter((one) => !isPlain(one)), 3, seed)];
+const drawn = [
+  ...drawnMost(small.filter(isPlain), 4, seed), ...drawnShare(small.filter((one) => !isPlain(one)), 4, seed),
+];
 
 describe('each kernel against its stage of the reference', () => {
   test.each(drawn.map((one, index) => [one.name, one, index] as const))('%s', async (_, one, index) => {
@@ -105,7 +107,7 @@ describe('limits', () => {
     expect(failures(await run([one], ['lightRegisters'], limits))).toEqual([]);
   });
   test('one invocation a workgroup, fewer than compatibility mode has (tfjs #5494, onnxruntime #25962)', async () => {
-    const batch = drawnShare(named(/^(c_|o_|rate_)/), 2, seed);
+    const batch = drawnShare(named(/^(c_|o_|rate_)/), 4, seed);
     expect(
       failures(await run(batch, LIGHT.slice(1), { maxComputeInvocationsPerWorkgroup: 1 }))
     ).toEqual([]);
