@@ -1,11 +1,10 @@
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { openPage } from './browser.js';
-import { all, inNode } from './draw.js';
+import { scenariosOf } from './draw.js';
 import { scenarioNames } from './scenarios.js';
 
 const seed = inject('seed');
-const elsewhere = all ? [] : inNode(scenarioNames, seed);
 const pageErrors: string[] = [];
 let page: Page;
 
@@ -17,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => page.close());
 
-test.each(scenarioNames.filter((name) => !elsewhere.includes(name)))('%s', async (name) => {
+test.each(scenariosOf('Chromium', scenarioNames, seed))('%s', async (name) => {
   await page.evaluate((n, s) => window.tests.runScenario(n, s), name, seed);
   expect(pageErrors.splice(0)).toEqual([]);
 });

@@ -32,12 +32,30 @@ export const drawnShare = <T>(values: readonly T[], share: number, seed: number)
 export const drawnMost = <T>(values: readonly T[], share: number, seed: number): readonly T[] =>
   values.filter((_, index) => all || (seed + index) % share > 0);
 
-/** Scenarios that Node runs, Chromium's twin: each of a quarter of the quick ones. Chromium runs the others. */
-export const inNode = (scenarios: readonly string[], seed: number): readonly string[] =>
-  drawnShare(scenarios.filter((scenario) => !LONG.test(scenario)), 4, seed);
-
-/** They compute for seconds with what Chromium and Firefox have too: the same compilers and drivers. */
+/** These compute for seconds: in Chromium or in Firefox. */
 export const LONG = /^(an input of 331 MB|the largest error)/;
+
+/**
+ * Who runs which scenario. Node and Chromium have the same compiler and driver, and so have Firefox and Deno: of either
+ * pair one runs it.
+ */
+export function scenariosOf(
+  where: 'Chromium' | 'Node' | 'Firefox' | 'Deno', scenarios: readonly string[], seed: number,
+): readonly string[] {
+  const isLong = (scenario: string): boolean => LONG.test(scenario);
+  const short = scenarios.filter((scenario) => !isLong(scenario));
+  const long = scenarios.filter((scenario, index) =>
+    isLong(scenario) && (all || ((seed + index) % 2 === 0) === (where === 'Chromium')));
+  const [inNode, inDeno] = [drawnShare(short, 4, seed), drawnShare(short, 2, seed)];
+  const others = (there: readonly string[]): readonly string[] =>
+    [...(all ? short : short.filter((scenario) => !there.includes(scenario))), ...long];
+  switch (where) {
+    case 'Chromium': return others(inNode);
+    case 'Node': return inNode;
+    case 'Firefox': return others(inDeno);
+    case 'Deno': return inDeno;
+  }
+}
 
 /** The presets of the case with this index. */
 export function presetsOf(

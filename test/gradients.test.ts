@@ -37,7 +37,7 @@ const failures = (reports: readonly Report[]) =>
 const drawn = drawnShare(gradientCases, 6, seed);
 
 describe('each step of the backward pass against its stage of the reference', () => {
-  test.each(drawn.map((one, index) => [one.name, one, index] as const))('%s', async (_, one, index) => {
+  test.concurrent.each(drawn.map((one, index) => [one.name, one, index] as const))('%s', async (_, one, index) => {
     const reports = await run([one], presetsOf('Chromium', index, seed));
     expect(reports.length).toBeGreaterThanOrEqual(one.passes === undefined ? 5 : 3);
     expect(failures(reports)).toEqual([]);

@@ -1,7 +1,7 @@
 import { expect, inject, test } from 'vitest';
 import type { PresetName } from '../src/plan/presets.js';
 import { type Case, cases, gradientCases } from './cases.js';
-import { all, drawnFrom, drawnShare, GPU_PRESETS, inNode, LONG, presetsOf, runsHalf } from './draw.js';
+import { drawnFrom, drawnShare, GPU_PRESETS, LONG, presetsOf, runsHalf, scenariosOf } from './draw.js';
 import { type Implementation, implementations, Missing } from './implementations.js';
 import { scenarioNames } from './scenarios.js';
 
@@ -9,16 +9,6 @@ const seed = inject('seed');
 
 const small = cases.filter(({ name }) => !name.startsWith('large'));
 const names = ['Firefox', 'Deno', 'Node'] as const;
-
-/**
- * Firefox and Deno have the same compiler and driver: each scenario runs in one of them, the long ones in Firefox. So
- * have Node and Chromium, which runs the others in api.test.ts.
- */
-const scenariosOf = (where: string): readonly string[] => {
-  if (where === 'Node') return inNode(scenarioNames, seed);
-  const inDeno = drawnShare(scenarioNames.filter((scenario) => !LONG.test(scenario)), 2, seed);
-  return where === 'Deno' ? inDeno : scenarioNames.filter((scenario) => all || !inDeno.includes(scenario));
-};
 
 test('the long scenarios are known by name', () => {
   expect(scenarioNames.filter((scenario) => LONG.test(scenario))).toHaveLength(2);
@@ -49,13 +39,14 @@ test.concurrent.for(names)('every case and scenario on %s', { timeout: 600_000 }
     reports.push(
       ...(await implementation.evaluate('checkGradients', backward, drawnFrom(GPU_PRESETS, seed), seed, limits)));
     const failures = reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
-    for (const scenario of scenariosOf(name)) {
+    const scenarios = scenariosOf(name, scenarioNames, seed);
+    for (const scenario of scenarios) {
       await implementation.evaluate('runScenario', scenario, seed)
         .catch((error: unknown) => failures.push(`${scenario}: ${String(error)}`));
     }
     console.log(
       `${implementation.name}, ${adapter || 'an unnamed adapter'} (${adapterKind}; ${features.join(', ')}), `
-      + `seed ${seed}: ${reports.length} comparisons, ${scenariosOf(name).length} scenarios, `
+      + `seed ${seed}: ${reports.length} comparisons, ${scenarios.length} scenarios, `
       + `${failures.length} failures`);
     console.log(
       `${implementation.name}, not checked:\n${(await implementation.evaluate('reportNonFinite')).join('\n')}`);

@@ -41,7 +41,7 @@ const drawn = [
 ];
 
 describe('each kernel against its stage of the reference', () => {
-  test.each(drawn.map((one, index) => [one.name, one, index] as const))('%s', async (_, one, index) => {
+  test.concurrent.each(drawn.map((one, index) => [one.name, one, index] as const))('%s', async (_, one, index) => {
     const reports = await run([one], presetsOf('Chromium', index, seed));
     expect(reports.length).toBeGreaterThan(0);
     expect(failures(reports)).toEqual([]);
