@@ -144,7 +144,7 @@ describe('how it runs', () => {
     opened++;
     return Promise.resolve({ trouble, destroy() {} } as unknown as Lab);
   };
-  const item = (title: string, run: () => Promise<never[]> = () => Promise.resolve([])): Item =>
+  const item = (title: string, run: Item['run'] = () => Promise.resolve([])): Item =>
     ({ title, weight: 1, run });
   const run = async (stages: readonly Stage[], signal = new AbortController().signal) => {
     const told: Progress[] = [];
@@ -154,6 +154,13 @@ describe('how it runs', () => {
     return { ...log, told };
   };
   const stage = (items: readonly Item[], seconds = 60): Stage => ({ name: 'stage', items, seconds });
+
+  test('a result that is no number is infinitely wrong in JSON too', async () => {
+    const report = { title: 'a f32', worst: Infinity, where: 'got NaN', failure: 'got NaN' };
+    const { stages } = await run([stage([item('a', () => Promise.resolve([report]))])]);
+    const [facts] = JSON.parse(JSON.stringify(stages)) as typeof stages;
+    expect(shareText(facts!.worst)).toBe('Infinity');
+  });
 
   test('a hang and an error are lines, and the next case has a new device', async () => {
     opened = 0;

@@ -93,6 +93,7 @@ function readArguments(): Arguments | undefined {
   if (values.check) {
     const others = [values.filter, values.detector, mask, ...positionals, ...(values.segment ? ['--segment'] : [])];
     if (others.some((one) => one !== undefined)) throw new Error('--check takes no photo, and no other job beside it');
+    checkWritten([], json === undefined ? [] : [resolve(json)]);
     return {
       segmentJob: undefined, filterJob: undefined, detectJob: undefined, checkJob: { json: json && resolve(json) },
       serve: !values['no-serve'], port,

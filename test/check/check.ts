@@ -98,6 +98,7 @@ function workFor(kind: DeviceProfile['kind'], seed: number, short: boolean): Wor
 
 /** Those that name others too, first. */
 const BROWSERS = [
+  [/CriOS\/([\d.]+)/, 'Chrome'], [/FxiOS\/([\d.]+)/, 'Firefox'], // On iOS, where all are Safari inside.
   [/Edg\w*\/([\d.]+)/, 'Edge'], [/OPR\/([\d.]+)/, 'Opera'], [/SamsungBrowser\/([\d.]+)/, 'Samsung Internet'],
   [/Firefox\/([\d.]+)/, 'Firefox'], [/Chrome\/([\d.]+)/, 'Chrome'], [/Version\/([\d.]+).*Safari/, 'Safari'],
   [/Deno\/([\d.]+)/, 'Deno'], [/Node\.js\/(\d+)/, 'Node'],

@@ -104,7 +104,9 @@ export async function runStages(stages: readonly Stage[], options: RunOptions): 
       await new Promise((resolve) => setTimeout(resolve)); // Pages stay responsive.
     }
     if (signal.aborted) ended ??= 'stopped';
-    facts.push({ name, done, left: items.length - done, comparisons, worst, ...(worstOf && { worstOf }) });
+    // JSON has no Infinity.
+    const most = Math.min(worst, Number.MAX_VALUE);
+    facts.push({ name, done, left: items.length - done, comparisons, worst: most, ...(worstOf && { worstOf }) });
   }
   lab?.destroy();
   return { stages: facts, failures, ...(ended && { ended }) };
