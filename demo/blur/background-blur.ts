@@ -72,16 +72,16 @@ export class BackgroundBlur {
     isSoftware = manager.adapterKind === 'software',
   ): Promise<BackgroundBlur> {
     const { device } = manager;
-    const segmenter = await Segmenter.create(manager, onProgress);
-    onProgress('Compiling the effect', 1);
     const resources = new Resources(device, 'blur');
-    resources.keep(segmenter);
     try {
-      const screen = canvas && resources.keep((isSoftware ? copiedScreen : gpuScreen)(device, canvas));
-      const [shrink, composeToRead, mask] = await Promise.all([
-        resources.pipeline('shrink', shrinkSource), resources.renderPipeline('compose', composeSource, PIXEL_FORMAT),
-        createMaskPart(resources, manager, segmenter),
+      const [segmenter, shrink, composeToRead] = await Promise.all([
+        Segmenter.create(manager, onProgress), resources.pipeline('shrink', shrinkSource),
+        resources.renderPipeline('compose', composeSource, PIXEL_FORMAT),
       ]);
+      resources.keep(segmenter);
+      onProgress('Compiling the effect', 1);
+      const screen = canvas && resources.keep((isSoftware ? copiedScreen : gpuScreen)(device, canvas));
+      const mask = await createMaskPart(resources, manager, segmenter);
       const format = screen?.format ?? PIXEL_FORMAT;
       const compose = format === PIXEL_FORMAT ? composeToRead
         : await resources.renderPipeline('compose', composeSource, format);
