@@ -50,7 +50,7 @@ async function held({ runs: times, load = () => 1, start = 0, least = 1, most = 
   };
 }
 
-test('contests on a busy machine choose the same, or what is less than 5 % slower, 95 of 100 at least', async () => {
+test('contests on a busy machine choose the same, or what is less than 5 % slower, 97 of 100 at least', async () => {
   const next = random(seed);
   const runs = [0.2, 0.28, 0.186, 0.21, 0.188, 0.174];
   const apart: number[] = [];
@@ -67,8 +67,8 @@ test('contests on a busy machine choose the same, or what is less than 5 % slowe
     });
     apart.push(runs[winner]! / 0.174);
   }
-  // Of 3000 contests nine were wrong, so that more than five of a hundred never are by chance.
-  expect(apart.filter((ratio) => ratio >= 1.05).length, `seed ${seed}: ${apart.join()}`).toBeLessThanOrEqual(5);
+  // Of 3000 contests nine were wrong: more than three of a hundred are by chance once in 3700 times.
+  expect(apart.filter((ratio) => ratio >= 1.05).length, `seed ${seed}: ${apart.join()}`).toBeLessThanOrEqual(3);
 });
 
 test('times within 3 % are equal, and then the first is chosen', async () => {
