@@ -1,12 +1,15 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import process from 'node:process';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPage } from './browser.js';
+import { drawnFrom } from './draw.js';
 
 /** The demo page as a whole: what a visitor of any kind, and a search engine, meets first. */
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 const errors: string[] = [];
 let page: Page;
 
@@ -57,10 +60,10 @@ const tabs = [
   ['gpu-check', 'check'],
 ] as const;
 
-/** In light and dark, where only colours differ, by turns. */
-const looks = [
-  [320, 'dark'], [320, 'light'], [768, 'dark'], [1440, 'light'], [1920, 'dark'],
-] as const;
+/** Widths in light and dark, where only colours differ: the least in both, the others by turns; `CASES=all`: all. */
+const looks = ([320, 768, 1440, 1920] as const).flatMap((width, i) =>
+  (width === 320 ? ['light', 'dark'] as const : drawnFrom(['dark', 'light'] as const, seed + i))
+    .map((value) => [width, value] as const));
 
 const passes = '%s: axe finds nothing, and nothing sticks out, from 320 to 1920 pixels, in light and dark';
 test.each(tabs)(passes, async (panel, hash) => {
