@@ -1,14 +1,16 @@
 import type { PipelineManager } from 'sepconv-webgpu';
-import type { CheckReport, Failure } from '../test/check/report.js';
+import type { CheckExtent, CheckReport, Failure } from '../test/check/report.js';
 import type { Progress } from '../test/check/run.js';
-import { element, make, messageOf, setText } from './page.js';
 import { showReport } from './check-report.js';
+import { element, make, messageOf, saveAs, setText } from './page.js';
+import { keepScreenOn } from './wake.js';
 
 /** Checks the visitor's device when asked to. What checks is the tests' own: it is loaded then. */
 
 const panel = element('gpu-check', HTMLElement);
 const startButton = element('check-run', HTMLButtonElement);
 const stopButton = element('check-stop', HTMLButtonElement);
+const allBox = element('check-all', HTMLInputElement);
 const progress = element('check-progress', HTMLProgressElement);
 const { dataset } = element('check-report', HTMLElement);
 const STAGES: Readonly<Record<string, string>> = {
@@ -21,6 +23,8 @@ let last: CheckReport | undefined;
 async function check(): Promise<void> {
   running = new AbortController();
   const { signal } = running;
+  const ended = new AbortController();
+  keepScreenOn(ended.signal);
   show('working');
   setText('check-status', 'Asking for a device…');
   setText('check-copied', '');
@@ -38,14 +42,18 @@ async function check(): Promise<void> {
   } finally {
     for (const id of ['check-left', 'check-now']) setText(id, '');
     running = undefined;
+    ended.abort();
   }
 }
 
 /** `?seed=7` repeats what a report tells of, `?short` is for tests. */
-function asked(): { readonly seed: number; readonly short: boolean } {
+function asked(): { readonly seed: number; readonly extent: CheckExtent } {
   const words = new URLSearchParams(location.search);
   const seed = Number(words.get('seed') ?? NaN);
-  return { seed: Number.isInteger(seed) && seed > 0 ? seed : Date.now() % 1e9, short: words.has('short') };
+  return {
+    seed: Number.isInteger(seed) && seed > 0 ? seed : Date.now() % 1e9,
+    extent: words.has('short') ? 'short' : allBox.checked ? 'all' : 'drawn',
+  };
 }
 
 function show(state: 'idle' | 'working' | 'done' | 'failed'): void {
@@ -55,6 +63,7 @@ function show(state: 'idle' | 'working' | 'done' | 'failed'): void {
   const focused = document.activeElement;
   startButton.hidden = working;
   stopButton.hidden = progress.hidden = !working;
+  allBox.disabled = working;
   element('check-report', HTMLElement).hidden = state !== 'done';
   element('check-failures', HTMLElement).hidden = state === 'idle';
   if (state === 'done') startButton.textContent = 'Check again';
@@ -88,20 +97,17 @@ async function copy(): Promise<void> {
 function download(): void {
   const json = new Blob([`${JSON.stringify(last, undefined, 1)}\n`], { type: 'application/json' });
   const name = last!.device.name.toLowerCase().replaceAll(/\W+/g, '-') || last!.device.kind;
-  const link = make('a', { href: URL.createObjectURL(json), download: `sepconv-webgpu-${name}.json` });
-  link.click();
-  URL.revokeObjectURL(link.href);
+  saveAs(json, `sepconv-webgpu-${name}.json`);
 }
 
 /** Sets the tab up. Nothing begins by itself. */
 export function openCheck({ adapterKind }: PipelineManager): () => void {
   element('check-smaller', HTMLElement).hidden = adapterKind === 'gpu';
+  panel.dataset['adapter'] = adapterKind; // For scripts.
   startButton.disabled = false;
   startButton.addEventListener('click', () => void check());
   stopButton.addEventListener('click', stopCheck);
   element('check-copy', HTMLButtonElement).addEventListener('click', () => void copy());
   element('check-download', HTMLButtonElement).addEventListener('click', download);
-  return () => {
-    if (running === undefined) show(last ? 'done' : 'idle');
-  };
+  return () => undefined;
 }

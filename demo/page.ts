@@ -35,11 +35,18 @@ export function position(index: number, [, H, W, C]: readonly [number, number, n
 export function savePng(canvas: HTMLCanvasElement, name: string): void {
   canvas.toBlob((png) => {
     if (png === null) return;
-    const href = URL.createObjectURL(png);
-    const link = Object.assign(document.createElement('a'), { href, download: `${name}.png` });
-    link.click();
-    URL.revokeObjectURL(link.href);
+    saveAs(png, `${name}.png`);
   }, 'image/png');
+}
+
+/** Milliseconds that a browser may take to read what is saved. */
+const SAVING = 60_000;
+
+/** Lets the browser save a file. */
+export function saveAs(content: Blob, name: string): void {
+  const href = URL.createObjectURL(content);
+  make('a', { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), SAVING);
 }
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

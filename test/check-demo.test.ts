@@ -19,6 +19,12 @@ interface Hooked {
   once: 'out-of-memory' | 'validation' | undefined;
   /** Whether the next depthwise kernel computes something else. */
   wrong: boolean;
+  /** So many requests of a device are refused. */
+  refusals: number;
+  /** Milliseconds that go by from one look at the clock to the next. */
+  haste: number;
+  /** How often the screen is kept on. */
+  locks: number;
   devices: GPUDevice[];
   copied: string;
   file: string;
@@ -36,36 +42,45 @@ beforeAll(async () => {
   page = await openPage('/package.json');
   page.on('pageerror', (error) => errors.push(String(error)));
   await page.evaluateOnNewDocument(putHooks);
-  address = page.url().replace('/package.json', `/demo/?short&seed=${SEED}`);
+  address = page.url().replace('/package.json', '/demo/?short');
   await page.goto(`${address}#check`);
   await page.waitForSelector('#check-run:enabled');
 });
 afterAll(() => page.close());
-beforeEach(() => page.evaluate(() => Object.assign(window, { faults: [], once: undefined, wrong: false })));
+beforeEach(() => page.evaluate(() => Object.assign(window, { faults: [], once: undefined, wrong: false, refusals: 0 })));
 
 /** Runs in the page before its own scripts. */
 function putHooks(): void {
-  Object.assign(window, { devices: [], faults: [], once: undefined, wrong: false });
-  const later = setTimeout;
-  let endPatience: TimerHandler;
-  window.setTimeout = ((run: TimerHandler, milliseconds = 0) => {
-    if (milliseconds >= 20_000) endPatience = run;
-    return later(run, milliseconds);
-  }) as typeof setTimeout;
+  Object.assign(window, { devices: [], faults: [], once: undefined, wrong: false, refusals: 0, haste: 0, locks: 0 });
+  const now = Date.now;
+  let ahead = 0;
+  Date.now = () => now() + (ahead += window.haste);
   const original = <T extends object, K extends keyof T & string>(type: { readonly prototype: T }, name: K): T[K] =>
     Reflect.get(type.prototype, name) as T[K];
   const requestDevice = original(GPUAdapter, 'requestDevice');
   GPUAdapter.prototype.requestDevice = async function hooked(descriptor) {
+    if (window.refusals > 0) {
+      window.refusals--;
+      throw new DOMException('not now', 'OperationError');
+    }
     const device = await requestDevice.call(this, descriptor);
     window.devices.push(device);
+    window.haste = 0;
     return device;
+  };
+  const lock = original(WakeLock, 'request');
+  WakeLock.prototype.request = async function hooked(type) {
+    const sentinel = await lock.call(this, type);
+    window.locks++;
+    sentinel.addEventListener('release', () => window.locks--);
+    return sentinel;
   };
   const mapAsync = original(GPUBuffer, 'mapAsync');
   GPUBuffer.prototype.mapAsync = function hooked(...args) {
     const fault = window.faults.shift();
     if (fault === 'lose') window.devices.at(-1)!.destroy();
     if (fault !== 'hang') return mapAsync.apply(this, args);
-    later(endPatience, 100); // As if it were over.
+    window.haste = 4000; // Until there is another device.
     return new Promise<undefined>(() => {});
   };
   const dispatchWorkgroups = original(GPUComputePassEncoder, 'dispatchWorkgroups');
@@ -116,7 +131,8 @@ async function check(): Promise<CheckReport> {
 async function checkByJob(): Promise<{ readonly right: boolean; readonly printed: string }> {
   const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
   try {
-    const right = await checkGpu({ newPage: () => Promise.resolve(page) }, address, JSON_FILE);
+    const right = await checkGpu(
+      { newPage: () => Promise.resolve(page) }, address, { all: false, seed: SEED, json: JSON_FILE });
     return { right, printed: log.mock.calls.flat().join('\n') };
   } finally {
     log.mockRestore();
@@ -264,9 +280,50 @@ test('it stops when it is told to, and when another tab is shown', async () => {
     looked = true;
     await stop();
     await state('done');
-    expect(await text('#check-verdict')).toMatch(/It was stopped before its end\.$/);
+    expect(await text('#check-verdict')).toMatch(/It was stopped before its end\./);
     expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('pending');
   }
+});
+
+test('hidden, it waits; shown again, it goes on, and keeps the screen on until its end', async () => {
+  await page.click('#tab-gpu-check');
+  const locks = (count: number) => page.waitForFunction((wanted) => window.locks === wanted, {}, count);
+  await pressed('#check-run');
+  await page.waitForFunction(() => /about/.test(document.querySelector('#check-left')?.textContent ?? ''));
+  await locks(1);
+  const other = await page.browserContext().newPage();
+  await other.bringToFront();
+  await page.waitForFunction(() => document.visibilityState === 'hidden', { polling: 100 });
+  await locks(0);
+  const now = () => text('#check-now');
+  await new Promise((resolve) => void setTimeout(resolve, 3000)); // The case that it was in.
+  const before = await now();
+  await new Promise((resolve) => void setTimeout(resolve, 1000));
+  expect(await now()).toBe(before);
+  await other.close();
+  await page.bringToFront();
+  await locks(1);
+  await state('done');
+  await locks(0);
+  const report = await reportOfPage();
+  expect(report).toMatchObject({ failures: [], interruptions: 1 });
+  expect(await text('#check-extent')).toContain('The page was hidden, or the machine asleep, once.');
+});
+
+test('a device that is refused: a report says so, and stays when another tab is shown', async () => {
+  await page.evaluate(() => void (window.refusals = 6)); // Each of two times with all, fewer, and no features.
+  const { right, printed } = await checkByJob();
+  expect(right).toBe(false);
+  expect(printed).toContain('**No verdict: no device was to be had after 0 comparisons');
+  const { failures, device, stages, rows } = written();
+  expect(failures.map(({ kind, title, message }) => [kind, title, /not now/.test(message)]))
+    .toEqual(Array(2).fill(['unsupported', 'a new device', true]));
+  expect([device.kind, stages, rows]).toEqual(['unknown', [], []]);
+  await page.click('#tab-explore');
+  await page.click('#tab-gpu-check');
+  expect(await text('#check-verdict')).toMatch(/^No verdict/);
+  expect(await page.$eval('#check-times', (figures) => figures.checkVisibility())).toBe(false);
+  expect(await text('#check-legend')).toBe('No layer was timed.');
 });
 
 test('`npm start -- --check` refuses other jobs beside it, and says why there is no report', async () => {

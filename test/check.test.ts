@@ -1,19 +1,20 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { timing } from './bench/measure.js';
 import { workloads } from './bench/workloads.js';
 import { activations } from '../src/activations.js';
+import { UnsupportedError } from '../src/arguments/errors.js';
 import { boundedDepthwise, boundedSeparable } from './bounds.js';
 import { cases, problem } from './cases.js';
 import { stagesFor } from './check/check.js';
 import { kernelItems } from './check/items.js';
 import { type KnownReport, knownReports, README, withTable } from './check/known.js';
-import type { Lab } from './check/lab.js';
+import { type Lab, LossError } from './check/lab.js';
 import { markdownOf } from './check/markdown.js';
 import {
-  type CheckReport, type Failure, FORMAT, isWrong, mobileNetShare, mobileNetTime, verdict,
+  type CheckReport, type Failure, FAILURES, FORMAT, isWrong, mobileNetShare, mobileNetTime, NO_DEVICE, verdict,
 } from './check/report.js';
-import { type Item, type Progress, runStages, type Stage, weightOf } from './check/run.js';
+import { type Item, type Progress, type RunOptions, runStages, type Stage, weightOf } from './check/run.js';
 import { Times } from './check/times.js';
 import { compare, shareText } from './compare.js';
 import { defaultProfile } from './plans.js';
@@ -25,20 +26,24 @@ const SEED = 20261129;
 const silu = (x: number): number => activations.silu(x);
 const failure = (kind: Failure['kind']): Failure => ({ kind, title: 'case', message: 'why' });
 
+/** Every layer takes 1 ms, a tuned one as told. */
+const rowsWith = (tuned: number, tunedLayers = workloads.length): CheckReport['rows'] => {
+  const time = (milliseconds: number) => ({ timing: timing([milliseconds]) });
+  return workloads.map(({ name, layers, ...layer }, index) => ({
+    workload: name, layers, layer, operations: 5e7, leastBytes: 1e8,
+    outcomes: { auto: time(1), ...(index < tunedLayers && { tuned: time(tuned) }), naive: { failure: 'why' } },
+  }));
+};
+
 /** Every layer takes 1 ms, a tuned one 0.8, and the ceilings would allow 0.5. */
 function reportWith(more: Partial<CheckReport> = {}): CheckReport {
-  const time = (milliseconds: number) => ({ timing: timing([milliseconds]) });
   return {
     format: FORMAT, date: '2026-11-29', environment: 'Browser 1',
     device: { name: 'a GPU', kind: 'gpu', features: ['subgroups'], limits: { maxBufferSize: 1 } },
     stages: [{ name: 'kernels', done: 3, left: 1, comparisons: 9, worst: 0.5, worstOf: 'c_prime f32' }],
     failures: [], clock: 'device',
     ceilings: { gflops: 100, gbytes: 1000, emptyDispatch: 0.001 },
-    rows: workloads.map(({ name, layers, ...layer }) => ({
-      workload: name, layers, layer, operations: 5e7, leastBytes: 1e8,
-      outcomes: { auto: time(1), tuned: time(0.8), naive: { failure: 'why' } },
-    })),
-    ...more,
+    rows: rowsWith(0.8), ...more,
   };
 }
 
@@ -47,6 +52,13 @@ describe('the verdict', () => {
     ['right', {}, false,
       /^Right: all 9 results are as exact as they must be; the layers run at 50 % of what this device can do at best;/],
     ['tuning', {}, false, /measured tuning would make them 1\.25 times as fast\. Time was too short for 1 case\.$/],
+    ['tuning of some layers', { rows: rowsWith(0.8, 2) }, false,
+      /measured tuning would make the 2 layers that it tried 1\.25 times as fast\./],
+    ['tuning that gains as much as times vary', { rows: rowsWith(0.98) }, false,
+      /measured tuning would make them 1\.02 times as fast, no more than times vary\./],
+    ['tuning that gains nothing', { rows: rowsWith(1.01, 1) }, false,
+      /; measured tuning would gain nothing in 1 layer\./],
+    ['short', { extent: 'short' }, false, / It was a short check, of a few cases\.$/],
     ['one wrong result', { failures: [failure('wrong')] }, true,
       /^Wrong: 1 of 9 results are further from the exact ones than /],
     ['a loss', { failures: [failure('lost')] }, true, /^Not right: 9 results .* but work failed once;/],
@@ -138,70 +150,169 @@ describe('an error is all of its bound, but no more, where one step is all of it
 });
 
 describe('how it runs', () => {
-  const trouble = new Promise<never>(() => {});
   let opened = 0;
+  let destroyed = 0;
+  const lab = { trouble: new Promise<never>(() => {}), destroy: () => destroyed++ } as unknown as Lab;
   const open = (): Promise<Lab> => {
     opened++;
-    return Promise.resolve({ trouble, destroy() {} } as unknown as Lab);
+    return Promise.resolve(lab);
   };
-  const item = (title: string, run: Item['run'] = () => Promise.resolve([])): Item =>
-    ({ title, weight: 1, run });
-  const run = async (stages: readonly Stage[], signal = new AbortController().signal) => {
+  const item = (title: string, run: Item['run'] = () => Promise.resolve([])): Item => ({ title, weight: 1, run });
+  const never = (): Promise<never> => new Promise(() => {});
+  const stage = (items: readonly Item[], seconds = 60): Stage => ({ name: 'stage', items, seconds, patience: 20 });
+  const run = async (stages: readonly Stage[], more: Partial<RunOptions> = {}) => {
     const told: Progress[] = [];
-    const log = await runStages(stages, {
-      open, patience: 0.05, signal, onProgress: (progress) => told.push(progress), onFailure: () => undefined,
+    const log = await runStages(() => stages, {
+      open, signal: new AbortController().signal, onProgress: (progress) => told.push(progress),
+      onFailure: () => undefined, ...more,
     });
     return { ...log, told };
   };
-  const stage = (items: readonly Item[], seconds = 60): Stage => ({ name: 'stage', items, seconds });
+  /** The same, in a time that goes as fast as it can. */
+  const runFast: typeof run = async (...args) => {
+    const running = run(...args);
+    let ended = false;
+    void running.finally(() => (ended = true));
+    while (!ended) await vi.advanceTimersByTimeAsync(100);
+    return running;
+  };
+  const wait = (milliseconds: number) => (): Promise<never[]> =>
+    new Promise((resolve) => setTimeout(resolve, milliseconds, []));
+  beforeEach(() => {
+    vi.useFakeTimers();
+    [opened, destroyed] = [0, 0];
+  });
+  afterEach(() => vi.useRealTimers());
 
   test('a result that is no number is infinitely wrong in JSON too', async () => {
     const report = { title: 'a f32', worst: Infinity, where: 'got NaN', failure: 'got NaN' };
-    const { stages } = await run([stage([item('a', () => Promise.resolve([report]))])]);
+    const { stages } = await runFast([stage([item('a', () => Promise.resolve([report]))])]);
     const [facts] = JSON.parse(JSON.stringify(stages)) as typeof stages;
     expect(shareText(facts!.worst)).toBe('Infinity');
   });
 
   test('a hang and an error are lines, and the next case has a new device', async () => {
-    opened = 0;
-    const log = await run([stage([
-      item('a'), item('b', () => new Promise(() => {})), item('c', () => Promise.reject(new Error('odd'))), item('d'),
+    const log = await runFast([stage([
+      item('a'), item('b', never), item('c', () => Promise.reject(new Error('odd'))), item('d'),
     ])]);
     expect(log.failures.map(({ kind, title }) => [kind, title])).toEqual([['hang', 'b'], ['error', 'c']]);
     expect(log.stages[0]).toMatchObject({ done: 4, left: 0 });
-    expect(opened).toBe(3);
+    expect([opened, destroyed]).toEqual([3, 3]);
+  });
+  test('the time of three hangs is given back, and no more', async () => {
+    const hangs = Array.from({ length: 5 }, (_, i) => item(`hang ${i}`, never));
+    const log = await runFast([stage([...hangs.slice(0, 3), item('a')], 1), stage([...hangs.slice(3), item('b')], 1)]);
+    expect(log.stages.map(({ done, left }) => [done, left])).toEqual([[4, 0], [1, 2]]);
   });
   test('items are prepared ahead, and anew on a new device', async () => {
     const prepared: string[] = [];
     const work = (title: string, result = (): Promise<never[]> => Promise.resolve([])): Item =>
       ({ ...item(title, result), prepare: () => prepared.push(title) });
-    await run([stage([work('a'), work('b', () => Promise.reject(new Error('odd'))), work('c'), work('d')])]);
+    const later = { ...lab } as Lab;
+    const devices = [lab, later];
+    await runFast(
+      [stage([work('a'), work('b', () => Promise.reject(new Error('odd'))), work('c'), work('d')])],
+      { open: () => Promise.resolve(devices.shift()!) });
     expect(prepared).toEqual(['a', 'b', 'c', 'd', 'c', 'd']);
   });
   test('what is left when the time is up is counted, and the next stage runs', async () => {
-    const slow = item('slow', () => new Promise((resolve) => setTimeout(resolve, 20, [])));
-    const log = await run([stage([slow, slow, slow], 0.01), stage([item('a')])]);
+    const slow = item('slow', wait(2000));
+    const log = await runFast([stage([slow, slow, slow], 1), stage([item('a')])]);
     expect(log.stages.map(({ done, left }) => [done, left])).toEqual([[1, 2], [1, 0]]);
     expect(log.ended).toBeUndefined();
   });
   test('what a stage leaves over of its time is the next one\'s', async () => {
-    const slow = item('slow', () => new Promise((resolve) => setTimeout(resolve, 20, [])));
-    const log = await run([stage([item('a')], 1), stage([slow, slow], 0.01)]);
+    const slow = item('slow', wait(2000));
+    const log = await runFast([stage([item('a')], 3), stage([slow, slow], 1)]);
     expect(log.stages.map(({ done, left }) => [done, left])).toEqual([[1, 0], [2, 0]]);
   });
   test('the estimate falls, and the share grows', async () => {
-    const { told } = await run([stage([item('a'), item('b'), item('c')])]);
+    const { told } = await runFast([stage([item('a'), item('b'), item('c')])]);
     const left = told.map(({ secondsLeft }) => secondsLeft);
     expect(left).toEqual(left.toSorted((a, b) => b - a));
     expect(told.at(-1)!.share).toBeGreaterThan(0);
   });
-  test('it stops in the middle of a case', async () => {
-    const controller = new AbortController();
-    const log = await run([stage([item('a', () => {
-      controller.abort();
-      return new Promise(() => {});
-    }), item('b')])], controller.signal);
-    expect(log).toMatchObject({ ended: 'stopped', failures: [], stages: [{ done: 1, left: 1 }] });
+
+  describe('it stops', () => {
+    test('in the middle of a case, which is not done then', async () => {
+      const controller = new AbortController();
+      const log = await runFast([stage([item('a', () => {
+        controller.abort();
+        return never();
+      }), item('b')])], { signal: controller.signal });
+      expect(log).toMatchObject({ ended: 'stopped', failures: [], stages: [{ done: 0, left: 2 }] });
+    });
+    test('while it waits for its first device, which is destroyed when it comes', async () => {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), 1000);
+      const log = await runFast([stage([item('a')])], {
+        signal: controller.signal, open: () => new Promise((resolve) => setTimeout(resolve, 5000, lab)),
+      });
+      expect(log).toMatchObject({ ended: 'stopped', failures: [], stages: [], seconds: 1 });
+      await vi.advanceTimersByTimeAsync(5000);
+      expect(destroyed).toBe(1);
+    });
+  });
+
+  describe('without a device', () => {
+    test('a first one that never comes', async () => {
+      const log = await runFast([stage([item('a')])], { open: never });
+      expect(log).toMatchObject({ ended: 'no device', stages: [] });
+      expect(log.failures.map(({ kind, title }) => [kind, title])).toEqual(Array(2).fill(['hang', 'a new device']));
+    });
+    test('a first one that is refused once', async () => {
+      let refused = 0;
+      const log = await runFast([stage([item('a')])], {
+        open: () => (refused++ === 0 ? Promise.reject(new UnsupportedError('no')) : open()),
+      });
+      expect(log.failures).toEqual([{ kind: 'unsupported', title: 'a new device', message: 'no' }]);
+      expect(log.stages).toMatchObject([{ done: 1, left: 0 }]);
+    });
+    test('a later one: what was found before is kept, the rest is not done', async () => {
+      const log = await runFast([stage([item('a'), item('b', () => Promise.reject(new Error('odd'))), item('c')])], {
+        open: () => (opened === 0 ? open() : Promise.reject(new UnsupportedError('no'))),
+      });
+      expect(log.failures.map(({ title }) => title)).toEqual(['b', 'a new device', 'a new device']);
+      expect(log).toMatchObject({ ended: 'no device', stages: [{ done: 2, left: 1 }] });
+    });
+  });
+
+  describe('when the machine sleeps', () => {
+    /** As a page that is frozen for an hour: no timer runs, and then all that are due. */
+    const sleep = (): void => void vi.setSystemTime(Date.now() + 3_600_000);
+
+    test('that is no hang, and its time does not count', async () => {
+      let runs = 0;
+      const log = await runFast([stage([item('a', () => {
+        if (runs++ === 0) setTimeout(sleep, 1000);
+        return wait(3000)();
+      }), item('b')], 10)]);
+      expect(log).toMatchObject({ failures: [], interruptions: 1, stages: [{ done: 2, left: 0 }] });
+      expect([runs, log.seconds < 10]).toEqual([2, true]);
+    });
+    test('what was lost meanwhile runs again, on a new device', async () => {
+      let runs = 0;
+      const log = await runFast([stage([item('a', () => {
+        if (runs++ > 0) return Promise.resolve([]);
+        sleep();
+        return Promise.reject(new LossError('asleep'));
+      })])]);
+      expect(log).toMatchObject({ failures: [], interruptions: 1, stages: [{ done: 1 }] });
+      expect([runs, opened]).toEqual([2, 2]);
+    });
+    test('but not for ever, and a wrong result stays wrong', async () => {
+      let runs = 0;
+      const log = await runFast([stage([item('a', () => {
+        runs++;
+        sleep();
+        return Promise.reject(new LossError('asleep'));
+      }), item('b', () => {
+        sleep();
+        return Promise.resolve([{ title: 'b', worst: 2, where: 'there', failure: 'twice the tolerance' }]);
+      })])]);
+      expect(log.failures.map(({ kind, title }) => [kind, title])).toEqual([['lost', 'a'], ['wrong', 'b']]);
+      expect([runs, log.interruptions]).toEqual([4, 5]);
+    });
   });
 });
 
@@ -209,10 +320,23 @@ describe('the reports that are kept', () => {
   const reports = knownReports();
   test.each(reports.map((report) => [report.file, report] as const))('%s', (_, report: KnownReport) => {
     expect(report.format).toBe(FORMAT);
-    expect(report.failures).toEqual([]);
-    expect(mobileNetTime(report, 1)).toBeGreaterThan(0);
-    expect(mobileNetShare(report, 1)).toBeGreaterThan(0.01);
-    expect(mobileNetShare(report, 1)).toBeLessThan(1);
+    for (const { kind } of report.failures) expect(FAILURES).toContain(kind);
+    expect(verdict(report)).toMatch(/^(Right|Wrong|Not right|No verdict): /);
+    const [time, share] = [mobileNetTime(report, 1), mobileNetShare(report, 1)];
+    const whole = !report.ended && report.extent !== 'short' && report.stages.every(({ left }) => left === 0);
+    if (whole && !isWrong(report)) expect(time).toBeGreaterThan(0);
+    if (share !== undefined) expect([share > 0.01, share < 1]).toEqual([true, true]);
+  });
+  test.each<[string, Partial<CheckReport>, string]>([
+    ['with a failure', { failures: [failure('wrong')] }, '| **no**, 1 failure | 13.0 |'],
+    ['without a device', { device: NO_DEVICE, ended: 'no device', stages: [], rows: [] },
+      '| **no**, no device | — |'],
+    ['stopped', { ended: 'stopped', rows: [] }, '| yes, 9 comparisons, stopped | — |'],
+    ['short', { extent: 'short', rows: [] }, '| yes, 9 comparisons, short | — |'],
+  ])('one %s is added as all are', (_, more, row) => {
+    const added = { ...reportWith(more), file: 'new.json' };
+    expect(withTable(readFileSync(README, 'utf8'), [...reports, added])).toContain(row);
+    expect(markdownOf(added)).toContain(verdict(added));
   });
   test('the table of devices is theirs: npm run bench:devices', () => {
     const readme = readFileSync(README, 'utf8');

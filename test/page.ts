@@ -72,7 +72,7 @@ export function environment(): Environment {
 
 /** The check of a device, as the demo's page has it. */
 async function checkDevice(
-  settings: Pick<CheckSettings, 'seed' | 'short' | 'unhurried'>,
+  settings: Pick<CheckSettings, 'seed' | 'extent' | 'unhurried'>,
 ): Promise<CheckReport> {
   const check = await import('./check/check.js');
   return check.checkDevice(settings);

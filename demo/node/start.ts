@@ -8,7 +8,7 @@ import { createServer } from 'vite';
 import { filters } from '../filters.js';
 import { detectors } from '../networks/load.js';
 import { launchBrowser } from './browser.js';
-import { checkGpu } from './check-job.js';
+import { checkGpu, type CheckJob } from './check-job.js';
 import { type DetectJob, detectFaces } from './detect-job.js';
 import { shortPath } from './drive.js';
 import { checkFilters, type FilterJob } from './filter-job.js';
@@ -19,7 +19,7 @@ const detectorIds = Object.keys(detectors) as DetectJob['detector'][];
 
 const USAGE = `npm start -- [options] [photo ...]
 npm start -- [options] photo picture.png
-npm start -- --check [--json report.json]
+npm start -- --check [--all] [--seed N] [--json report.json]
 
 Runs photos through the demo page on WebGPU in a headless browser, checks everything against the CPU, then serves the
 page. There are three jobs:
@@ -29,7 +29,7 @@ page. There are three jobs:
   faces     a face detector on every photo; a picture with the faces marked is written for each to output/
 
 All are done unless the arguments say which: --segment asks for the blur; --filter, or exactly a photo and the name of a
-.png to write, for the filters; --detector or --json for the faces.
+.png to write, for the filters; --detector or --json for the faces. Instead of them, --check checks the device.
 
   photo            default: the sample photos
   picture.png      default: output/<photo>-<filter>.png, or -blurred.png
@@ -37,9 +37,11 @@ All are done unless the arguments say which: --segment asks for the blur; --filt
   --mask FILE      with --segment, also writes the network's mask, a PNG of 256x256 in grey, people in white
   --filter ID      the filter of the picture, default edges: ${filterIds.join(', ')}
   --detector ID    ${detectorIds.map((id) => `${id} (${detectors[id].label})`).join(' or ')}, default tiny
-  --json FILE      also write the faces as JSON, boxes in the photo's pixels
+  --json FILE      also write the faces as JSON, boxes in the photo's pixels; with --check, the report
   --check          instead of all jobs: check and time the library on the device, in up to two minutes, and print a
-                   report; --json FILE writes it
+                   report; Ctrl+C stops it and prints what was done
+  --all            with --check, every case by every kernel, in some five minutes
+  --seed N         with --check, draws what the report with that seed had
   --no-serve       exit after the jobs, with 1 if anything disagreed
   --port N         port of the page, default 5173 or the next free one
   --help`;
@@ -55,8 +57,8 @@ interface Arguments {
   readonly segmentJob: SegmentJob | undefined;
   readonly filterJob: FilterJob | undefined;
   readonly detectJob: DetectJob | undefined;
-  /** Instead of the others, and where its report goes. */
-  readonly checkJob: { readonly json: string | undefined } | undefined;
+  /** Instead of the others. */
+  readonly checkJob: CheckJob | undefined;
   readonly serve: boolean;
   readonly port: number | undefined;
 }
@@ -73,6 +75,8 @@ function readArguments(): Arguments | undefined {
       detector: { type: 'string' },
       json: { type: 'string' },
       check: { type: 'boolean', default: false },
+      all: { type: 'boolean', default: false },
+      seed: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -90,15 +94,20 @@ function readArguments(): Arguments | undefined {
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
     throw new Error(`--port must be a whole number from 1 to 65535, got ${values.port}`);
   }
+  const seed = values.seed === undefined ? undefined : Number(values.seed);
+  if (seed !== undefined && !(Number.isSafeInteger(seed) && seed > 0)) {
+    throw new Error(`--seed must be a whole number above 0, got ${values.seed}`);
+  }
   if (values.check) {
     const others = [values.filter, values.detector, mask, ...positionals, ...(values.segment ? ['--segment'] : [])];
     if (others.some((one) => one !== undefined)) throw new Error('--check takes no photo, and no other job beside it');
     checkWritten([], json === undefined ? [] : [resolve(json)]);
     return {
-      segmentJob: undefined, filterJob: undefined, detectJob: undefined, checkJob: { json: json && resolve(json) },
-      serve: !values['no-serve'], port,
+      segmentJob: undefined, filterJob: undefined, detectJob: undefined,
+      checkJob: { all: values.all, seed, json: json && resolve(json) }, serve: !values['no-serve'], port,
     };
   }
+  if (values.all || seed !== undefined) throw new Error('--all and --seed are for --check');
 
   const wantsFaces = values.detector !== undefined || json !== undefined;
   const wantsBlur = values.segment || mask !== undefined;
@@ -157,10 +166,10 @@ async function start({ segmentJob, filterJob, detectJob, checkJob, serve, port }
   try {
     await server.listen();
     const url = new URL('demo/', server.resolvedUrls?.local[0]).href;
-    const agreed = await withBrowser(async (browser) => {
+    const agreed = await withBrowser(checkJob !== undefined, async (browser) => {
       console.log(`Browser   ${await browser.version()}`);
       const jobs = [
-        ...(checkJob ? [() => checkGpu(browser, url, checkJob.json)] : []),
+        ...(checkJob ? [() => checkGpu(browser, url, checkJob)] : []),
         ...(segmentJob ? [() => blurBackground(browser, url, segmentJob)] : []),
         ...(filterJob ? [() => checkFilters(browser, url, filterJob)] : []),
         ...(detectJob ? [() => detectFaces(browser, url, detectJob)] : []),
@@ -182,8 +191,9 @@ async function start({ segmentJob, filterJob, detectJob, checkJob, serve, port }
   }
 }
 
-async function withBrowser<T>(work: (browser: Browser) => Promise<T>): Promise<T> {
-  const browser = await launchBrowser(console.log);
+/** Where the work handles Ctrl+C itself, the browser outlives it. */
+async function withBrowser<T>(handlesInterrupt: boolean, work: (browser: Browser) => Promise<T>): Promise<T> {
+  const browser = await launchBrowser(console.log, { handleSIGINT: !handlesInterrupt });
   try {
     return await work(browser);
   } finally {

@@ -1,5 +1,5 @@
 import type { Reading } from './contender.js';
-import type { Row, Timing } from './measure.js';
+import type { Outcome, Timing } from './measure.js';
 
 /**
  * An empty dispatch takes the longer the lower the device's clock is. So one is timed before each sample, and where it
@@ -35,14 +35,14 @@ export class Canary {
   }
 
   /** Rows whose timings say how many samples were taken at a low clock, by the least that is known in the end. */
-  mark(rows: readonly Row[]): Row[] {
+  mark<T extends { readonly outcomes: Readonly<Partial<Record<string, Outcome>>> }>(rows: readonly T[]): T[] {
     const marked = (timing: Timing): Timing => (timing.canaries
       ? { ...timing, lowClock: timing.canaries.filter((canary) => this.#isLow(canary)).length }
       : timing);
     return rows.map((row) => ({
       ...row,
       outcomes: Object.fromEntries(Object.entries(row.outcomes).map(([name, outcome]) =>
-        [name, { ...outcome, ...(outcome.timing && { timing: marked(outcome.timing) }) }])),
+        [name, { ...outcome, ...(outcome?.timing && { timing: marked(outcome.timing) }) }])),
     }));
   }
 

@@ -1,7 +1,7 @@
 import { resolveGeometry } from '../../src/arguments/geometry.js';
 import { type Bounded, boundedAfter, boundedSeparable } from '../bounds.js';
 import type { Problem } from '../cases.js';
-import { compare } from '../compare.js';
+import { compare, type Comparison } from '../compare.js';
 import { random } from '../random.js';
 import { type Tensors, tensors, type Workload } from './workloads.js';
 
@@ -29,6 +29,9 @@ export interface Check {
   /** What is wrong with the result; it is not timed then. */
   readonly failure?: string;
 }
+
+/** With where the result is worst. */
+export type Compared = Check & Pick<Comparison, 'worst' | 'where'>;
 
 /** What a clock tells of some work, in milliseconds. */
 export interface Reading {
@@ -61,19 +64,20 @@ export class Runner {
   }
 
   /** Runs a layer and compares the result, or its pixels that there are, with `expected`. */
-  async prepare(workload: Workload, expected: Bounded): Promise<Check> {
+  async prepare(workload: Workload, expected: Bounded): Promise<Compared> {
     const problem = tensors(workload);
     this.#prepared = await this.#contender.prepare(problem);
     await this.#prepared.run(2); // The second run must not find what the first has left.
     const { N, OH, OW, O } = problem.geometry;
     const actual = await this.#prepared.read();
     const pixels = expected.values.length < N * OH * OW * O ? comparedPixels(problem) : undefined;
-    const { maxError, failure } = this.#shape === 'row' ? compare(actual, expected, [1, 1, actual.length, 1], 1)
+    const { maxError, worst, where, failure } = this.#shape === 'row' ? compare(actual, expected, [1, 1, actual.length, 1], 1)
       : pixels ? compare(at(actual, pixels, O), expected, [1, 1, pixels.length, O], O)
         : compare(actual, expected, [N, OH, OW, O], O);
     const { detail } = this.#prepared;
     return {
-      maxError, ...(detail !== undefined && { detail }), ...(failure !== undefined && { failure: `wrong ${failure}` }),
+      maxError, worst, ...(where !== undefined && { where }), ...(detail !== undefined && { detail }),
+      ...(failure !== undefined && { failure: `wrong ${failure}` }),
     };
   }
 

@@ -1,10 +1,10 @@
 import { requestDevice, VERSION } from '../../src/gpu/device.js';
 import type { DeviceProfile } from '../../src/kernels/profile.js';
 import { firstWorkload, withBatch, workloads } from '../bench/workloads.js';
-import { type Extent, gradientItems, kernelItems, shuffled } from './items.js';
-import { factsOf, type Lab, openLab } from './lab.js';
-import { type CheckReport, CONTENDERS, type Failure, FORMAT } from './report.js';
-import { type Progress, runStages, type Stage } from './run.js';
+import { type Drawn, gradientItems, kernelItems, shuffled } from './items.js';
+import { factsOf, openLab } from './lab.js';
+import { type CheckExtent, type CheckReport, CONTENDERS, type Failure, FORMAT, NO_DEVICE } from './report.js';
+import { type Item, type Progress, runStages, type Stage } from './run.js';
 import { Times } from './times.js';
 
 /** Proves and times the library on a device: runs in a page, or in a process that has `navigator.gpu`. */
@@ -12,8 +12,7 @@ import { Times } from './times.js';
 export interface CheckSettings {
   /** Draws what is checked, and all values. */
   readonly seed: number;
-  /** A few of everything: to see that it works. */
-  readonly short?: boolean;
+  readonly extent?: CheckExtent;
   /** Nothing is left out for time. */
   readonly unhurried?: boolean;
   /** Stops it. */
@@ -27,39 +26,30 @@ export interface CheckSettings {
  * is drawn takes no longer by the weights of its items, at the pace of an H100 beside two busy cores.
  */
 const SECONDS = { gpu: { kernels: 37, gradients: 7, times: 70 }, software: { kernels: 22, gradients: 7, times: 33 } };
-const EXTENT: Readonly<Record<DeviceProfile['kind'] | 'short', Extent>> = {
-  gpu: { pipelines: 400, gradients: 24 }, software: { pipelines: 80, gradients: 5 },
-  short: { pipelines: 8, gradients: 1 },
-};
+const DRAWN = { gpu: { pipelines: 400, gradients: 24 }, software: { pipelines: 80, gradients: 5 } };
+const SHORT: Drawn = { pipelines: 8, gradients: 1 };
+const ALL: Drawn = { pipelines: Infinity, gradients: Infinity };
 /** Seconds that a case may take: a software adapter compiles its largest kernels in 7. */
 const PATIENCE = { gpu: 20, software: 60 };
 /** Layers that a software adapter runs by all contenders; the others by the chosen kernels and the naive one. */
 const ALL_ON_SOFTWARE = 3;
 
-/** @throws UnsupportedError without a device */
+/** Whatever fails is a failure of the report. */
 export async function checkDevice(settings: CheckSettings): Promise<CheckReport> {
-  const { seed, signal = new AbortController().signal, short = false, unhurried = false } = settings;
-  const start = performance.now();
-  const first = await openLab(await requestDevice());
-  const { profile } = first;
-  const device = factsOf(first);
+  const { seed, extent = 'drawn', signal = new AbortController().signal, unhurried = false } = settings;
   const times = new Times();
-  let unused: Lab | undefined = first;
-  const stages = stagesFor(profile, seed, times, short)
-    .map((stage) => (unhurried ? { ...stage, seconds: Infinity } : stage));
-  const log = await runStages(stages, {
-    patience: PATIENCE[profile.kind], signal,
-    open: async () => {
-      const lab = unused ?? await openLab(await requestDevice());
-      unused = undefined;
-      return lab;
-    },
+  let device = NO_DEVICE;
+  const log = await runStages((lab) => {
+    device = factsOf(lab);
+    return stagesFor(lab.profile, seed, times, extent)
+      .map((stage) => (unhurried ? { ...stage, seconds: Infinity } : stage));
+  }, {
+    signal, open: async () => openLab(await requestDevice()),
     onProgress: settings.onProgress ?? (() => undefined), onFailure: settings.onFailure ?? (() => undefined),
   });
-  unused?.destroy();
   return {
     format: FORMAT, version: VERSION, date: `${new Date().toISOString().slice(0, 16)}Z`,
-    environment: environment(), device, seed, seconds: Math.round((performance.now() - start) / 1000), ...log,
+    environment: environment(), device, seed, extent, ...log,
     ...(times.clock && { clock: times.clock }), ...(times.ceilings && { ceilings: times.ceilings }),
     rows: times.rows,
   };
@@ -68,14 +58,16 @@ export async function checkDevice(settings: CheckSettings): Promise<CheckReport>
 type Work = Parameters<Times['items']>[0];
 
 /** All that is done on a device, in its order. */
-export function stagesFor(profile: DeviceProfile, seed: number, times: Times, short = false): readonly Stage[] {
+export function stagesFor(
+  profile: DeviceProfile, seed: number, times: Times, extent: CheckExtent = 'drawn',
+): readonly Stage[] {
   const { kind } = profile;
-  const extent = EXTENT[short ? 'short' : kind];
-  const { kernels, gradients, times: timesSeconds } = SECONDS[kind];
+  const drawn = { short: SHORT, drawn: DRAWN[kind], all: ALL }[extent];
+  const stage = (name: keyof typeof SECONDS.gpu, items: readonly Item[]): Stage =>
+    ({ name, items, seconds: extent === 'all' ? Infinity : SECONDS[kind][name], patience: PATIENCE[kind] });
   return [
-    { name: 'kernels', seconds: kernels, items: kernelItems(profile, seed, extent) },
-    { name: 'gradients', seconds: gradients, items: gradientItems(profile, seed, extent) },
-    { name: 'times', seconds: timesSeconds, items: times.items(workFor(kind, seed, short), kind) },
+    stage('kernels', kernelItems(profile, seed, drawn)), stage('gradients', gradientItems(profile, seed, drawn)),
+    stage('times', times.items(workFor(kind, seed, extent === 'short'), kind)),
   ];
 }
 

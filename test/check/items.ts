@@ -15,8 +15,8 @@ import type { Item } from './run.js';
  * there are enough pipelines: first every case by one of the presets, then by the next.
  */
 
-/** How much is drawn. */
-export interface Extent {
+/** How much is drawn; all where it is infinite. */
+export interface Drawn {
   /** Distinct pipelines of the forward pass at most. */
   readonly pipelines: number;
   /** Cases of the backward pass. */
@@ -42,38 +42,42 @@ const ON_SOFTWARE: readonly PresetName[] =
 const SMALL_WORKGROUPS = { maxComputeInvocationsPerWorkgroup: 16 };
 
 /** The presets that suit a device, in the order in which cases take them. */
-function presetsFor({ kind, subgroups }: DeviceProfile): readonly PresetName[] {
-  return kind === 'gpu' ? presetsOfKind('gpu') : ON_SOFTWARE.filter((name) => subgroups || !/quad/i.test(name));
+function presetsFor({ kind, subgroups }: DeviceProfile, all = false): readonly PresetName[] {
+  return kind === 'gpu' || all ? presetsOfKind(kind) : ON_SOFTWARE.filter((name) => subgroups || !/quad/i.test(name));
 }
 
 const within = (profile: DeviceProfile): DeviceProfile => (profile.kind === 'gpu' ? profile
   : { ...profile, limits: { ...profile.limits, ...SMALL_WORKGROUPS } });
 
-export function kernelItems(profile: DeviceProfile, seed: number, { pipelines }: Extent): readonly Item[] {
+export function kernelItems(profile: DeviceProfile, seed: number, { pipelines }: Drawn): readonly Item[] {
   const limited = within(profile);
-  const presets = presetsFor(profile);
+  const all = pipelines === Infinity;
+  const presets = presetsFor(profile, all);
   // On a software adapter a large case takes a second of the processor that it runs on.
-  const drawn = shuffled(cases.filter(({ name }) => profile.kind === 'gpu' || !/^large|^65x65/.test(name)), seed);
+  const some = cases.filter(({ name }) => all || profile.kind === 'gpu' || !/^large|^65x65/.test(name));
+  const drawn = shuffled(some, seed);
   const compiled = new Set<string>();
   const items: Item[] = [];
   for (let turn = 0; turn < presets.length; turn++) for (const [index, one] of drawn.entries()) {
     const preset = presets[(index + turn) % presets.length]!;
-    const dtype = profile.shaderF16 && (index + turn) % 3 === 0 ? 'f16' : one.dtype ?? 'f32';
-    const stored: Case = { ...one, dtype };
-    const plans = plansOfCase(stored, limited, preset);
-    const { weight, names } = weigh(stored, plans, limited, compiled);
-    if (compiled.size + names.length > pipelines) return items;
-    for (const name of names) compiled.add(name);
-    items.push({
-      title: `${one.name} ${dtype} [${preset}]`, weight, prepare: (lab) => compile(lab, plans),
-      run: ({ device, pipelines: cache }) =>
-        checkKernelSteps(device, cache, limited, [{ ...stored, name: `${one.name} ${dtype}` }], [preset], seed + index),
-    });
+    const half = profile.shaderF16 && (all || (index + turn) % 3 === 0);
+    for (const dtype of new Set([...(half && !all ? [] : [one.dtype ?? 'f32']), ...(half ? ['f16'] as const : [])])) {
+      const stored: Case = { ...one, dtype };
+      const plans = plansOfCase(stored, limited, preset);
+      const { weight, names } = weigh(stored, plans, limited, compiled);
+      if (compiled.size + names.length > pipelines) return items;
+      for (const name of names) compiled.add(name);
+      items.push({
+        title: `${one.name} ${dtype} [${preset}]`, weight, prepare: (lab) => compile(lab, plans),
+        run: ({ device, pipelines: cache }) => checkKernelSteps(
+          device, cache, limited, [{ ...stored, name: `${one.name} ${dtype}` }], [preset], seed + index),
+      });
+    }
   }
   return items;
 }
 
-export function gradientItems(profile: DeviceProfile, seed: number, { gradients }: Extent): readonly Item[] {
+export function gradientItems(profile: DeviceProfile, seed: number, { gradients }: Drawn): readonly Item[] {
   const limited = within(profile);
   const presets = presetsFor(profile);
   const compiled = new Set<string>();

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { figure, markdown, percent } from '../bench/report.js';
-import { nameOf, orNone } from './markdown.js';
-import { type CheckReport, type ContenderName, isWrong, mobileNetShare, mobileNetTime, tuningGain } from './report.js';
+import { nameOf, NONE, orNone } from './markdown.js';
+import { type CheckReport, type ContenderName, counted, isWrong, mobileNetShare, mobileNetTime, tuningGain } from './report.js';
 
 /** The reports that are kept, a file each, and the table of devices that the benchmark's README has of them. */
 
@@ -34,17 +34,24 @@ function devicesTable(reports: readonly KnownReport[]): readonly string[] {
     'gain by tuning',
   ];
   return markdown(head, reports.map((report) => {
-    const { environment, date, stages, from } = report;
-    const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
+    const { environment, date, from } = report;
     const day = date.slice(0, 10);
-    const right = comparisons === 0 ? '—' : isWrong(report) ? '**no**' : `yes, ${comparisons} comparisons`;
     const gain = tuningGain(report);
     const time = (batch: number, contender?: ContenderName): string =>
       orNone(mobileNetTime(report, batch, contender), figure);
     return [
-      `[${nameOf(report)}](reports/${report.file})`, `${environment}; ${day}${from ? `; ${from}` : ''}`, right,
+      `[${nameOf(report)}](reports/${report.file})`, `${environment}; ${day}${from ? `; ${from}` : ''}`, right(report),
       time(1), orNone(mobileNetShare(report, 1), percent), time(1, 'naive'),
       time(32), orNone(mobileNetShare(report, 32), percent), orNone(gain, (times) => `${times.toFixed(2)}x`),
     ];
   }));
+}
+
+/** In a word or two. */
+function right(report: CheckReport): string {
+  const { stages, failures, ended, extent } = report;
+  const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
+  if (isWrong(report)) return `**no**, ${ended === 'no device' ? 'no device' : counted(failures.length, 'failure')}`;
+  if (comparisons === 0) return NONE;
+  return [`yes, ${counted(comparisons, 'comparison')}`, extent === 'short' && 'short', ended].filter(Boolean).join(', ');
 }

@@ -27,7 +27,7 @@ export class UncapturedError extends Error {
 }
 
 /** Pipelines that a lab keeps: all that a check compiles, each once. */
-const MOST_PIPELINES = 1024;
+const MOST_PIPELINES = 4096;
 
 /** The device becomes the lab's own. */
 export async function openLab(device: GPUDevice): Promise<Lab> {

@@ -14,7 +14,7 @@ export function markdownOf(report: CheckReport): string {
   ].filter(Boolean).join('; ');
   return [
     `## ${nameOf(report)}`, '', `**${verdict(report)}**`, '', `${from}.`,
-    ...[...smaller(report), ...notes].flatMap((note) => ['', note]), '',
+    ...[...smaller(report), ...interrupted(report), ...notes].flatMap((note) => ['', note]), '',
     ...checked(report), ...failed(report), ...times(report), '', '### Device', '',
     `- Kind: ${device.kind}`, `- Features: ${device.features.join(', ') || 'none'}`,
     '', '<details><summary>Limits</summary>', '',
@@ -23,17 +23,22 @@ export function markdownOf(report: CheckReport): string {
 }
 
 /** Said of a software adapter that was checked. */
-const smaller = ({ device: { kind }, stages }: CheckReport): string[] => (kind === 'gpu' || stages.length === 0 ? []
-  : ['A software adapter, which runs on the CPU, gets a smaller check: small workgroups, light kernels more often, and '
-    + 'fewer layers.']);
+const smaller = ({ device: { kind }, stages, extent }: CheckReport): string[] =>
+  (kind !== 'software' || stages.length === 0 ? [] : ['A software adapter runs on the CPU. It is checked with small '
+    + `workgroups${extent === 'all' ? '' : ' and light kernels more often'}, and fewer layers are timed.`]);
+
+/** Said of a check that could not go on all the time. */
+export const interrupted = ({ interruptions = 0 }: CheckReport): string[] => (interruptions === 0 ? []
+  : [`The page was hidden, or the machine asleep, ${interruptions === 1 ? 'once' : `${interruptions} times`}. What ran `
+    + 'then ran again.']);
 
 /** What the browser calls the device, without the numbers of maker and model that some put first. */
-export const nameOf = ({ device: { name } }: CheckReport): string =>
-  name.replace(/^[\d\s]+/, '') || 'A device whose name the browser does not tell';
+export const nameOf = ({ device: { name, kind } }: CheckReport): string =>
+  name.replace(/^[\d\s]+/, '') || (kind === 'unknown' ? 'No device' : 'A device whose name the browser does not tell');
 
 const checked = ({ stages }: CheckReport): string[] => (stages.length === 0 ? [] : [
   ...markdown(
-    ['Checked', 'done', 'left out for time', 'comparisons', 'largest error, of its bound'],
+    ['Checked', 'done', 'left out', 'comparisons', 'largest error, of its bound'],
     stages.map(({ name, done, left, comparisons, worst }) =>
       [name, String(done), String(left), String(comparisons), orNone(worst || undefined, shareText)])),
   '', ...largestErrors(stages).map((line) => `- ${line}`),
@@ -70,19 +75,21 @@ export function timesTable(report: CheckReport): TimesTable {
   };
 }
 
-const NONE = '—';
+export const NONE = '—';
 export const orNone = (value: number | undefined, show: (value: number) => string): string =>
   (value === undefined ? NONE : show(value));
 
 /** How a contender did with a layer. */
-const cellOf = ({ timing, failure }: Outcome = {}): string =>
-  (failure === undefined ? orNone(timing?.median, figure) : 'failed');
+function cellOf({ timing, failure }: Outcome = {}): string {
+  if (failure !== undefined) return 'failed';
+  return `${orNone(timing?.median, figure)}${timing?.lowClock ? ` ↓${timing.lowClock}` : ''}`;
+}
 
 export const clockText = ({ clock }: CheckReport): string =>
   `Milliseconds, by the ${clock === 'device' ? 'device’s own' : 'wall'} clock`;
 
 /** The names of the contenders. */
-export const LEGEND = 'auto: as the library chooses; tuned: as it chooses by measuring; fused, two-pass: by one or by '
+const LEGEND = 'auto: as the library chooses; tuned: as it chooses by measuring; fused, two-pass: by one or by '
   + 'two kernels; naive: by the simplest shader.';
 
 function times(report: CheckReport): string[] {
@@ -91,15 +98,20 @@ function times(report: CheckReport): string[] {
   return [
     '', `### ${clockText(report)}`, '',
     ...markdown(head, [...layers, ...sums.map(([name, ...cells]) => [`**${name}**`, ...cells])]), '',
-    `${LEGEND} ${ceilingsText(report)}`,
+    legend(report),
   ];
 }
 
-export function ceilingsText({ ceilings }: CheckReport): string {
-  if (!ceilings) return 'The ceilings were not measured.';
-  const { gflops, gbytes, emptyDispatch } = ceilings;
-  return `Ceilings: ${figure(gflops)} GFLOP/s multiply-add in registers, ${figure(gbytes)} GB/s copy. An empty `
-    + `dispatch takes ${microseconds(emptyDispatch)}.`;
+/** What the table of times means. */
+export function legend({ ceilings, rows }: CheckReport): string {
+  const low = rows.some(({ outcomes }) => Object.values(outcomes).some(({ timing }) => timing?.lowClock));
+  const lines = [
+    LEGEND, low && '↓: so many of three samples were taken at a low clock of the device.',
+    ceilings ? `Ceilings: ${figure(ceilings.gflops)} GFLOP/s multiply-add in registers, ${figure(ceilings.gbytes)} `
+      + `GB/s copy. An empty dispatch takes ${microseconds(ceilings.emptyDispatch)}.`
+      : 'The ceilings were not measured.',
+  ];
+  return lines.filter((line) => line !== false).join(' ');
 }
 
 /** Messages may have what Markdown takes for markup, as `vec4<f32>`. */

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import { test } from 'vitest';
 import { implementations } from '../implementations.js';
 import { verdict } from './report.js';
@@ -11,18 +12,21 @@ import { verdict } from './report.js';
  */
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
-const short = process.env['RECORD_SHORT'] !== undefined;
-const names = (process.env['RECORD'] ?? 'Chromium').split(',') as (keyof typeof implementations)[];
-const folder = process.env['RECORD_TO'] ?? new URL('../bench/reports', import.meta.url).pathname;
+const extent = process.env['RECORD_SHORT'] === undefined ? 'drawn' : 'short';
+const names = (process.env['RECORD'] ?? 'Chromium').split(',').map((name) => {
+  if (name in implementations) return name as keyof typeof implementations;
+  throw new Error(`RECORD names ${name}, which is none of ${Object.keys(implementations).join(', ')}`);
+});
+const folder = process.env['RECORD_TO'] ?? fileURLToPath(new URL('../bench/reports', import.meta.url));
 
 /** Firefox tells no names. */
-const UNNAMED = { gpu: '', software: 'lavapipe, whose name the browser does not tell' };
+const UNNAMED = { gpu: '', software: 'lavapipe, whose name the browser does not tell', unknown: '' };
 
 test.each(names)('%s', async (name) => {
   const implementation = await implementations[name]();
   try {
     const load = loadavg()[0]!.toFixed(1);
-    const report = await implementation.evaluate('checkDevice', { seed, short, unhurried: true });
+    const report = await implementation.evaluate('checkDevice', { seed, extent, unhurried: true });
     mkdirSync(folder, { recursive: true });
     const path = `${folder}/${name.toLowerCase()}-${report.device.kind}.json`;
     const device = { ...report.device, name: report.device.name || UNNAMED[report.device.kind] };

@@ -21,7 +21,11 @@ export interface CheckReport {
   readonly device: DeviceFacts;
   /** What was drawn follows from it. */
   readonly seed?: number;
+  readonly extent?: CheckExtent;
+  /** That it was at work. */
   readonly seconds?: number;
+  /** How often its page was hidden, or the machine asleep; what ran then ran again. */
+  readonly interruptions?: number;
   /** Absent: to its end. */
   readonly ended?: 'stopped' | 'no device';
   /** What the figures are of, where it is not this library as it says of itself in `version`. */
@@ -35,19 +39,25 @@ export interface CheckReport {
   readonly rows: readonly TimedLayer[];
 }
 
+/** A few of everything, to see that the check works; as much as two minutes allow; every case by every preset. */
+export type CheckExtent = 'short' | 'drawn' | 'all';
+
 export interface DeviceFacts {
   /** Empty where the browser tells none. */
   readonly name: string;
-  readonly kind: AdapterKind;
+  readonly kind: AdapterKind | 'unknown';
   readonly features: readonly string[];
   readonly limits: Readonly<Record<string, number>>;
 }
+
+/** Where none was to be had. */
+export const NO_DEVICE: DeviceFacts = { name: '', kind: 'unknown', features: [], limits: {} };
 
 /** Of one part of the check: how much of it was done. */
 export interface StageFacts {
   readonly name: string;
   readonly done: number;
-  /** More would have taken too long. */
+  /** For want of time, or because the check ended before. */
   readonly left: number;
   readonly comparisons: number;
   /** The largest error as a share of its tolerance, and what was compared there: case, kernels, both values. */
@@ -55,6 +65,7 @@ export interface StageFacts {
   readonly worstOf?: string;
 }
 
+/** The kinds of failures. */
 export const FAILURES = ['wrong', 'lost', 'hang', 'out-of-memory', 'validation', 'unsupported', 'error'] as const;
 export interface Failure {
   readonly kind: (typeof FAILURES)[number];
@@ -121,9 +132,13 @@ export function mobileNetShare(report: CheckReport, batch: number): number | und
 export const shareOf = (rows: readonly TimedLayer[], ceilings: Ceilings): number =>
   sumOf(rows, (row) => leastOf(row, ceilings)) / sumOf(rows, (row) => millisecondsOf(row, 'auto'));
 
-/** How many times as long the model's choice takes as the tuned one, over all layers that both were timed in. */
-export function tuningGain({ rows }: CheckReport): number | undefined {
-  const both = rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto') + millisecondsOf(row, 'tuned')));
+/** The layers that were timed as chosen by the model, and as tuned. */
+const tunedOf = ({ rows }: CheckReport): readonly TimedLayer[] =>
+  rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto') + millisecondsOf(row, 'tuned')));
+
+/** How many times as long the model's choice takes as the tuned one, over all of those. */
+export function tuningGain(report: CheckReport): number | undefined {
+  const both = tunedOf(report);
   if (both.length === 0) return undefined;
   const time = (row: TimedLayer): number => millisecondsOf(row, 'auto');
   return sumOf(both, time) / sumOf(both, (row) => time(row) / gainOf(row));
@@ -141,30 +156,44 @@ function gainOf({ outcomes: { auto, tuned }, tried = [] }: TimedLayer): number {
   return own !== undefined && best !== undefined ? own / best : auto!.timing!.median / tuned!.timing!.median;
 }
 
+/** As `1 case` or `2 cases`. */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
 /** What this device cannot do is no error of this library. */
 export const isWrong = ({ failures, ended }: CheckReport): boolean =>
   failures.some(({ kind }) => kind !== 'unsupported') || ended === 'no device';
 
 /** Differences of times that are smaller may be none: on software adapters samples vary by 10 to 15 %. */
-const NOISE = { gpu: 1.03, software: 1.15 };
+const NOISE = { gpu: 1.03, software: 1.15, unknown: 1 };
 
 /** All of it in a sentence, and another one where some of it was not done. */
 export function verdict(report: CheckReport): string {
-  const { stages, ceilings, ended, device } = report;
+  const { stages, ceilings, ended, extent } = report;
   const timed = report.rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto')));
   const parts = [rightness(report)];
   if (ceilings && timed.length > 0) {
     parts.push(`the layers run at ${percent(shareOf(timed, ceilings))} of what this device can do at best`);
   }
-  const gain = tuningGain(report);
-  if (gain !== undefined) {
-    parts.push(gain > NOISE[device.kind] ? `measured tuning would make them ${gain.toFixed(2)} times as fast`
-      : 'measured tuning would gain nothing');
-  }
+  parts.push(...tuning(report, timed.length));
   const left = stages.reduce((sum, stage) => sum + stage.left, 0);
-  const undone = ended === 'stopped' ? ' It was stopped before its end.'
-    : left > 0 && !ended ? ` Time was too short for ${left} ${left === 1 ? 'case' : 'cases'}.` : '';
-  return `${parts.join('; ')}.${undone}`;
+  const more = [
+    ended === 'stopped' && 'It was stopped before its end.',
+    !ended && left > 0 && `Time was too short for ${counted(left, 'case')}.`,
+    extent === 'short' && 'It was a short check, of a few cases.',
+  ];
+  return [`${parts.join('; ')}.`, ...more.filter((one) => one !== false)].join(' ');
+}
+
+/** What it would gain, where some of so many timed layers were tuned. */
+function tuning(report: CheckReport, timed: number): string[] {
+  const gain = tuningGain(report);
+  if (gain === undefined) return [];
+  const count = tunedOf(report).length;
+  const [them, where] = count === timed ? ['them', ''] : [`the ${counted(count, 'layer')} that it tried`, ` in ${counted(count, 'layer')}`];
+  const times = gain.toFixed(2);
+  if (Number(times) <= 1) return [`measured tuning would gain nothing${where}`];
+  const noise = gain > NOISE[report.device.kind] ? '' : ', no more than times vary';
+  return [`measured tuning would make ${them} ${times} times as fast${noise}`];
 }
 
 function rightness({ failures, stages, ended }: CheckReport): string {
@@ -174,7 +203,7 @@ function rightness({ failures, stages, ended }: CheckReport): string {
   if (wrong > 0) {
     return `Wrong: ${wrong} of ${comparisons} results are further from the exact ones than rounding explains`;
   }
-  if (ended === 'no device') return `No verdict: no device was to be had after ${comparisons} comparisons`;
+  if (ended === 'no device') return `No verdict: no device was to be had after ${counted(comparisons, 'comparison')}`;
   const exact = `${comparisons} results are as exact as they must be`;
   if (troubles > 0) return `Not right: ${exact}, but work failed ${troubles === 1 ? 'once' : `${troubles} times`}`;
   return comparisons === 0 ? 'No verdict: nothing was compared' : `Right: all ${exact}`;

@@ -1,4 +1,5 @@
 import type { Report } from '../compare.js';
+import { Awake } from './awake.js';
 import { type Lab, LossError, UncapturedError } from './lab.js';
 import type { Failure, StageFacts } from './report.js';
 
@@ -18,6 +19,8 @@ export interface Stage {
   readonly items: readonly Item[];
   /** Of its own. After these, and what the stages before it have left over, no more of its items begin. */
   readonly seconds: number;
+  /** Seconds that one of them may take. */
+  readonly patience: number;
 }
 
 export interface Progress {
@@ -31,8 +34,6 @@ export interface Progress {
 export interface RunOptions {
   /** A new device. */
   readonly open: () => Promise<Lab>;
-  /** Seconds that an item may take. */
-  readonly patience: number;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
   readonly onFailure: (failure: Failure) => void;
@@ -41,7 +42,9 @@ export interface RunOptions {
 export interface Log {
   readonly stages: readonly StageFacts[];
   readonly failures: readonly Failure[];
+  readonly seconds: number;
   readonly ended?: 'stopped' | 'no device';
+  readonly interruptions?: number;
 }
 
 /** The check was stopped. */
@@ -51,81 +54,177 @@ class HangError extends Error {}
 
 /** So often in a row a device may not be had: a browser that takes GPUs from a page gives none for long. */
 const MOST_REFUSALS = 2;
-
+/** Seconds that a device may take. */
+const OPENING = 20;
 /** So many items are prepared ahead: enough kernels for every core of a large machine to compile one. */
 const AHEAD = 8;
+/** An item that was interrupted is run so often at most. */
+const MOST_TURNS = 4;
+/** The time of so many hangs at most is given back to the other items. */
+const MOST_HANGS = 3;
 
 /**
- * Runs all items, one after the other. What goes wrong with one of them is a line of the log, and unless it was only
- * a wrong result, the next one gets a new device.
+ * Runs all items of the stages that a device is to have, one after the other. What goes wrong with one of them is a
+ * line of the log, and unless it was only a wrong result, the next one gets a new device.
  */
-export async function runStages(stages: readonly Stage[], options: RunOptions): Promise<Log> {
-  const { open, signal, patience, onProgress, onFailure } = options;
-  const failures: Failure[] = [];
-  const facts: StageFacts[] = [];
-  const fail = (failure: Failure): void => {
-    failures.push(failure);
-    onFailure(failure);
-  };
-  const began = performance.now();
-  let deadline = 0;
-  let lab: Lab | undefined;
-  let refusals = 0;
-  let ended: Log['ended'];
-  for (const stage of stages) {
-    const { name, items } = stage;
-    const start = secondsSince(began);
-    deadline += stage.seconds;
-    let [done, prepared, comparisons, worst, worstOf] = [0, 0, 0, 0, ''];
-    for (const item of items) {
-      const taken = secondsSince(began);
-      if (ended || signal.aborted || taken > deadline) break;
-      onProgress({ stage: name, title: item.title, ...estimate(stages, stage, done, start, taken) });
-      try {
-        if (!lab) {
-          lab = await within(patience, signal, open());
-          [refusals, prepared] = [0, done];
-        }
-        for (; prepared < Math.min(items.length, done + AHEAD); prepared++) items[prepared]!.prepare?.(lab);
-        const reports = await within(patience, signal, Promise.race([item.run(lab), lab.trouble]));
-        for (const { title, failure, worst: share = 0, where } of reports) {
-          comparisons++;
-          if (share > worst) [worst, worstOf] = [share, `${title} ${where}`];
-          if (failure !== undefined) fail({ kind: 'wrong', title, message: failure });
-        }
-      } catch (caught) {
-        const error = await causeOf(caught, lab);
-        if (!(error instanceof StopError)) fail({ kind: kindOf(error), title: item.title, message: messageOf(error) });
-        if (!lab && ++refusals === MOST_REFUSALS) ended = 'no device';
-        lab?.destroy();
-        lab = undefined;
-      }
-      done++;
-      await new Promise((resolve) => setTimeout(resolve)); // Pages stay responsive.
-    }
-    if (signal.aborted) ended ??= 'stopped';
-    // JSON has no Infinity.
-    const most = Math.min(worst, Number.MAX_VALUE);
-    facts.push({ name, done, left: items.length - done, comparisons, worst: most, ...(worstOf && { worstOf }) });
+export async function runStages(plan: (lab: Lab) => readonly Stage[], options: RunOptions): Promise<Log> {
+  const run = new Run(options);
+  try {
+    return await run.all(plan);
+  } finally {
+    run.close();
   }
-  lab?.destroy();
-  return { stages: facts, failures, ...(ended && { ended }) };
 }
 
-/** What some work gives, if it does so in time, and before the check is stopped. */
-async function within<T>(seconds: number, signal: AbortSignal, work: Promise<T>): Promise<T> {
-  const ended = new AbortController();
-  const end = new Promise<never>((_, reject) => {
-    const timer = setTimeout(() => reject(new HangError(`no answer for ${seconds} seconds`)), 1000 * seconds);
-    signal.addEventListener('abort', () => reject(new StopError()), { signal: ended.signal });
-    ended.signal.addEventListener('abort', () => clearTimeout(timer));
-    if (signal.aborted) reject(new StopError()); // By the work itself.
-  });
-  work.catch(() => undefined); // It may fail when nobody waits any more.
-  try {
-    return await Promise.race([work, end]);
-  } finally {
-    ended.abort();
+class Run {
+  readonly #options: RunOptions;
+  readonly #awake = new Awake();
+  readonly #failures: Failure[] = [];
+  readonly #facts: StageFacts[] = [];
+  #lab: Lab | undefined;
+  #ended: Log['ended'];
+  /** Seconds, each of a hang. */
+  readonly #hangs: number[] = [];
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+  }
+
+  async all(plan: (lab: Lab) => readonly Stage[]): Promise<Log> {
+    const lab = await this.#device();
+    const stages = lab ? plan(lab) : [];
+    for (const stage of stages) await this.#stage(stage, stages);
+    const { interruptions } = this.#awake;
+    return {
+      stages: this.#facts, failures: this.#failures, seconds: Math.round(this.#awake.seconds),
+      ...(this.#ended && { ended: this.#ended }), ...(interruptions > 0 && { interruptions }),
+    };
+  }
+
+  close(): void {
+    this.#dropDevice();
+    this.#awake.close();
+  }
+
+  /** Seconds that it has been at work, without those of a few hangs: the others shall not suffer from them. */
+  get #now(): number {
+    return this.#hangs.slice(0, MOST_HANGS).reduce((left, seconds) => left - seconds, this.#awake.seconds);
+  }
+
+  async #stage(stage: Stage, stages: readonly Stage[]): Promise<void> {
+    const { name, items } = stage;
+    const start = this.#now;
+    const deadline = stages.slice(0, stages.indexOf(stage) + 1).reduce((sum, { seconds }) => sum + seconds, 0);
+    let [done, comparisons, worst, worstOf] = [0, 0, 0, ''];
+    let [prepared, preparedOn] = [0, this.#lab];
+    for (const item of items) {
+      const now = this.#now;
+      if (this.#ended || now > deadline) break;
+      this.#options.onProgress({ stage: name, title: item.title, ...estimate(stages, stage, done, start, now) });
+      const reports = await this.#item(item, stage.patience, (lab) => {
+        if (lab !== preparedOn) [prepared, preparedOn] = [done, lab];
+        for (; prepared < Math.min(items.length, done + AHEAD); prepared++) items[prepared]!.prepare?.(lab);
+      });
+      if (!reports) break;
+      done++;
+      for (const { title, worst: share = 0, where } of reports) {
+        comparisons++;
+        if (share > worst) [worst, worstOf] = [share, `${title} ${where}`];
+      }
+      await new Promise((resolve) => setTimeout(resolve)); // Pages stay responsive.
+    }
+    // JSON has no Infinity.
+    const most = Math.min(worst, Number.MAX_VALUE);
+    this.#facts.push({ name, done, left: items.length - done, comparisons, worst: most, ...(worstOf && { worstOf }) });
+  }
+
+  /**
+   * What was compared, after all that went wrong was told; undefined where the check ends. An item in which the page
+   * was hidden or the machine asleep is run again, unless it was wrong: GPUs are lost then, and times are none.
+   */
+  async #item(
+    item: Item, patience: number, prepare: (lab: Lab) => void,
+  ): Promise<readonly Report[] | undefined> {
+    const { signal } = this.#options;
+    for (let turn = 1; ; turn++) {
+      await this.#awake.shown(signal);
+      const lab = await this.#device();
+      if (!lab) return undefined;
+      const { interruptions } = this.#awake;
+      const { title } = item;
+      let [reports, failures]: [readonly Report[], readonly Failure[]] = [[], []];
+      try {
+        prepare(lab);
+        reports = await this.#within(patience, Promise.race([item.run(lab), lab.trouble]));
+        failures = reports.flatMap(({ title: of, failure }) =>
+          (failure === undefined ? [] : [{ kind: 'wrong', title: of, message: failure }]));
+      } catch (caught) {
+        const error = await causeOf(caught, lab);
+        this.#dropDevice();
+        if (error instanceof StopError) {
+          this.#ended = 'stopped';
+          return undefined;
+        }
+        failures = [{ kind: failureKind(error), title, message: wordsOf(error) }];
+      }
+      const again = this.#awake.interruptions > interruptions && !failures.some(({ kind }) => kind === 'wrong');
+      if (again && turn < MOST_TURNS) continue;
+      this.#fail(...failures);
+      return reports;
+    }
+  }
+
+  /** The device, or a new one after trouble; undefined where there is none, or where the check was stopped. */
+  async #device(): Promise<Lab | undefined> {
+    const { open, signal } = this.#options;
+    for (let refusals = 0; !this.#lab && !this.#ended; refusals++) {
+      if (refusals === MOST_REFUSALS) {
+        this.#ended = 'no device';
+        break;
+      }
+      const opening = signal.aborted ? Promise.reject(new StopError()) : open();
+      try {
+        this.#lab = await this.#within(OPENING, opening);
+      } catch (error) {
+        void opening.then((late) => late.destroy(), () => undefined);
+        if (error instanceof StopError) this.#ended = 'stopped';
+        else this.#fail({ kind: failureKind(error), title: 'a new device', message: wordsOf(error) });
+      }
+    }
+    return this.#ended ? undefined : this.#lab;
+  }
+
+  #dropDevice(): void {
+    this.#lab?.destroy();
+    this.#lab = undefined;
+  }
+
+  #fail(...failures: readonly Failure[]): void {
+    for (const failure of failures) {
+      this.#failures.push(failure);
+      this.#options.onFailure(failure);
+    }
+  }
+
+  /** What some work gives, if it does so in time, and before the check is stopped. */
+  async #within<T>(seconds: number, work: Promise<T>): Promise<T> {
+    const { signal } = this.#options;
+    const ended = new AbortController();
+    const end = new Promise<never>((_, reject) => {
+      const cancel = this.#awake.after(seconds, () => {
+        this.#hangs.push(seconds);
+        reject(new HangError(`no answer for ${seconds} seconds`));
+      });
+      signal.addEventListener('abort', () => reject(new StopError()), { signal: ended.signal });
+      ended.signal.addEventListener('abort', cancel);
+      if (signal.aborted) reject(new StopError()); // By the work itself.
+    });
+    work.catch(() => undefined); // It may fail when nobody waits any more.
+    try {
+      return await Promise.race([work, end]);
+    } finally {
+      ended.abort();
+    }
   }
 }
 
@@ -133,20 +232,20 @@ async function within<T>(seconds: number, signal: AbortSignal, work: Promise<T>)
 const NEWS = 1000;
 
 /** What made the work fail: WebGPU's own calls fail at a loss before its news, and do not tell of it. */
-async function causeOf(error: unknown, lab: Lab | undefined): Promise<unknown> {
-  if (!lab || kindOf(error) !== 'error' || error instanceof StopError) return error;
+async function causeOf(error: unknown, lab: Lab): Promise<unknown> {
+  if (failureKind(error) !== 'error' || error instanceof StopError) return error;
   const none = new Promise<undefined>((resolve) => setTimeout(resolve, NEWS, undefined));
   return (await Promise.race([none, lab.trouble.catch((trouble: unknown) => trouble)])) ?? error;
 }
 
-const messageOf = (error: unknown): string =>
+const wordsOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).trim().slice(0, 500);
 
 /** By the types of errors, and the words of those that the library makes of WebGPU's. */
-function kindOf(error: unknown): Failure['kind'] {
+function failureKind(error: unknown): Failure['kind'] {
   if (error instanceof LossError || hasName(error, 'DeviceLostError')) return 'lost';
   if (error instanceof HangError) return 'hang';
-  const message = error instanceof UncapturedError ? error.gpuError.constructor.name : messageOf(error);
+  const message = error instanceof UncapturedError ? error.gpuError.constructor.name : wordsOf(error);
   if (/WebGPU reports out-of-memory|GPUOutOfMemoryError/.test(message)) return 'out-of-memory';
   if (/WebGPU reports validation|GPUValidationError/.test(message)) return 'validation';
   return hasName(error, 'UnsupportedError') ? 'unsupported' : 'error';
@@ -174,5 +273,4 @@ function estimate(
   return { secondsLeft: end - now, share: now / (end || 1) };
 }
 
-const secondsSince = (start: number): number => (performance.now() - start) / 1000;
 export const weightOf = (items: readonly Item[]): number => items.reduce((sum, { weight }) => sum + weight, 0);

@@ -4,9 +4,12 @@ import type { AdapterKind } from '../../src/kernels/profile.js';
 import type { TuningTrial } from '../../src/contest.js';
 import { PipelineManager } from '../../src/manager.js';
 import type { Bounded } from '../bounds.js';
+import { Canary } from '../bench/canary.js';
 import { deviceTime, queueBehindOtherWork, timeDevice } from '../bench/clock.js';
-import { COMPARED, type Contender, expectedOf, Runner, type Stopwatch, wallTime } from '../bench/contender.js';
-import { AHEAD, type Outcome, repetitionsOf, timing } from '../bench/measure.js';
+import {
+  COMPARED, type Contender, expectedOf, type Reading, Runner, type Stopwatch, wallTime,
+} from '../bench/contender.js';
+import { AHEAD, firstLine, type Outcome, repetitionsOf, type Timing, timing } from '../bench/measure.js';
 import { ceilingKernels, type Ceilings, measureCeilings, naive, ours, repeat } from '../bench/webgpu.js';
 import { leastBytes, operations, tensors, type Workload } from '../bench/workloads.js';
 import { geometryOf } from '../cases.js';
@@ -48,10 +51,11 @@ export class Times {
   ceilings: Ceilings | undefined;
   readonly #rows = new Map<Workload, { -readonly [K in keyof TimedLayer]: TimedLayer[K] }>();
   readonly #timers = new WeakMap<Lab, Promise<Timers>>();
+  readonly #canary = new Canary(Infinity);
   #expected: { readonly workload: Workload; readonly values: Bounded } | undefined;
 
   get rows(): readonly TimedLayer[] {
-    return [...this.#rows.values()];
+    return this.#canary.mark([...this.#rows.values()]);
   }
 
   /** The ceilings, then one contender after the other with each layer. */
@@ -97,19 +101,39 @@ export class Times {
       workload: workload.name, layer, layers, operations: operations(data), leastBytes: leastBytes(data), outcomes: {},
     };
     this.#rows.set(workload, row);
+    const end = (outcome: Outcome): void => {
+      row.outcomes = { ...row.outcomes, [name]: outcome };
+    };
+    end({ failure: 'it did not end' }); // Unless it does.
     const runner = new Runner(contenders[name]);
     const measured = tuning.tuningReport().length;
-    const { failure, ...check } = await runner.prepare(workload, this.#expectedOf(workload));
     try {
-      const outcome: Outcome = failure === undefined ? { ...check, timing: await sample(runner, stopwatch) }
-        : { ...check, failure };
-      row.outcomes = { ...row.outcomes, [name]: outcome };
+      const { worst, where, ...check } = await runner.prepare(workload, this.#expectedOf(workload));
+      const { failure } = check;
+      end(failure === undefined ? { ...check, timing: await this.#sample(runner, stopwatch) } : check);
+      const trials = name === 'tuned' ? tuning.tuningReport().slice(measured) : [];
+      if (trials.length > 0) row.tried = trials[0]!.tried.map(rounded);
+      return [{ title, worst, ...(where !== undefined && { where }), ...(failure !== undefined && { failure }) }];
+    } catch (error) {
+      end({ failure: firstLine(error) });
+      throw error;
     } finally {
       await runner.release();
     }
-    const trials = name === 'tuned' ? tuning.tuningReport().slice(measured) : [];
-    if (trials.length > 0) row.tried = trials[0]!.tried.map(rounded);
-    return [{ title, ...(failure !== undefined && { failure }) }];
+  }
+
+  /** On a GPU, anew where its clock was low. */
+  async #sample(runner: Runner, stopwatch: Stopwatch): Promise<Timing> {
+    const first = await runner.time(1, stopwatch);
+    if (first.milliseconds > SLOW) return timing([round(first.milliseconds)]);
+    const repetitions = repetitionsOf(first, SAMPLE);
+    const readings: Reading[] = [];
+    while (readings.length < SAMPLES) {
+      readings.push(await this.#canary.take(() => runner.time(repetitions, stopwatch)));
+    }
+    const canaries = readings.flatMap(({ canary }) => canary ?? []).map(round);
+    const times = timing(readings.map(({ milliseconds }) => round(milliseconds)));
+    return { ...times, ...(canaries.length > 0 && { canaries }) };
   }
 
   /** The contenders of a layer come one after the other. */
@@ -129,15 +153,6 @@ function onCpu(workload: Workload, isFirst: boolean): number {
   const compared = outputs * K > MOST_COMPUTED ? COMPARED * O : outputs;
   const once = inputs * DRAW + compared * (K * (KH * KW / O + 1) * MULTIPLY_ADD + OUTPUT);
   return 4 * (inputs + outputs) * MOVE + (isFirst ? once : 0);
-}
-
-async function sample(runner: Runner, stopwatch: Stopwatch): Promise<NonNullable<Outcome['timing']>> {
-  const first = await runner.time(1, stopwatch);
-  if (first.milliseconds > SLOW) return timing([round(first.milliseconds)]);
-  const repetitions = repetitionsOf(first, SAMPLE);
-  const samples: number[] = [];
-  while (samples.length < SAMPLES) samples.push(round((await runner.time(repetitions, stopwatch)).milliseconds));
-  return timing(samples);
 }
 
 async function prepareTimers({ device, manager }: Lab): Promise<Timers> {
