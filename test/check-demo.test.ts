@@ -47,7 +47,8 @@ beforeAll(async () => {
   await page.waitForSelector('#check-run:enabled');
 });
 afterAll(() => page.close());
-beforeEach(() => page.evaluate(() => Object.assign(window, { faults: [], once: undefined, wrong: false, refusals: 0 })));
+beforeEach(() => page.evaluate(() =>
+  Object.assign(window, { faults: [], once: undefined, wrong: false, refusals: 0 })));
 
 /** Runs in the page before its own scripts. */
 function putHooks(): void {

@@ -71,7 +71,8 @@ export class Runner {
     const { N, OH, OW, O } = problem.geometry;
     const actual = await this.#prepared.read();
     const pixels = expected.values.length < N * OH * OW * O ? comparedPixels(problem) : undefined;
-    const { maxError, worst, where, failure } = this.#shape === 'row' ? compare(actual, expected, [1, 1, actual.length, 1], 1)
+    const { maxError, worst, where, failure } = this.#shape === 'row'
+      ? compare(actual, expected, [1, 1, actual.length, 1], 1)
       : pixels ? compare(at(actual, pixels, O), expected, [1, 1, pixels.length, O], O)
         : compare(actual, expected, [N, OH, OW, O], O);
     const { detail } = this.#prepared;

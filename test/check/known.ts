@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { figure, markdown, percent } from '../bench/report.js';
 import { nameOf, NONE, orNone } from './markdown.js';
-import { type CheckReport, type ContenderName, counted, isWrong, mobileNetShare, mobileNetTime, tuningGain } from './report.js';
+import {
+  type CheckReport, type ContenderName, counted, isWrong, mobileNetShare, mobileNetTime, tuningGain,
+} from './report.js';
 
 /** The reports that are kept, a file each, and the table of devices that the benchmark's README has of them. */
 
@@ -51,7 +53,8 @@ function devicesTable(reports: readonly KnownReport[]): readonly string[] {
 function right(report: CheckReport): string {
   const { stages, failures, ended, extent } = report;
   const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
-  if (isWrong(report)) return `**no**, ${ended === 'no device' ? 'no device' : counted(failures.length, 'failure')}`;
+  if (isWrong(report)) return `**no**, ${ended === 'no device' ? ended : counted(failures.length, 'failure')}`;
   if (comparisons === 0) return NONE;
-  return [`yes, ${counted(comparisons, 'comparison')}`, extent === 'short' && 'short', ended].filter(Boolean).join(', ');
+  const words = [`yes, ${counted(comparisons, 'comparison')}`, extent === 'short' && 'short', ended];
+  return words.filter(Boolean).join(', ');
 }

@@ -188,8 +188,9 @@ export function verdict(report: CheckReport): string {
 function tuning(report: CheckReport, timed: number): string[] {
   const gain = tuningGain(report);
   if (gain === undefined) return [];
-  const count = tunedOf(report).length;
-  const [them, where] = count === timed ? ['them', ''] : [`the ${counted(count, 'layer')} that it tried`, ` in ${counted(count, 'layer')}`];
+  const tuned = tunedOf(report).length;
+  const layers = counted(tuned, 'layer');
+  const [them, where] = tuned === timed ? ['them', ''] : [`the ${layers} that it tried`, ` in ${layers}`];
   const times = gain.toFixed(2);
   if (Number(times) <= 1) return [`measured tuning would gain nothing${where}`];
   const noise = gain > NOISE[report.device.kind] ? '' : ', no more than times vary';
@@ -203,7 +204,8 @@ function rightness({ failures, stages, ended }: CheckReport): string {
   if (wrong > 0) {
     return `Wrong: ${wrong} of ${comparisons} results are further from the exact ones than rounding explains`;
   }
-  if (ended === 'no device') return `No verdict: no device was to be had after ${counted(comparisons, 'comparison')}`;
+  const done = counted(comparisons, 'comparison');
+  if (ended === 'no device') return `No verdict: no device was to be had after ${done}`;
   const exact = `${comparisons} results are as exact as they must be`;
   if (troubles > 0) return `Not right: ${exact}, but work failed ${troubles === 1 ? 'once' : `${troubles} times`}`;
   return comparisons === 0 ? 'No verdict: nothing was compared' : `Right: all ${exact}`;
