@@ -56,6 +56,10 @@ function options(): EffectOptions {
   };
 }
 
+/** Browsers know the types of files by their names, but not of all. */
+const isVideo = ({ type }: Blob, name: string): boolean =>
+  type.startsWith('video/') || (type === '' && /\.(mp4|m4v|mov|mkv|webm|ogv)$/i.test(name));
+
 async function run(signal: AbortSignal): Promise<void> {
   if (source === 'camera') {
     const manager = await currentManager();
@@ -68,7 +72,7 @@ async function run(signal: AbortSignal): Promise<void> {
   const { name } = source;
   const blob = await source.load();
   signal.throwIfAborted();
-  if (blob.type.startsWith('video/')) {
+  if (isVideo(blob, name)) {
     await runVideo(() => Promise.resolve(blob), name, signal);
     return;
   }

@@ -10,6 +10,7 @@ export class Resources {
   readonly device: GPUDevice;
   readonly #label: string;
   readonly #made: Resource[] = [];
+  #destroyed = false;
 
   /** `label` comes before the names of all that is made. */
   constructor(device: GPUDevice, label: string) {
@@ -17,8 +18,10 @@ export class Resources {
     this.#label = label;
   }
 
+  /** What comes after the end is destroyed at once. */
   keep<R extends Resource>(resource: R): R {
-    this.#made.push(resource);
+    if (this.#destroyed) resource.destroy();
+    else this.#made.push(resource);
     return resource;
   }
 
@@ -72,6 +75,7 @@ export class Resources {
   }
 
   destroy(): void {
+    this.#destroyed = true;
     for (const resource of this.#made) resource.destroy();
   }
 }

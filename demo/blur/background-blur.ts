@@ -75,10 +75,10 @@ export class BackgroundBlur {
     const resources = new Resources(device, 'blur');
     try {
       const [segmenter, shrink, composeToRead] = await Promise.all([
-        Segmenter.create(manager, onProgress), resources.pipeline('shrink', shrinkSource),
+        Segmenter.create(manager, onProgress).then((made) => resources.keep(made)),
+        resources.pipeline('shrink', shrinkSource),
         resources.renderPipeline('compose', composeSource, PIXEL_FORMAT),
       ]);
-      resources.keep(segmenter);
       onProgress('Compiling the effect', 1);
       const screen = canvas && resources.keep((isSoftware ? copiedScreen : gpuScreen)(device, canvas));
       const mask = await createMaskPart(resources, manager, segmenter);
