@@ -29,7 +29,7 @@ alias StoredOutput = vec4<Elem>; // if OUTPUT_LANES == 4: OutputLanes as stored
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
-const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const SCALED = 0;          // spec: above 0 where input channels have factors, one for each image
 const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 const SW = 1;              // spec: stride along W
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
@@ -67,7 +67,7 @@ struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
 @group(0) @binding(3) var<storage, read> depthwiseBias: array<Stored>;          // [K]
 @group(0) @binding(4) var<storage, read> pointwiseFilter: array<StoredOutput>;  // [1, 1, K, O]
 @group(0) @binding(5) var<storage, read> bias: array<StoredOutput>;             // [O]
-// @group(0) @binding(6) var<storage, read> inputScale: array<Stored>; // if SCALED == 1: [N, K]
+// @group(0) @binding(6) var<storage, read> inputScale: array<Stored>; // if SCALED > 0: [N, K]
 // @group(0) @binding(6) var<storage, read> residual: array<StoredOutput>; // if RESIDUAL > 0: [N, OH, OW, O]
 @group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
@@ -123,7 +123,7 @@ fn depthwise(run: Run, pack: i32, at: i32) {
   }
   for (var t = 0; t < TILE_W; t++) { // unroll
     var value = depthwiseActivation(sum[t], p.depthwiseAlpha);
-    // value *= Lanes(inputScale[(p.scaleStart + run.n * p.K) / LANES + k]); // if SCALED == 1
+    // value *= Lanes(inputScale[(p.scaleStart + run.n * p.K) / LANES + k]); // if SCALED > 0
     d[at + t * PACKS] = select(Lanes(0.0), value, pack < filterPacks);
   }
 }

@@ -26,7 +26,7 @@ alias StoredOutput = vec4<Elem>; // if OUTPUT_LANES == 4: OutputLanes as stored
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
-const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const SCALED = 0;          // spec: above 0 where input channels have factors, one for each image
 const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 const SW = 1;              // spec: stride along W
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
@@ -54,7 +54,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> depthwiseBias: array<Stored>;          // [K]
 @group(0) @binding(4) var<storage, read> pointwiseFilter: array<StoredOutput>;  // [1, 1, K, O]
 @group(0) @binding(5) var<storage, read> bias: array<StoredOutput>;             // [O]
-// @group(0) @binding(6) var<storage, read> inputScale: array<Stored>; // if SCALED == 1: [N, K]
+// @group(0) @binding(6) var<storage, read> inputScale: array<Stored>; // if SCALED > 0: [N, K]
 // @group(0) @binding(6) var<storage, read> residual: array<StoredOutput>; // if RESIDUAL > 0: [N, OH, OW, O]
 @group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
@@ -127,7 +127,7 @@ fn main(
     }
     for (var t = 0; t < TILE_W; t++) { // unroll
       d[t] = depthwiseActivation(d[t], p.depthwiseAlpha);
-      // d[t] *= Lanes(inputScale[(p.scaleStart + n * p.K) / LANES + k]); // if SCALED == 1
+      // d[t] *= Lanes(inputScale[(p.scaleStart + n * p.K) / LANES + k]); // if SCALED > 0
     }
     for (var i = 0; i < LANES; i++) { // unroll
       for (var j = 0; j < COLUMNS; j++) { // unroll

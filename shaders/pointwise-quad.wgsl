@@ -23,7 +23,7 @@ const ALONE = 0;           // spec: 1 where one block has all k
 const EXACT_K = 0;         // spec: 1 where no step goes beyond K
 const FULL_O = 0;          // spec: 1 where every tile of output channels is full
 const STRIDED = 0;         // spec: 1 where the pass has strides of its own
-const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const SCALED = 0;          // spec: above 0 where input channels have factors; 2 where those are of several images
 const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 
@@ -45,7 +45,7 @@ struct Params {
 @group(0) @binding(2) var weights: texture_2d<f32>;                     // [K, ceil(O / 4)] of filter-texture.wgsl
 @group(0) @binding(3) var nearest: sampler;
 @group(0) @binding(4) var<storage, read> bias: array<Lanes>;            // [O]
-// @group(0) @binding(5) var<storage, read> inputScale: array<f32>; // if SCALED == 1: [N, K]
+// @group(0) @binding(5) var<storage, read> inputScale: array<f32>; // if SCALED > 0: [N, K]
 // @group(0) @binding(5) var<storage, read> residual: array<Lanes>; // if RESIDUAL > 0: [N, OH, OW, O]
 @group(0) @binding(5) var<storage, read_write> output: array<Lanes>;    // [N, OH, OW, O]
 
@@ -108,8 +108,8 @@ fn main(
   let index = i32(group.y * groups.x + group.x);
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
-  let image = 0;           // if SCALED == 0: as in pointwise.wgsl
-  // let image = i32(group.z); // if SCALED == 1
+  var image = 0;
+  // image = i32(group.z); // if SCALED > 1
   let first = image * p.PIXELS;
   let pixel = first + index / columnTiles * p.TILE_PIXELS;
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
@@ -139,11 +139,11 @@ fn main(
     for (var i = 0; i < QUAD; i++) { // unroll
       let v = (f32(block + (lane ^ i)) + 0.5) * texel;
       for (var s = 0; s < STEPS; s++) { // unroll
-        // let k = min(block + s * QUAD + (lane ^ i), p.K - 1); // if SCALED == 1
-        // let factor = inputScale[p.scaleStart + image * p.K + k]; // if SCALED == 1
+        // let k = min(block + s * QUAD + (lane ^ i), p.K - 1); // if SCALED > 0
+        // let factor = inputScale[p.scaleStart + image * p.K + k]; // if SCALED > 0
         for (var j = 0; j < COLUMNS; j++) { // unroll
           b[s][j][i] = textureSampleLevel(weights, nearest, vec2f(u[j], v + f32(s * QUAD) * texel), 0.0);
-          // b[s][j][i] *= factor; // if SCALED == 1
+          // b[s][j][i] *= factor; // if SCALED > 0
         }
       }
     }

@@ -29,7 +29,7 @@ alias Weights = mat4x4f;   // if LANES == 4: 4 k of one pack
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const FIRST = 0;           // spec: 1 where the input is stored as Elem
 const STRIDED = 0;         // spec: 1 where the pass has strides of its own
-const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const SCALED = 0;          // spec: above 0 where input channels have factors; 2 where those are of several images
 const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const TILE_PIXELS = 4;     // spec: pixels of one invocation
@@ -60,7 +60,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Input>;           // [PIXELS, K_STRIDE], or strided [N, H, W, K]
 @group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [1, 1, K, O]
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
-// @group(0) @binding(4) var<storage, read> inputScale: array<Elem>; // if SCALED == 1: [N, K]
+// @group(0) @binding(4) var<storage, read> inputScale: array<Elem>; // if SCALED > 0: [N, K]
 // @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL > 0: [N, OH, OW, O]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
@@ -101,8 +101,8 @@ fn main(
   let tile = i32(workgroup.y * groups.x + workgroup.x);
   let packs = p.O / LANES;
   let columnTiles = (packs + COLUMNS * GROUP_X - 1) / (COLUMNS * GROUP_X);
-  let image = 0;           // if SCALED == 0: as in pointwise.wgsl
-  // let image = i32(workgroup.z); // if SCALED == 1
+  var image = 0;
+  // image = i32(workgroup.z); // if SCALED > 1
   let first = image * p.PIXELS;
   let end = first + p.PIXELS;
   let firstPixel = first + tile / columnTiles * (TILE_PIXELS * GROUP_Y);
@@ -135,10 +135,10 @@ fn main(
     var b: array<Weights, COLUMNS>;
     for (var i = 0; i < STEP; i++) { // unroll
       let weightRow = min(step * STEP + i, p.K - 1) * packs;
-      // let factor = f32(inputScale[p.scaleStart + image * p.K + min(step * STEP + i, p.K - 1)]); // if SCALED == 1
+      // let factor = f32(inputScale[p.scaleStart + image * p.K + min(step * STEP + i, p.K - 1)]); // if SCALED > 0
       for (var j = 0; j < COLUMNS; j++) { // unroll
         b[j][i] = Lanes(weights[weightRow + column[j]]);
-        // b[j][i] *= factor; // if SCALED == 1
+        // b[j][i] *= factor; // if SCALED > 0
       }
     }
     for (var r = 0; r < TILE_PIXELS; r++) { // unroll

@@ -21,7 +21,7 @@ alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const FIRST = 0;           // spec: 1 where the input is stored as Elem
 const STRIDED = 0;         // spec: 1 where the pass has strides of its own
-const SCALED = 0;          // spec: 1 where input channels have factors, one for each image
+const SCALED = 0;          // spec: above 0 where input channels have factors; 2 where those are of several images
 const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const TILE_PIXELS = 8;     // spec: pixels of one invocation
@@ -54,7 +54,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Input>;           // [PIXELS, K_STRIDE], or strided [N, H, W, K]
 @group(0) @binding(2) var<storage, read> weights: array<Stored>;        // [1, 1, K, O]
 @group(0) @binding(3) var<storage, read> bias: array<Stored>;           // [O]
-// @group(0) @binding(4) var<storage, read> inputScale: array<Elem>; // if SCALED == 1: [N, K]
+// @group(0) @binding(4) var<storage, read> inputScale: array<Elem>; // if SCALED > 0: [N, K]
 // @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL > 0: [N, OH, OW, O]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;   // [N, OH, OW, O]
 
@@ -103,7 +103,7 @@ fn loadB(k: i32, firstPack: i32, image: i32, local: i32) -> array<Lanes, LOADS_B
     let pack = min(firstPack + at % TILE_COLUMNS, packs - 1);
     let weightRow = min(k + at / TILE_COLUMNS, p.K - 1);
     loaded[i] = Lanes(weights[weightRow * packs + pack]);
-    // loaded[i] *= f32(inputScale[p.scaleStart + image * p.K + weightRow]); // if SCALED == 1
+    // loaded[i] *= f32(inputScale[p.scaleStart + image * p.K + weightRow]); // if SCALED > 0
   }
   return loaded;
 }
@@ -119,8 +119,8 @@ fn main(
   let tile = i32(group.y * groups.x + group.x);
   let packs = p.O / LANES;
   let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  let image = 0;           // if SCALED == 0: as in pointwise.wgsl
-  // let image = i32(group.z); // if SCALED == 1
+  var image = 0;
+  // image = i32(group.z); // if SCALED > 1
   let first = image * p.PIXELS;
   let end = first + p.PIXELS;
   let firstPixel = first + tile / columnTiles * GROUP_PIXELS;

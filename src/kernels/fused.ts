@@ -15,9 +15,11 @@ const trafficOf = (g: Geometry): number => passBytes(g, 'input');
 /** A cut with what a geometry has beside. */
 const complete = (cut: Kernel['cut']): Kernel['cut'] => (g, tile) => {
   const one = cut(g, tile);
-  const { extras, constants } = extrasOf(g);
-  const bodies = { depthwiseActivation: g.depthwiseActivation.kind, activation: g.activation.kind };
-  return { ...one, extras, bodies, constants: { ...one.constants, ...constants } };
+  const { constants, ...more } = extrasOf(g);
+  return {
+    ...one, ...more, constants: { ...one.constants, ...constants },
+    bodies: { depthwiseActivation: g.depthwiseActivation.kind, activation: g.activation.kind },
+  };
 };
 
 /** Each invocation has a run of pixels in registers. */
@@ -124,13 +126,15 @@ export const fusedRows: Kernel = {
     const COLUMNS = Math.max(1, Math.min(columns / OUTPUT_LANES, Math.ceil(g.O / OUTPUT_LANES / GROUP_X)));
     const most = Math.min(MOST_RUNS, GROUP_X * GROUP_Y * LANES / CHUNK);
     const TILE_W = Math.max(width, GROUP_Y / most);
-    const pixels = TILE_W * evenTile(rowTiles(g, TILE_W), most); // Strips as even as can be: 112 is twice 56.
-    const TILE_PIXELS = Math.ceil(pixels / GROUP_Y);
+    const across = rowTiles(g, TILE_W);
+    // Strips are as even as can be: 112 is twice 56.
+    const TILE_PIXELS = Math.ceil(evenTile(across, most) * TILE_W / GROUP_Y);
     const runs = TILE_PIXELS * GROUP_Y / TILE_W;
     const SPAN_W = (TILE_W - 1) * SW + KW;
     const LEAD = Math.ceil(KH / FRESH) - 1;
     const rows = evenTile(Math.ceil(g.OH / g.RH), height);
-    const [packs, turns] = [Math.ceil(g.K / LANES), rows * Math.ceil(g.K / 4)];
+    const packs = Math.ceil(g.K / LANES);
+    const turns = rows * Math.ceil(g.K / 4);
     return {
       constants: {
         INPUT_LANES, LANES, OUTPUT_LANES, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD, TILE_W, SPAN_W, TILE_PIXELS,
@@ -138,7 +142,7 @@ export const fusedRows: Kernel = {
       },
       elem: g.dtype, params: { ...withOffsets(g), TILE_ROWS: rows }, group,
       memory: 8 * CHUNK * runs * TILE_W,
-      workgroups: g.N * g.RH * Math.ceil(g.OH / (rows * g.RH)) * Math.ceil(rowTiles(g, TILE_W) / runs)
+      workgroups: g.N * g.RH * Math.ceil(g.OH / (rows * g.RH)) * Math.ceil(across / runs)
         * Math.ceil(g.O / (COLUMNS * OUTPUT_LANES * GROUP_X)),
       effort: {
         multiplyAdds: runs * TILE_W * g.K * (rows * COLUMNS * OUTPUT_LANES * GROUP_X + (rows + LEAD) * KH * KW),

@@ -30,5 +30,5 @@ export function passBytes(g: Geometry, from: 'input' | 'intermediate'): number {
 /** What a kernel reads beside its operands, and how its variant differs by that. */
 export const extrasOf = (g: Geometry) => ({
   extras: [...(g.inputScale ? ['inputScale'] : []), ...(g.residual ? ['residual'] : [])],
-  constants: { ...(g.inputScale && { SCALED: 1 }), ...(g.residual && { RESIDUAL: outputLanes(g) }) },
+  constants: { ...(g.inputScale && { SCALED: Math.min(g.N, 2) }), ...(g.residual && { RESIDUAL: outputLanes(g) }) },
 });

@@ -20,9 +20,9 @@ const inputConstants = (g: Geometry) => (g.passes === 'pointwise' && {
  */
 const complete = (cut: Kernel['cut'], own = inputConstants): Kernel['cut'] => (g, tile) => {
   const one = cut(g.inputScale ? { ...g, N: 1 } : g, tile);
-  const { extras, constants } = extrasOf(g);
+  const { constants, ...more } = extrasOf(g);
   return {
-    ...one, extras, constants: { ...one.constants, ...own(g), ...constants }, bodies: { activation: g.activation.kind },
+    ...one, ...more, constants: { ...one.constants, ...own(g), ...constants }, bodies: { activation: g.activation.kind },
     ...(g.inputScale && { images: g.N }),
   };
 };
