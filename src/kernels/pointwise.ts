@@ -22,7 +22,8 @@ const complete = (cut: Kernel['cut'], own = inputConstants): Kernel['cut'] => (g
   const one = cut(g.inputScale ? { ...g, N: 1 } : g, tile);
   const { constants, ...more } = extrasOf(g);
   return {
-    ...one, ...more, constants: { ...one.constants, ...own(g), ...constants }, bodies: { activation: g.activation.kind },
+    ...one, ...more, constants: { ...one.constants, ...own(g), ...constants },
+    bodies: { activation: g.activation.kind },
     ...(g.inputScale && { images: g.N }),
   };
 };
