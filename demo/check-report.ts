@@ -1,4 +1,4 @@
-import { type CheckReport, isWrong, verdict } from '../test/check/report.js';
+import { type CheckReport, counted, isWrong, verdict } from '../test/check/report.js';
 import { element, make, setText } from './page.js';
 import { roofline } from './roofline.js';
 
@@ -18,8 +18,10 @@ export async function showReport(report: CheckReport): Promise<void> {
   setText('check-device', `${nameOf(report)}${KINDS[device.kind]}`);
   setText('check-browser', environment);
   list('check-extent', [
-    ...stages.map(({ name, done, left, comparisons }) =>
-      `${name}: ${done} of ${done + left}${comparisons > 0 ? `, ${comparisons} comparisons` : ''}`),
+    ...stages.map(({ name, all = 0, done, left, comparisons }) => [
+      `${name}: ${done} of ${done + left}`, all > done + left && ` drawn from ${all}`,
+      comparisons > 0 && `, ${counted(comparisons, 'comparison')}`,
+    ].filter(Boolean).join('')),
     `${seconds} s, seed ${seed}`, ...interrupted(report),
   ]);
   list('check-errors', largestErrors(stages));
@@ -31,8 +33,8 @@ export async function showReport(report: CheckReport): Promise<void> {
   element('check-rows', HTMLTableElement).replaceChildren(
     make('caption', { class: 'note' }, clockText(report)),
     make('thead', {}, make('tr', {}, ...head.map((name) => make('th', { scope: 'col' }, name)))),
-    make('tbody', {}, ...[...layers, ...sums].map(([name, ...cells]) =>
-      make('tr', {}, make('th', { scope: 'row' }, name!), ...cells.map((cell) => make('td', {}, cell))))));
+    make('tbody', {}, ...[...layers, ...sums].map(([name = '', ...cells]) => make(
+      'tr', {}, make('th', { scope: 'row' }, name.replace('->', '→')), ...cells.map((cell) => make('td', {}, cell))))));
   setText('check-legend', layers.length === 0 ? 'No layer was timed.' : legend(report));
 
   element('check-report', HTMLElement).hidden = false; // So that there is a width.

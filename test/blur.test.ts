@@ -20,7 +20,7 @@ describe.each(['software', 'gpu'] as const)('on the screen of a %s adapter', (ki
     if (kind === 'software') {
       page = await openPage('/test/blur.html');
     } else {
-      browser = await launchBrowser(console.log, { args: onPage });
+      browser = await launchBrowser(console.log, onPage);
       page = await browser.newPage();
       await page.goto(`${inject('origin')}/test/blur.html`);
     }

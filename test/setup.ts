@@ -30,12 +30,12 @@ function camera(): string[] {
     `--use-file-for-fake-video-capture=${film}`];
 }
 
-export async function setUp(project: TestProject, browserFlags: string[] = []): Promise<() => Promise<void>> {
+export async function setUp(project: TestProject, browserFlags?: readonly string[]): Promise<() => Promise<void>> {
   // The page's sources go through the same configuration as those in Node.
   const configFile = project.vite.config.configFile ?? false;
   const server = await createServer({ configFile, server: { port: 0, hmr: false }, logLevel: 'warn' });
   await server.listen();
-  const browser = await launchBrowser((line) => console.log(line), { args: browserFlags });
+  const browser = await launchBrowser((line) => console.log(line), browserFlags);
   project.provide('seed', Number(process.env['SEED'] ?? Date.now() % 1e9));
   project.provide('browserEndpoint', browser.wsEndpoint());
   project.provide('origin', server.resolvedUrls?.local[0]?.replace(/\/$/, '') ?? '');

@@ -3,26 +3,25 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import process from 'node:process';
-import puppeteer, { type Browser, type LaunchOptions } from 'puppeteer';
+import puppeteer, { type Browser } from 'puppeteer';
 
 /** Environment variables that name the browser to use, the first that is set wins. */
 const VARIABLES = ['SEPCONV_BROWSER', 'PUPPETEER_EXECUTABLE_PATH', 'CHROME_PATH'] as const;
 
 type Announce = (line: string) => void;
-type BrowserOptions = Pick<LaunchOptions, 'args' | 'handleSIGINT'>;
 
 /**
  * Launches a headless Chromium-family browser with WebGPU: the one an environment variable names, else Puppeteer's own,
  * else Chrome, Chromium or Edge of the system, else one that it downloads or installs, which it announces.
- * The adapter is the software one, the same on every machine, unless `SEPCONV_ADAPTER=gpu`. The options' `args` go to
- * the browser too; `handleSIGINT` is whether Ctrl+C ends it.
+ * The adapter is the software one, the same on every machine, unless `SEPCONV_ADAPTER=gpu`. `moreFlags` go to the
+ * browser too.
  * @throws Error with one line that says what to do
  */
 export async function launchBrowser(
-  announce: Announce = () => {}, { args = [], handleSIGINT = true }: BrowserOptions = {},
+  announce: Announce = () => {}, moreFlags: readonly string[] = [],
 ): Promise<Browser> {
   const launch = (executablePath: string): Promise<Browser> =>
-    puppeteer.launch({ executablePath, headless: true, args: [...flags(), ...args], handleSIGINT });
+    puppeteer.launch({ executablePath, headless: true, args: [...flags(), ...moreFlags] });
 
   const variable = VARIABLES.find((name) => process.env[name]);
   if (variable !== undefined) {

@@ -3,7 +3,7 @@ import process from 'node:process';
 import { setTimeout } from 'node:timers/promises';
 import type { Browser } from 'puppeteer';
 import { markdownOf } from '../../test/check/markdown.js';
-import { type CheckReport, isWrong } from '../../test/check/report.js';
+import { type CheckReport, isWhole } from '../../test/check/report.js';
 import { listen, reportOf, shortPath, textOf } from './drive.js';
 
 /** Milliseconds between looks at the page. */
@@ -63,23 +63,30 @@ export async function checkGpu(
     writeFileSync(json, `${JSON.stringify(report, undefined, 1)}\n`);
     console.log(`Report    ${shortPath(json)}`);
   }
-  return !isWrong(report) && report.ended === undefined && complaints.length === 0;
+  return isWhole(report) && complaints.length === 0;
 }
 
 /** Milliseconds in which Ctrl+C may come more than once: those who started this process hand it on. */
 const ECHO = 1000;
 
-/** What the first Ctrl+C does; another one ends the process. Gives what ends that. */
+/** What the first Ctrl+C does. Another one does what the first did before, which is to end browser and process. */
 function onInterrupt(stop: () => void): () => void {
+  const before = process.listeners('SIGINT');
   let first: number | undefined;
-  const interrupt = (): void => {
+  const interrupt = (signal: NodeJS.Signals): void => {
     if (first === undefined) {
       first = Date.now();
       stop();
-    } else if (Date.now() - first > ECHO) process.exit(130);
+    } else if (Date.now() - first > ECHO) {
+      for (const listener of before) listener(signal);
+    }
   };
+  process.removeAllListeners('SIGINT');
   process.on('SIGINT', interrupt);
-  return () => process.off('SIGINT', interrupt);
+  return () => {
+    process.off('SIGINT', interrupt);
+    for (const listener of before) process.on('SIGINT', listener);
+  };
 }
 
 /** Shows how far it is: always on a terminal, elsewhere when another part begins. Returns what it has shown last. */

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -148,12 +148,18 @@ function readArguments(): Arguments | undefined {
   };
 }
 
-/** @throws Error where a file would be written over another, or where a folder is */
+/** @throws Error where a file would be written over another, where a folder is, or where it may not be written */
 function checkWritten(read: readonly string[], written: readonly string[]): void {
   for (const [i, path] of written.entries()) {
     if (read.includes(path)) throw new Error(`The photo ${shortPath(path)} would be written over`);
     if (written.indexOf(path) < i) throw new Error(`Two files would be written to ${shortPath(path)}`);
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error(`${shortPath(path)} is a folder`);
+    const there = statSync(path, { throwIfNoEntry: false });
+    if (there?.isDirectory()) throw new Error(`${shortPath(path)} is a folder`);
+    try {
+      accessSync(there ? path : dirname(path), constants.W_OK);
+    } catch (cause) {
+      throw new Error(`${shortPath(path)} may not be written`, { cause });
+    }
   }
 }
 
@@ -166,7 +172,7 @@ async function start({ segmentJob, filterJob, detectJob, checkJob, serve, port }
   try {
     await server.listen();
     const url = new URL('demo/', server.resolvedUrls?.local[0]).href;
-    const agreed = await withBrowser(checkJob !== undefined, async (browser) => {
+    const agreed = await withBrowser(async (browser) => {
       console.log(`Browser   ${await browser.version()}`);
       const jobs = [
         ...(checkJob ? [() => checkGpu(browser, url, checkJob)] : []),
@@ -191,9 +197,8 @@ async function start({ segmentJob, filterJob, detectJob, checkJob, serve, port }
   }
 }
 
-/** Where the work handles Ctrl+C itself, the browser outlives it. */
-async function withBrowser<T>(handlesInterrupt: boolean, work: (browser: Browser) => Promise<T>): Promise<T> {
-  const browser = await launchBrowser(console.log, { handleSIGINT: !handlesInterrupt });
+async function withBrowser<T>(work: (browser: Browser) => Promise<T>): Promise<T> {
+  const browser = await launchBrowser(console.log);
   try {
     return await work(browser);
   } finally {

@@ -60,6 +60,7 @@ function layers(manager: PipelineManager, of: (data: Tensors) => readonly Convol
   return {
     async prepare(data: Tensors): Promise<Prepared> {
       const descriptors = [...(data.expand ? [expanding(data.expand)] : []), ...of(data)];
+      await manager.warmUp(descriptors); // Tells if one of the kernels that tuning tries does not compile.
       const convolutions = await Promise.all(descriptors.map((one) => manager.prepare(one)));
       const input = storage(device, (data.expand ?? data).input);
       const outputs = convolutions.map(({ outputByteLength }) => storage(device, outputByteLength));

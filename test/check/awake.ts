@@ -65,7 +65,8 @@ export class Awake {
   #look(): void {
     const milliseconds = Math.max(0, Date.now() - this.#looked); // Clocks are put right, backwards too.
     this.#looked += milliseconds;
+    if (this.#hidden) return;
     if (milliseconds > ASLEEP) this.#interruptions++;
-    else if (!this.#hidden) this.#seconds += milliseconds / 1000;
+    else this.#seconds += milliseconds / 1000;
   }
 }

@@ -1,7 +1,8 @@
 import { requestDevice, VERSION } from '../../src/gpu/device.js';
 import type { DeviceProfile } from '../../src/kernels/profile.js';
 import { firstWorkload, withBatch, workloads } from '../bench/workloads.js';
-import { type Drawn, gradientItems, kernelItems, shuffled } from './items.js';
+import { countOfKernelItems, type Drawn, gradientItems, kernelItems, shuffled } from './items.js';
+import { gradientCases } from '../cases.js';
 import { factsOf, openLab } from './lab.js';
 import { type CheckExtent, type CheckReport, CONTENDERS, type Failure, FORMAT, NO_DEVICE } from './report.js';
 import { type Item, type Progress, runStages, type Stage } from './run.js';
@@ -63,11 +64,13 @@ export function stagesFor(
 ): readonly Stage[] {
   const { kind } = profile;
   const drawn = { short: SHORT, drawn: DRAWN[kind], all: ALL }[extent];
-  const stage = (name: keyof typeof SECONDS.gpu, items: readonly Item[]): Stage =>
-    ({ name, items, seconds: extent === 'all' ? Infinity : SECONDS[kind][name], patience: PATIENCE[kind] });
+  const stage = (name: keyof typeof SECONDS.gpu, items: readonly Item[], all: number): Stage =>
+    ({ name, items, all, seconds: extent === 'all' ? Infinity : SECONDS[kind][name], patience: PATIENCE[kind] });
+  const timed = times.items(workFor(kind, seed, extent === 'short'), kind);
   return [
-    stage('kernels', kernelItems(profile, seed, drawn)), stage('gradients', gradientItems(profile, seed, drawn)),
-    stage('times', times.items(workFor(kind, seed, extent === 'short'), kind)),
+    stage('kernels', kernelItems(profile, seed, drawn), countOfKernelItems(profile)),
+    stage('gradients', gradientItems(profile, seed, drawn), gradientCases.length),
+    stage('times', timed, timed.length),
   ];
 }
 

@@ -77,6 +77,12 @@ export function kernelItems(profile: DeviceProfile, seed: number, { pipelines }:
   return items;
 }
 
+/** How many there are: every case by every preset, in each type that the device has. */
+export function countOfKernelItems(profile: DeviceProfile): number {
+  const types = cases.reduce((sum, { dtype }) => sum + (profile.shaderF16 && dtype !== 'f16' ? 2 : 1), 0);
+  return types * presetsFor(profile, true).length;
+}
+
 export function gradientItems(profile: DeviceProfile, seed: number, { gradients }: Drawn): readonly Item[] {
   const limited = within(profile);
   const presets = presetsFor(profile);

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { figure, markdown, percent } from '../bench/report.js';
 import { nameOf, NONE, orNone } from './markdown.js';
 import {
-  type CheckReport, type ContenderName, counted, isWrong, mobileNetShare, mobileNetTime, tuningGain,
+  type CheckReport, type ContenderName, counted, isWrong, mobileNetShare, mobileNetTime, tuningGain, worstChoice,
 } from './report.js';
 
 /** The reports that are kept, a file each, and the table of devices that the benchmark's README has of them. */
@@ -33,18 +33,19 @@ export function withTable(readme: string, reports: readonly KnownReport[]): stri
 function devicesTable(reports: readonly KnownReport[]): readonly string[] {
   const head = [
     'Device', 'where', 'right', 'MobileNetV1, ms', 'of the ceilings', 'naive, ms', 'batch 32, ms', 'of the ceilings',
-    'gain by tuning',
+    'gain by tuning', 'choice, at worst',
   ];
   return markdown(head, reports.map((report) => {
     const { environment, date, from } = report;
     const day = date.slice(0, 10);
-    const gain = tuningGain(report);
+    const [gain, worst] = [tuningGain(report), worstChoice(report)];
     const time = (batch: number, contender?: ContenderName): string =>
       orNone(mobileNetTime(report, batch, contender), figure);
     return [
       `[${nameOf(report)}](reports/${report.file})`, `${environment}; ${day}${from ? `; ${from}` : ''}`, right(report),
       time(1), orNone(mobileNetShare(report, 1), percent), time(1, 'naive'),
       time(32), orNone(mobileNetShare(report, 32), percent), orNone(gain, (times) => `${times.toFixed(2)}x`),
+      worst ? `${worst.times.toFixed(2)}x, ${worst.workload}` : NONE,
     ];
   }));
 }

@@ -12,6 +12,8 @@ export interface Lab {
   readonly manager: PipelineManager;
   /** Rejects when the device is lost, and at an error that nothing caught. */
   readonly trouble: Promise<never>;
+  /** Resolves when the device is done with all it was given, and has told of errors. */
+  readonly settled: () => Promise<void>;
   readonly destroy: () => void;
 }
 
@@ -41,6 +43,10 @@ export async function openLab(device: GPUDevice): Promise<Lab> {
   return {
     device, manager, trouble, profile: profileOf(device, adapterKindOf(device)),
     pipelines: new PipelineCache(device, MOST_PIPELINES),
+    async settled() {
+      await device.queue.onSubmittedWorkDone();
+      await new Promise((resolve) => setTimeout(resolve));
+    },
     destroy() {
       manager.destroy();
       device.destroy();

@@ -24,8 +24,8 @@ export function markdownOf(report: CheckReport): string {
 
 /** Said of a software adapter that was checked. */
 const smaller = ({ device: { kind }, stages, extent }: CheckReport): string[] =>
-  (kind !== 'software' || stages.length === 0 ? [] : ['A software adapter runs on the CPU. It is checked with small '
-    + `workgroups${extent === 'all' ? '' : ' and light kernels more often'}, and fewer layers are timed.`]);
+  (kind !== 'software' || stages.length === 0 ? [] : ['A software adapter runs on the CPU. It is checked with '
+    + `${extent === 'all' ? '' : 'few cases, '}small workgroups and light kernels, and fewer layers are timed.`]);
 
 /** Said of a check that could not go on all the time. */
 export const interrupted = ({ interruptions = 0 }: CheckReport): string[] => (interruptions === 0 ? []
@@ -38,9 +38,11 @@ export const nameOf = ({ device: { name, kind } }: CheckReport): string =>
 
 const checked = ({ stages }: CheckReport): string[] => (stages.length === 0 ? [] : [
   ...markdown(
-    ['Checked', 'done', 'left out', 'comparisons', 'largest error, of its bound'],
-    stages.map(({ name, done, left, comparisons, worst }) =>
-      [name, String(done), String(left), String(comparisons), orNone(worst || undefined, shareText)])),
+    ['Checked', 'done', 'drawn', 'of', 'comparisons', 'largest error, of its bound'],
+    stages.map(({ name, all, done, left, comparisons, worst }) => [
+      name, String(done), String(done + left), orNone(all, String), String(comparisons),
+      orNone(worst || undefined, shareText),
+    ])),
   '', ...largestErrors(stages).map((line) => `- ${line}`),
 ]);
 

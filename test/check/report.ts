@@ -56,6 +56,8 @@ export const NO_DEVICE: DeviceFacts = { name: '', kind: 'unknown', features: [],
 /** Of one part of the check: how much of it was done. */
 export interface StageFacts {
   readonly name: string;
+  /** How many items there are, of which some were drawn. */
+  readonly all?: number;
   readonly done: number;
   /** For want of time, or because the check ended before. */
   readonly left: number;
@@ -148,12 +150,25 @@ export function tuningGain(report: CheckReport): number | undefined {
  * Of a layer: 1 where tuning took the model's kernels. Else by what was tried, whose samples took turns; the two
  * contenders ran one after the other.
  */
-function gainOf({ outcomes: { auto, tuned }, tried = [] }: TimedLayer): number {
+function gainOf(row: TimedLayer): number {
+  const { auto, tuned } = row.outcomes;
   if (auto?.detail !== undefined && auto.detail === tuned?.detail) return 1;
-  const timeOf = (detail = ''): number | undefined =>
-    tried.find(({ kernels }) => kernels.join(' + ') === detail)?.milliseconds;
-  const [own, best] = [timeOf(auto?.detail), timeOf(tuned?.detail)];
+  const [own, best] = [triedTime(row, auto?.detail), triedTime(row, tuned?.detail)];
   return own !== undefined && best !== undefined ? own / best : auto!.timing!.median / tuned!.timing!.median;
+}
+
+/** Milliseconds of these kernels as tuning tried them. */
+const triedTime = ({ tried = [] }: TimedLayer, detail = ''): number | undefined =>
+  tried.find(({ kernels }) => kernels.join(' + ') === detail)?.milliseconds;
+
+/** Where the model's choice was worst: how many times as long as the fastest that tuning tried it takes. */
+export function worstChoice({ rows }: CheckReport): { readonly workload: string; readonly times: number } | undefined {
+  const choices = rows.flatMap((row) => {
+    const own = triedTime(row, row.outcomes.auto?.detail);
+    const best = Math.min(...(row.tried ?? []).map(({ milliseconds }) => milliseconds));
+    return own === undefined ? [] : [{ workload: row.workload, times: own / best }];
+  });
+  return choices.toSorted((a, b) => b.times - a.times)[0];
 }
 
 /** As `1 case` or `2 cases`. */
@@ -163,12 +178,16 @@ export const counted = (count: number, what: string): string => `${count} ${what
 export const isWrong = ({ failures, ended }: CheckReport): boolean =>
   failures.some(({ kind }) => kind !== 'unsupported') || ended === 'no device';
 
+/** Whether something was compared, all was right, and nothing ended it. */
+export const isWhole = (report: CheckReport): boolean =>
+  !isWrong(report) && report.ended === undefined && report.stages.some(({ comparisons }) => comparisons > 0);
+
 /** Differences of times that are smaller may be none: on software adapters samples vary by 10 to 15 %. */
 const NOISE = { gpu: 1.03, software: 1.15, unknown: 1 };
 
 /** All of it in a sentence, and another one where some of it was not done. */
 export function verdict(report: CheckReport): string {
-  const { stages, ceilings, ended, extent } = report;
+  const { stages, failures, ceilings, ended, extent } = report;
   const timed = report.rows.filter((row) => !Number.isNaN(millisecondsOf(row, 'auto')));
   const parts = [rightness(report)];
   if (ceilings && timed.length > 0) {
@@ -176,7 +195,9 @@ export function verdict(report: CheckReport): string {
   }
   parts.push(...tuning(report, timed.length));
   const left = stages.reduce((sum, stage) => sum + stage.left, 0);
+  const unsupported = failures.filter(({ kind }) => kind === 'unsupported').length;
   const more = [
+    unsupported > 0 && `${counted(unsupported, 'case')} asked for more than this device has.`,
     ended === 'stopped' && 'It was stopped before its end.',
     !ended && left > 0 && `Time was too short for ${counted(left, 'case')}.`,
     extent === 'short' && 'It was a short check, of a few cases.',
@@ -201,12 +222,16 @@ function rightness({ failures, stages, ended }: CheckReport): string {
   const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
   const wrong = failures.filter(({ kind }) => kind === 'wrong').length;
   const troubles = failures.filter(({ kind }) => kind !== 'wrong' && kind !== 'unsupported').length;
+  const gone = ended === 'no device' ? 'no device was to be had' : '';
   if (wrong > 0) {
-    return `Wrong: ${wrong} of ${comparisons} results are further from the exact ones than rounding explains`;
+    const far = `Wrong: ${wrong} of ${counted(comparisons, 'result')} are not what they must be, beyond all rounding`;
+    return gone ? `${far}; then ${gone}` : far;
   }
-  const done = counted(comparisons, 'comparison');
-  if (ended === 'no device') return `No verdict: no device was to be had after ${done}`;
-  const exact = `${comparisons} results are as exact as they must be`;
-  if (troubles > 0) return `Not right: ${exact}, but work failed ${troubles === 1 ? 'once' : `${troubles} times`}`;
-  return comparisons === 0 ? 'No verdict: nothing was compared' : `Right: all ${exact}`;
+  if (gone) return `No verdict: ${gone} after ${counted(comparisons, 'comparison')}`;
+  const failed = `work failed ${troubles === 1 ? 'once' : `${troubles} times`}`;
+  if (comparisons === 0) return troubles > 0 ? `Not right: ${failed}` : 'No verdict: nothing was compared';
+  const exact = comparisons === 1 ? '1 result is as exact as it must be'
+    : `${comparisons} results are as exact as they must be`;
+  if (troubles > 0) return `Not right: ${exact}, but ${failed}`;
+  return comparisons === 1 ? `Right: ${exact}` : `Right: all ${exact}`;
 }

@@ -17,6 +17,8 @@ export interface Item {
 export interface Stage {
   readonly name: string;
   readonly items: readonly Item[];
+  /** How many there are that these were drawn from. */
+  readonly all: number;
   /** Of its own. After these, and what the stages before it have left over, no more of its items begin. */
   readonly seconds: number;
   /** Seconds that one of them may take. */
@@ -52,10 +54,9 @@ class StopError extends Error {}
 /** An item takes longer than any should. */
 class HangError extends Error {}
 
-/** So often in a row a device may not be had: a browser that takes GPUs from a page gives none for long. */
-const MOST_REFUSALS = 2;
-/** Seconds that a device may take. */
+/** Seconds that a device may take, and those after each refusal: a driver that starts anew takes some. */
 const OPENING = 20;
+const PAUSES = [1, 2, 4];
 /** So many items are prepared ahead: enough kernels for every core of a large machine to compile one. */
 const AHEAD = 8;
 /** An item that was interrupted is run so often at most. */
@@ -82,6 +83,8 @@ class Run {
   readonly #failures: Failure[] = [];
   readonly #facts: StageFacts[] = [];
   #lab: Lab | undefined;
+  /** Interruptions before the device was there. */
+  #interruptions = 0;
   #ended: Log['ended'];
   /** Seconds, each of a hang. */
   readonly #hangs: number[] = [];
@@ -94,6 +97,7 @@ class Run {
     const lab = await this.#device();
     const stages = lab ? plan(lab) : [];
     for (const stage of stages) await this.#stage(stage, stages);
+    await this.#lastNews();
     const { interruptions } = this.#awake;
     return {
       stages: this.#facts, failures: this.#failures, seconds: Math.round(this.#awake.seconds),
@@ -112,7 +116,7 @@ class Run {
   }
 
   async #stage(stage: Stage, stages: readonly Stage[]): Promise<void> {
-    const { name, items } = stage;
+    const { name, items, all } = stage;
     const start = this.#now;
     const deadline = stages.slice(0, stages.indexOf(stage) + 1).reduce((sum, { seconds }) => sum + seconds, 0);
     let [done, comparisons, worst, worstOf] = [0, 0, 0, ''];
@@ -131,16 +135,17 @@ class Run {
         comparisons++;
         if (share > worst) [worst, worstOf] = [share, `${title} ${where}`];
       }
-      await new Promise((resolve) => setTimeout(resolve)); // Pages stay responsive.
     }
     // JSON has no Infinity.
     const most = Math.min(worst, Number.MAX_VALUE);
-    this.#facts.push({ name, done, left: items.length - done, comparisons, worst: most, ...(worstOf && { worstOf }) });
+    this.#facts.push(
+      { name, all, done, left: items.length - done, comparisons, worst: most, ...(worstOf && { worstOf }) });
   }
 
   /**
    * What was compared, after all that went wrong was told; undefined where the check ends. An item in which the page
-   * was hidden or the machine asleep is run again, unless it was wrong: GPUs are lost then, and times are none.
+   * was hidden or the machine asleep is run again on a new device, unless it was wrong: GPUs are lost then, and times
+   * are none.
    */
   async #item(
     item: Item, patience: number, prepare: (lab: Lab) => void,
@@ -150,12 +155,15 @@ class Run {
       await this.#awake.shown(signal);
       const lab = await this.#device();
       if (!lab) return undefined;
-      const { interruptions } = this.#awake;
       const { title } = item;
       let [reports, failures]: [readonly Report[], readonly Failure[]] = [[], []];
       try {
         prepare(lab);
-        reports = await this.#within(patience, Promise.race([item.run(lab), lab.trouble]));
+        const work = item.run(lab).then(async (made) => {
+          await lab.settled();
+          return made;
+        });
+        reports = await this.#within(patience, Promise.race([work, lab.trouble]));
         failures = reports.flatMap(({ title: of, failure }) =>
           (failure === undefined ? [] : [{ kind: 'wrong', title: of, message: failure }]));
       } catch (caught) {
@@ -167,21 +175,22 @@ class Run {
         }
         failures = [{ kind: failureKind(error), title, message: wordsOf(error) }];
       }
-      const again = this.#awake.interruptions > interruptions && !failures.some(({ kind }) => kind === 'wrong');
-      if (again && turn < MOST_TURNS) continue;
+      const isWrong = failures.some(({ kind }) => kind === 'wrong');
+      if (this.#awake.interruptions > this.#interruptions && !isWrong && turn < MOST_TURNS) continue;
       this.#fail(...failures);
       return reports;
     }
   }
 
-  /** The device, or a new one after trouble; undefined where there is none, or where the check was stopped. */
+  /**
+   * The device, or a new one after trouble and after interruptions; undefined where there is none, or where the check
+   * was stopped.
+   */
   async #device(): Promise<Lab | undefined> {
     const { open, signal } = this.#options;
+    if (this.#awake.interruptions > this.#interruptions) this.#dropDevice();
     for (let refusals = 0; !this.#lab && !this.#ended; refusals++) {
-      if (refusals === MOST_REFUSALS) {
-        this.#ended = 'no device';
-        break;
-      }
+      this.#interruptions = this.#awake.interruptions;
       const opening = signal.aborted ? Promise.reject(new StopError()) : open();
       try {
         this.#lab = await this.#within(OPENING, opening);
@@ -189,9 +198,27 @@ class Run {
         void opening.then((late) => late.destroy(), () => undefined);
         if (error instanceof StopError) this.#ended = 'stopped';
         else this.#fail({ kind: failureKind(error), title: 'a new device', message: wordsOf(error) });
+        if (refusals === PAUSES.length) this.#ended ??= 'no device';
+        else await this.#pause(PAUSES[refusals]!);
       }
     }
     return this.#ended ? undefined : this.#lab;
+  }
+
+  /** Waits, unless the check is stopped. */
+  async #pause(seconds: number): Promise<void> {
+    const waiting = new Promise<void>((resolve) => void this.#awake.after(seconds, resolve));
+    await this.#within(2 * seconds, waiting).catch(() => undefined);
+  }
+
+  /** Errors that come late, after all items. */
+  async #lastNews(): Promise<void> {
+    if (!this.#lab || this.#ended) return;
+    try {
+      await Promise.race([this.#lab.trouble, new Promise((resolve) => setTimeout(resolve, NEWS))]);
+    } catch (error) {
+      this.#fail({ kind: failureKind(error), title: 'after all cases', message: wordsOf(error) });
+    }
   }
 
   #dropDevice(): void {

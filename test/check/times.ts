@@ -110,9 +110,13 @@ export class Times {
     try {
       const { worst, where, ...check } = await runner.prepare(workload, this.#expectedOf(workload));
       const { failure } = check;
+      if (name === 'tuned') {
+        const [trials] = tuning.tuningReport().slice(measured);
+        if (!trials) throw new Error('tuning measured nothing');
+        row.tried = trials.tried.map(rounded);
+      }
       end(failure === undefined ? { ...check, timing: await this.#sample(runner, stopwatch) } : check);
-      const trials = name === 'tuned' ? tuning.tuningReport().slice(measured) : [];
-      if (trials.length > 0) row.tried = trials[0]!.tried.map(rounded);
+      if (name === 'tuned') row.outcomes = { ...row.outcomes, ...shared(row.outcomes) };
       return [{ title, worst, ...(where !== undefined && { where }), ...(failure !== undefined && { failure }) }];
     } catch (error) {
       end({ failure: firstLine(error) });
@@ -143,6 +147,15 @@ export class Times {
     }
     return this.#expected.values;
   }
+}
+
+/** The samples of both, where tuning took the model's kernels: what differs is what else the machine did. */
+function shared({ auto, tuned }: TimedLayer['outcomes']): TimedLayer['outcomes'] {
+  if (!auto?.timing || !tuned?.timing || auto.detail !== tuned.detail) return {};
+  const timings = [auto.timing, tuned.timing];
+  const canaries = timings.flatMap((one) => one.canaries ?? []);
+  const both = { ...timing(timings.flatMap(({ samples }) => samples)), ...(canaries.length > 0 && { canaries }) };
+  return { auto: { ...auto, timing: both }, tuned: { ...tuned, timing: both } };
 }
 
 /** Seconds of the CPU for a contender with a layer; its first one's tensors and results are kept for the others. */
