@@ -15,7 +15,7 @@ import {
   type CheckReport, type Failure, FAILURES, FORMAT, isWrong, mobileNetShare, mobileNetTime, NO_DEVICE, verdict,
 } from './check/report.js';
 import { type Item, type Progress, type RunOptions, runStages, type Stage, weightOf } from './check/run.js';
-import { Times } from './check/times.js';
+import { pooled, Times } from './check/times.js';
 import { compare, type Report, shareText } from './compare.js';
 import { defaultProfile } from './plans.js';
 import { depthwise } from '../src/reference.js';
@@ -92,6 +92,19 @@ describe('the verdict', () => {
       expect(text).toContain(words);
     }
   });
+});
+
+test('the same kernels have the same time, by the samples of all that took them', () => {
+  const ran = (detail: string, ...samples: number[]) => ({ detail, timing: { ...timing(samples), canaries: samples } });
+  const [row] = rowsWith(1).map((one) => pooled({ ...one, outcomes: {
+    'auto': ran('a + b', 9, 9), 'tuned': ran('a + b', 2), 'two-pass': ran('a + b', 4, 3), 'fused': ran('c', 1),
+    'naive': { timing: timing([20]) },
+  } }));
+  const medians = Object.entries(row!.outcomes).map(([name, { timing: one }]) => [name, one!.median, one!.canaries]);
+  const all = [9, 9, 2, 4, 3];
+  expect(medians).toEqual([
+    ['auto', 4, all], ['tuned', 4, all], ['two-pass', 4, all], ['fused', 1, [1]], ['naive', 20, undefined],
+  ]);
 });
 
 describe('what is drawn', () => {

@@ -108,7 +108,7 @@ function times(report: CheckReport): string[] {
 export function legend({ ceilings, rows }: CheckReport): string {
   const low = rows.some(({ outcomes }) => Object.values(outcomes).some(({ timing }) => timing?.lowClock));
   const lines = [
-    LEGEND, low && '↓: so many of three samples were taken at a low clock of the device.',
+    LEGEND, low && '↓: so many of the samples were taken at a low clock of the device.',
     ceilings ? `Ceilings: ${figure(ceilings.gflops)} GFLOP/s multiply-add in registers, ${figure(ceilings.gbytes)} `
       + `GB/s copy. An empty dispatch takes ${microseconds(ceilings.emptyDispatch)}.`
       : 'The ceilings were not measured.',

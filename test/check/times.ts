@@ -55,7 +55,7 @@ export class Times {
   #expected: { readonly workload: Workload; readonly values: Bounded } | undefined;
 
   get rows(): readonly TimedLayer[] {
-    return this.#canary.mark([...this.#rows.values()]);
+    return this.#canary.mark([...this.#rows.values()].map(pooled));
   }
 
   /** The ceilings, then one contender after the other with each layer. */
@@ -116,7 +116,6 @@ export class Times {
         row.tried = trials.tried.map(rounded);
       }
       end(failure === undefined ? { ...check, timing: await this.#sample(runner, stopwatch) } : check);
-      if (name === 'tuned') row.outcomes = { ...row.outcomes, ...shared(row.outcomes) };
       return [{ title, worst, ...(where !== undefined && { where }), ...(failure !== undefined && { failure }) }];
     } catch (error) {
       end({ failure: firstLine(error) });
@@ -149,13 +148,17 @@ export class Times {
   }
 }
 
-/** The samples of both, where tuning took the model's kernels: what differs is what else the machine did. */
-function shared({ auto, tuned }: TimedLayer['outcomes']): TimedLayer['outcomes'] {
-  if (!auto?.timing || !tuned?.timing || auto.detail !== tuned.detail) return {};
-  const timings = [auto.timing, tuned.timing];
-  const canaries = timings.flatMap((one) => one.canaries ?? []);
-  const both = { ...timing(timings.flatMap(({ samples }) => samples)), ...(canaries.length > 0 && { canaries }) };
-  return { auto: { ...auto, timing: both }, tuned: { ...tuned, timing: both } };
+/** Contenders that took the same kernels have each other's samples too: they differ by what else the machine did. */
+export function pooled(row: TimedLayer): TimedLayer {
+  const outcomes = Object.entries(row.outcomes);
+  const pool = (outcome: Outcome): Outcome => {
+    if (outcome.detail === undefined || !outcome.timing) return outcome;
+    const timings = outcomes.flatMap(([, { detail, timing: one }]) => (detail === outcome.detail && one ? [one] : []));
+    const canaries = timings.flatMap((one) => one.canaries ?? []);
+    const samples = timings.flatMap((one) => one.samples);
+    return { ...outcome, timing: { ...timing(samples), ...(canaries.length > 0 && { canaries }) } };
+  };
+  return { ...row, outcomes: Object.fromEntries(outcomes.map(([name, outcome]) => [name, pool(outcome)])) };
 }
 
 /** Seconds of the CPU for a contender with a layer; its first one's tensors and results are kept for the others. */
