@@ -1,0 +1,40 @@
+import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import shared from './vite.config.js';
+
+/** Tests that show the demo's page, or that bound or count what time does, have the machine to themselves. */
+const alone = [
+  'blur', 'blur-demo', 'check-demo', 'demo', 'detect-demo', 'faults', 'learn-demo', 'page-demo', 'soak', 'trouble-demo',
+].map((name) => `test/${name}.test.ts`);
+
+/** Chromium's GPU process has one thread for all pages, so that Firefox, Deno and Node begin beside it. */
+class OthersFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isFirst = ({ moduleId }: TestSpecification) => moduleId.endsWith('/implementations.test.ts');
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isFirst), ...sorted.filter((file) => !isFirst(file))];
+  }
+}
+
+const { globalSetup = [], ...test } = shared.test!;
+
+/**
+ * What vitest runs without another configuration. All files but those go two at a time: SwiftShader compiles, and a
+ * reference computes, on one core for long, which left a fifth of two cores idle.
+ */
+export default defineConfig({
+  ...shared,
+  test: {
+    globalSetup, // Of the root, so that there is one browser for all.
+    sequence: { sequencer: OthersFirst },
+    projects: [
+      {
+        ...shared,
+        test: {
+          ...test, name: 'together', exclude: alone, fileParallelism: true, maxWorkers: 2, sequence: { groupOrder: 1 },
+        },
+      },
+      { ...shared, test: { ...test, name: 'alone', include: alone } },
+    ],
+  },
+});
