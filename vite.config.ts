@@ -66,7 +66,7 @@ export default defineConfig({
     globalSetup: 'test/setup.ts',
     // Its bundle for Node lacks the gradients, and its modules Node cannot load.
     server: { deps: { inline: [/@tensorflow/] } },
-    fileParallelism: false, // Or what one file measures depends on others: vitest.config.ts has those that may.
+    fileParallelism: false, // Or what one file measures depends on others: test/all.config.ts has those that may.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.
     hookTimeout: 60_000,
   },

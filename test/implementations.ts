@@ -102,7 +102,8 @@ let bundled: Promise<string> | undefined;
 
 /** Makes test/process.ts a file that Deno and Node run. */
 async function bundle(): Promise<string> {
-  const outDir = fileURLToPath(new URL('../node_modules/.cache/sepconv-webgpu', import.meta.url));
+  // A folder of its own, because Vite empties it.
+  const outDir = fileURLToPath(new URL('../node_modules/.cache/sepconv-webgpu/process', import.meta.url));
   await build({
     logLevel: 'warn',
     build: {

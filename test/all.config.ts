@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
-import shared from './vite.config.js';
+import shared from '../vite.config.js';
 
 /** Tests that show the demo's page, or that bound or count what time does, have the machine to themselves. */
 const alone = [
@@ -19,7 +19,7 @@ class OthersFirst extends BaseSequencer {
 const { globalSetup = [], ...test } = shared.test!;
 
 /**
- * What vitest runs without another configuration. All files but those go two at a time: SwiftShader compiles, and a
+ * All tests, as `npm test` runs them. All files but those go two at a time: SwiftShader compiles, and a
  * reference computes, on one core for long, which left a fifth of two cores idle.
  */
 export default defineConfig({
