@@ -129,6 +129,8 @@ test('an own picture goes behind the people, on white where it is transparent', 
 test('what is chosen while a photo is drawn counts', async () => {
   for (const wait of [0, 60, 120, 180, 240]) {
     await page.click('[name=background][value=blur]');
+    await page.click('#blur-samples label:nth-child(6) input');
+    await state('done'); // Of another photo, so that nothing of the last turn is taken for this one's.
     await page.click('#blur-samples label:nth-child(3) input');
     await new Promise((resolve) => void setTimeout(resolve, wait));
     await page.click('[name=background][value=mask]');
