@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import process from 'node:process';
 import axe from 'axe-core';
@@ -15,8 +15,11 @@ import type { CheckReport } from './check/report.js';
 interface Hooked {
   /** What happens at the next reads of a result, one after the other. */
   faults: ('lose' | 'hang' | undefined)[];
-  /** Whether the next submit is out of memory, or dispatches more than a device allows. */
-  once: 'out-of-memory' | 'validation' | undefined;
+  /**
+   * Whether the next submit is out of memory, or dispatches more than a device allows; or the first shader that tuning
+   * compiles is none.
+   */
+  once: 'out-of-memory' | 'validation' | 'tuning' | undefined;
   /** Whether the next depthwise kernel computes something else. */
   wrong: boolean;
   /** So many requests of a device are refused. */
@@ -106,6 +109,10 @@ function putHooks(): void {
   };
   const createShaderModule = original(GPUDevice, 'createShaderModule');
   GPUDevice.prototype.createShaderModule = function hooked(descriptor) {
+    if (window.once === 'tuning' && document.querySelector('#check-now')!.textContent!.endsWith(': tuned')) {
+      window.once = undefined;
+      return createShaderModule.call(this, { ...descriptor, code: 'none' });
+    }
     const wrong = window.wrong && descriptor.code.includes('let start = Lanes(bias[k]);');
     if (wrong) window.wrong = false;
     const code = wrong ? descriptor.code.replace('Lanes(bias[k]);', 'Lanes(bias[k]) + 0.001;') : descriptor.code;
@@ -238,13 +245,13 @@ describe('what goes wrong', () => {
         .toEqual(['wrong', expect.stringMatching(/depthwise/), expect.stringMatching(/^at .* times the tolerance$/)]);
     }
     expect(await text('#check-verdict'))
-      .toContain(`Wrong: ${failures.length} of ${comparisons} results are not what they must be`);
+      .toContain(`Wrong: ${failures.length} of ${comparisons} results, by more than rounding explains;`);
     expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('differs');
     expect(await page.$$('#check-failures li')).toHaveLength(failures.length);
     await isAccessible('wrong');
   });
 
-  test('a lost device, a hang, an error of memory or of validation: a line each, and the check goes on', async () => {
+  test('a lost device, a hang, an error of memory, of validation, of tuning: a line each, and it goes on', async () => {
     const before = await page.evaluate(() => {
       // The first two cases read their results once each; then come the others.
       window.faults = ['lose', 'hang'];
@@ -260,15 +267,18 @@ describe('what goes wrong', () => {
       window.once = 'out-of-memory';
       await until(3);
       window.once = 'validation';
+      await until(4);
+      window.once = 'tuning';
     });
     const { failures, stages, rows } = await check();
     await next;
-    expect(failures.map(({ kind }) => kind)).toEqual(['lost', 'hang', 'out-of-memory', 'validation']);
-    expect(new Set(failures.map(({ title }) => title)).size).toBe(4);
+    expect(failures.map(({ kind }) => kind)).toEqual(['lost', 'hang', 'out-of-memory', 'validation', 'error']);
+    expect(failures.at(-1)).toMatchObject({ title: '28x28 32->64: tuned', message: /shader/ });
+    expect(new Set(failures.map(({ title }) => title)).size).toBe(5);
     expect(stages.every(({ left, done }) => left === 0 && done > 0)).toBe(true);
     expect(rows[0]!.outcomes['auto']!.timing!.median).toBeGreaterThan(0);
-    expect(await page.evaluate(() => window.devices.length)).toBe(before + 5); // The first, and one after each.
-    expect(await text('#check-verdict')).toMatch(/^Not right: \d+ results .* but work failed 4 times/);
+    expect(await page.evaluate(() => window.devices.length)).toBe(before + 6); // The first, and one after each.
+    expect(await text('#check-verdict')).toMatch(/^Not right: \d+ results .* but work failed 5 times/);
   });
 });
 
@@ -317,16 +327,38 @@ test('a device that is refused: a report says so, and stays when another tab is 
   await page.evaluate(() => Object.assign(window, { refusals: 12, haste: 500 }));
   const { right, printed } = await checkByJob();
   expect(right).toBe(false);
-  expect(printed).toContain('**No verdict: no device was to be had after 0 comparisons');
+  expect(printed).toContain(
+    '**No verdict: no device was to be had after 0 comparisons. A device was refused 4 times. It was a short check');
   const { failures, device, stages, rows } = written();
   expect(failures.map(({ kind, title, message }) => [kind, title, /not now/.test(message)]))
-    .toEqual(Array(4).fill(['unsupported', 'a new device', true]));
+    .toEqual(Array(4).fill(['refused', 'a new device', true]));
   expect([device.kind, stages, rows]).toEqual(['unknown', [], []]);
   await page.click('#tab-explore');
   await page.click('#tab-gpu-check');
   expect(await text('#check-verdict')).toMatch(/^No verdict/);
   expect(await page.$eval('#check-times', (figures) => figures.checkVisibility())).toBe(false);
   expect(await text('#check-legend')).toBe('No layer was timed.');
+});
+
+test.skipIf(process.platform === 'win32')('Ctrl+C stops the command: it reports, and leaves no browser', async () => {
+  const browsers = (): number =>
+    spawnSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).stdout.split('\n')
+      .filter((line) => line.includes('puppeteer_dev_chrome_profile') && !line.includes('--type=')).length;
+  const before = browsers();
+  const json = 'output/check-stopped.json';
+  const child = spawn(
+    'node_modules/.bin/tsx', ['demo/node/start.ts', '--check', '--no-serve', '--json', json],
+    { detached: true, stdio: ['ignore', 'ignore', 'pipe'] }); // A group of its own, as a terminal gives it.
+  const ended = new Promise<number | null>((resolve) => child.on('exit', resolve));
+  await new Promise<void>((resolve) => {
+    child.stderr.setEncoding('utf8').on('data', (line: string) => {
+      if (line.includes('Kernels against the CPU')) resolve();
+    });
+  });
+  process.kill(-child.pid!, 'SIGINT');
+  expect(await ended).toBe(1);
+  expect(JSON.parse(readFileSync(json, 'utf8'))).toMatchObject({ ended: 'stopped', failures: [] });
+  expect(browsers()).toBe(before);
 });
 
 test('`npm start -- --check` refuses other jobs beside it, and says why there is no report', async () => {

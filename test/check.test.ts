@@ -12,7 +12,7 @@ import { type KnownReport, knownReports, README, withTable } from './check/known
 import { type Lab, LossError } from './check/lab.js';
 import { markdownOf } from './check/markdown.js';
 import {
-  type CheckReport, type Failure, FAILURES, FORMAT, isWrong, mobileNetShare, mobileNetTime, NO_DEVICE, verdict,
+  type CheckReport, type Failure, FAILURES, FORMAT, isWhole, isWrong, mobileNetShare, mobileNetTime, NO_DEVICE, verdict,
 } from './check/report.js';
 import { type Item, type Progress, type RunOptions, runStages, type Stage, weightOf } from './check/run.js';
 import { pooled, Times } from './check/times.js';
@@ -60,14 +60,18 @@ describe('the verdict', () => {
       /; measured tuning would gain nothing in 1 layer\./],
     ['short', { extent: 'short' }, false, / It was a short check, of a few cases\.$/],
     ['one wrong result', { failures: [failure('wrong')] }, true,
-      /^Wrong: 1 of 9 results are not what they must be, beyond all rounding; /],
+      /^Wrong: 1 of 9 results, by more than rounding explains; the layers run /],
     ['a loss', { failures: [failure('lost')] }, true, /^Not right: 9 results .* but work failed once;/],
     ['what a device lacks', { failures: [failure('unsupported')] }, false,
       /^Right: all 9 .* 1 case asked for more than this device has\./],
     ['no device', { ended: 'no device', rows: [] }, true,
       /^No verdict: no device was to be had after 9 comparisons\.$/],
     ['a wrong result, then no device', { failures: [failure('wrong')], ended: 'no device', rows: [] }, true,
-      /^Wrong: 1 of 9 .* beyond all rounding; then no device was to be had\.$/],
+      /^Wrong: 1 of 9 results, by more than rounding explains; then no device was to be had\.$/],
+    ['a wrong result and a loss', { failures: [failure('wrong'), failure('lost')], rows: [] }, true,
+      /^Wrong: 1 of 9 results, by more than rounding explains; work failed once\. /],
+    ['a refused device', { failures: [failure('refused')], rows: [] }, false,
+      /^Right: all 9 results are as exact as they must be\. A device was refused once\. /],
     ['a failure before any result', { failures: [failure('lost')], stages: [], rows: [] }, true,
       /^Not right: work failed once\.$/],
     ['nothing compared', { stages: [], rows: [] }, false, /^No verdict: nothing was compared\.$/],
@@ -75,6 +79,7 @@ describe('the verdict', () => {
   ])('%s', (_, more, wrong, words) => {
     expect(verdict(reportWith(more))).toMatch(words);
     expect(isWrong(reportWith(more))).toBe(wrong);
+    expect(isWhole(reportWith(more))).toBe(verdict(reportWith(more)).startsWith('Right') && more.ended === undefined);
   });
 
   test('a sum needs all 13 layers', () => {
@@ -263,6 +268,15 @@ describe('how it runs', () => {
       }), item('b')])], { signal: controller.signal });
       expect(log).toMatchObject({ ended: 'stopped', failures: [], stages: [{ done: 0, left: 2 }] });
     });
+    test('in a pause before the next device is asked for', async () => {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), 500);
+      const log = await runFast([stage([item('a')])], {
+        signal: controller.signal, open: () => Promise.reject(new UnsupportedError('no')),
+      });
+      expect(log.failures).toHaveLength(1);
+      expect(log).toMatchObject({ ended: 'stopped', stages: [], seconds: 1 });
+    });
     test('while it waits for its first device, which is destroyed when it comes', async () => {
       const controller = new AbortController();
       setTimeout(() => controller.abort(), 1000);
@@ -298,17 +312,25 @@ describe('how it runs', () => {
 
   describe('without a device', () => {
     test('a first one that never comes', async () => {
-      const log = await runFast([stage([item('a')])], { open: never });
+      const asked: number[] = [];
+      const start = Date.now();
+      const log = await runFast([stage([item('a')])], {
+        open: () => {
+          asked.push((Date.now() - start) / 1000);
+          return never();
+        },
+      });
+      // Each is given 20 seconds, and the next one is asked for after a pause.
+      expect(asked.slice(1).map((at, i) => Math.floor(at - asked[i]! - 20))).toEqual([1, 2, 4]);
       expect(log).toMatchObject({ ended: 'no device', stages: [] });
       expect(log.failures.map(({ kind, title }) => [kind, title])).toEqual(Array(4).fill(['hang', 'a new device']));
-      expect(log.seconds).toBeLessThan(95); // Four times 20, and pauses of 7.
     });
     test('a first one that is refused once', async () => {
       let refused = 0;
       const log = await runFast([stage([item('a')])], {
         open: () => (refused++ === 0 ? Promise.reject(new UnsupportedError('no')) : open()),
       });
-      expect(log.failures).toEqual([{ kind: 'unsupported', title: 'a new device', message: 'no' }]);
+      expect(log.failures).toEqual([{ kind: 'refused', title: 'a new device', message: 'no' }]);
       expect(log.stages).toMatchObject([{ done: 1, left: 0 }]);
     });
     test('a later one: what was found before is kept, the rest is not done', async () => {
@@ -343,6 +365,34 @@ describe('how it runs', () => {
       expect(log).toMatchObject({ failures: [], interruptions: 1, stages: [{ done: 1 }] });
       expect([runs, opened]).toEqual([2, 2]);
     });
+    test('a device that is refused meanwhile is asked for again, and what is lost at the end is none', async () => {
+      let asked = 0;
+      const last = labWith(new Promise((_, reject) => {
+        setTimeout(() => {
+          sleep();
+          reject(new LossError('asleep'));
+        }, 500);
+      }));
+      last.trouble.catch(() => undefined);
+      const log = await runFast([stage([item('a')])], {
+        open: () => {
+          if (asked++ > 0) return Promise.resolve(last);
+          sleep();
+          return Promise.reject(new UnsupportedError('asleep'));
+        },
+      });
+      expect(log).toMatchObject({ failures: [], interruptions: 2, stages: [{ done: 1 }] });
+      expect(asked).toBe(2);
+    });
+    test('a clock that is put back holds up no watchdog', async () => {
+      const start = performance.now();
+      const log = await runFast([stage([item('a', () => {
+        vi.setSystemTime(Date.now() - 3_600_000);
+        return never();
+      })])]);
+      expect(log.failures.map(({ kind }) => kind)).toEqual(['hang']);
+      expect(performance.now() - start).toBeLessThan(25_000);
+    });
     test('but not for ever, and a wrong result stays wrong', async () => {
       let runs = 0;
       const log = await runFast([stage([item('a', () => {
@@ -354,7 +404,7 @@ describe('how it runs', () => {
         return Promise.resolve([{ title: 'b', worst: 2, where: 'there', failure: 'twice the tolerance' }]);
       })])]);
       expect(log.failures.map(({ kind, title }) => [kind, title])).toEqual([['lost', 'a'], ['wrong', 'b']]);
-      expect([runs, log.interruptions]).toEqual([4, 5]);
+      expect([runs, log.interruptions]).toEqual([6, 5]);
     });
   });
 });

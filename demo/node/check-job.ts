@@ -81,7 +81,7 @@ function onInterrupt(stop: () => void): () => void {
       for (const listener of before) listener(signal);
     }
   };
-  process.removeAllListeners('SIGINT');
+  for (const listener of before) process.off('SIGINT', listener); // tsx has one more, which it does not show.
   process.on('SIGINT', interrupt);
   return () => {
     process.off('SIGINT', interrupt);

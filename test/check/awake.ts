@@ -1,5 +1,7 @@
-/** Milliseconds between looks, and what is sleep between two: no work of a check takes the processor for so long. */
+/** Milliseconds between looks, and what is sleep between two: work of a check takes the processor for less. */
 const [LOOK, ASLEEP] = [250, 10_000];
+/** More often than that no machine sleeps in minutes: then it is work that takes so long. */
+const MOST_SLEEPS = 5;
 
 /**
  * How long a check is at work. What does not count is the time in which it cannot be: while its page is hidden, when
@@ -7,10 +9,11 @@ const [LOOK, ASLEEP] = [250, 10_000];
  */
 export class Awake {
   readonly #page = (globalThis as Partial<typeof globalThis>).document;
-  readonly #timer = setInterval(() => this.#look(), LOOK);
+  readonly #timers = new Set([setInterval(() => this.#look(), LOOK)]);
   #hidden = false;
   #seconds = 0;
   #interruptions = 0;
+  #sleeps = 0;
   #looked = Date.now();
 
   constructor() {
@@ -43,16 +46,21 @@ export class Awake {
   /** Calls back after so many seconds, unless it is told not to before. Gives what tells it. */
   after(seconds: number, callBack: () => void): () => void {
     const end = this.seconds + seconds;
+    const cancel = (): void => {
+      clearInterval(timer);
+      this.#timers.delete(timer);
+    };
     const timer = setInterval(() => {
       if (this.seconds < end) return;
-      clearInterval(timer);
+      cancel();
       callBack();
     }, LOOK);
-    return () => clearInterval(timer);
+    this.#timers.add(timer);
+    return cancel;
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
     this.#page?.removeEventListener('visibilitychange', this.#turn);
   }
 
@@ -63,10 +71,15 @@ export class Awake {
   };
 
   #look(): void {
-    const milliseconds = Math.max(0, Date.now() - this.#looked); // Clocks are put right, backwards too.
-    this.#looked += milliseconds;
+    const now = Date.now();
+    const milliseconds = Math.max(0, now - this.#looked); // Clocks are put right, backwards too.
+    this.#looked = now;
     if (this.#hidden) return;
-    if (milliseconds > ASLEEP) this.#interruptions++;
-    else this.#seconds += milliseconds / 1000;
+    if (milliseconds > ASLEEP && this.#sleeps < MOST_SLEEPS) {
+      this.#sleeps++;
+      this.#interruptions++;
+    } else {
+      this.#seconds += Math.min(milliseconds, ASLEEP) / 1000;
+    }
   }
 }

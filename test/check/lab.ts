@@ -39,7 +39,10 @@ export async function openLab(device: GPUDevice): Promise<Lab> {
   });
   trouble.catch(() => undefined); // Whoever works tells.
   const manager = await PipelineManager.create({ device });
-  await hurry(device);
+  await Promise.race([hurry(device), trouble]).catch((error: unknown) => {
+    device.destroy();
+    throw error;
+  });
   return {
     device, manager, trouble, profile: profileOf(device, adapterKindOf(device)),
     pipelines: new PipelineCache(device, MOST_PIPELINES),

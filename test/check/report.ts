@@ -68,7 +68,8 @@ export interface StageFacts {
 }
 
 /** The kinds of failures. */
-export const FAILURES = ['wrong', 'lost', 'hang', 'out-of-memory', 'validation', 'unsupported', 'error'] as const;
+export const FAILURES =
+  ['wrong', 'lost', 'hang', 'out-of-memory', 'validation', 'unsupported', 'refused', 'error'] as const;
 export interface Failure {
   readonly kind: (typeof FAILURES)[number];
   /** What was being checked. */
@@ -171,12 +172,16 @@ export function worstChoice({ rows }: CheckReport): { readonly workload: string;
   return choices.toSorted((a, b) => b.times - a.times)[0];
 }
 
+const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
+
 /** As `1 case` or `2 cases`. */
 export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
-/** What this device cannot do is no error of this library. */
+/** What a device cannot do is no error of this library, nor that it was refused once. */
+const isTrouble = ({ kind }: Failure): boolean => kind !== 'unsupported' && kind !== 'refused';
+
 export const isWrong = ({ failures, ended }: CheckReport): boolean =>
-  failures.some(({ kind }) => kind !== 'unsupported') || ended === 'no device';
+  failures.some(isTrouble) || ended === 'no device';
 
 /** Whether something was compared, all was right, and nothing ended it. */
 export const isWhole = (report: CheckReport): boolean =>
@@ -195,9 +200,11 @@ export function verdict(report: CheckReport): string {
   }
   parts.push(...tuning(report, timed.length));
   const left = stages.reduce((sum, stage) => sum + stage.left, 0);
-  const unsupported = failures.filter(({ kind }) => kind === 'unsupported').length;
+  const countOf = (wanted: Failure['kind']): number => failures.filter(({ kind }) => kind === wanted).length;
+  const [unsupported, refused] = [countOf('unsupported'), countOf('refused')];
   const more = [
     unsupported > 0 && `${counted(unsupported, 'case')} asked for more than this device has.`,
+    refused > 0 && `A device was refused ${times(refused)}.`,
     ended === 'stopped' && 'It was stopped before its end.',
     !ended && left > 0 && `Time was too short for ${counted(left, 'case')}.`,
     extent === 'short' && 'It was a short check, of a few cases.',
@@ -212,26 +219,26 @@ function tuning(report: CheckReport, timed: number): string[] {
   const tuned = tunedOf(report).length;
   const layers = counted(tuned, 'layer');
   const [them, where] = tuned === timed ? ['them', ''] : [`the ${layers} that it tried`, ` in ${layers}`];
-  const times = gain.toFixed(2);
-  if (Number(times) <= 1) return [`measured tuning would gain nothing${where}`];
+  const factor = gain.toFixed(2);
+  if (Number(factor) <= 1) return [`measured tuning would gain nothing${where}`];
   const noise = gain > NOISE[report.device.kind] ? '' : ', no more than times vary';
-  return [`measured tuning would make ${them} ${times} times as fast${noise}`];
+  return [`measured tuning would make ${them} ${factor} times as fast${noise}`];
 }
 
 function rightness({ failures, stages, ended }: CheckReport): string {
   const comparisons = stages.reduce((sum, stage) => sum + stage.comparisons, 0);
   const wrong = failures.filter(({ kind }) => kind === 'wrong').length;
-  const troubles = failures.filter(({ kind }) => kind !== 'wrong' && kind !== 'unsupported').length;
-  const gone = ended === 'no device' ? 'no device was to be had' : '';
+  const troubles = failures.filter((failure) => isTrouble(failure) && failure.kind !== 'wrong').length;
+  const also = troubles > 0 ? `; work failed ${times(troubles)}` : '';
+  const then = ended === 'no device' ? '; then no device was to be had' : '';
   if (wrong > 0) {
-    const far = `Wrong: ${wrong} of ${counted(comparisons, 'result')} are not what they must be, beyond all rounding`;
-    return gone ? `${far}; then ${gone}` : far;
+    return `Wrong: ${wrong} of ${counted(comparisons, 'result')}, by more than rounding explains${also}${then}`;
   }
-  if (gone) return `No verdict: ${gone} after ${counted(comparisons, 'comparison')}`;
-  const failed = `work failed ${troubles === 1 ? 'once' : `${troubles} times`}`;
-  if (comparisons === 0) return troubles > 0 ? `Not right: ${failed}` : 'No verdict: nothing was compared';
+  if (then) return `No verdict: no device was to be had after ${counted(comparisons, 'comparison')}${also}`;
+  if (comparisons === 0 && troubles === 0) return 'No verdict: nothing was compared';
+  if (comparisons === 0) return `Not right: work failed ${times(troubles)}`;
   const exact = comparisons === 1 ? '1 result is as exact as it must be'
     : `${comparisons} results are as exact as they must be`;
-  if (troubles > 0) return `Not right: ${exact}, but ${failed}`;
+  if (troubles > 0) return `Not right: ${exact}, but work failed ${times(troubles)}`;
   return comparisons === 1 ? `Right: ${exact}` : `Right: all ${exact}`;
 }

@@ -59,8 +59,6 @@ const OPENING = 20;
 const PAUSES = [1, 2, 4];
 /** So many items are prepared ahead: enough kernels for every core of a large machine to compile one. */
 const AHEAD = 8;
-/** An item that was interrupted is run so often at most. */
-const MOST_TURNS = 4;
 /** The time of so many hangs at most is given back to the other items. */
 const MOST_HANGS = 3;
 
@@ -150,9 +148,7 @@ class Run {
   async #item(
     item: Item, patience: number, prepare: (lab: Lab) => void,
   ): Promise<readonly Report[] | undefined> {
-    const { signal } = this.#options;
-    for (let turn = 1; ; turn++) {
-      await this.#awake.shown(signal);
+    for (;;) {
       const lab = await this.#device();
       if (!lab) return undefined;
       const { title } = item;
@@ -175,8 +171,7 @@ class Run {
         }
         failures = [{ kind: failureKind(error), title, message: wordsOf(error) }];
       }
-      const isWrong = failures.some(({ kind }) => kind === 'wrong');
-      if (this.#awake.interruptions > this.#interruptions && !isWrong && turn < MOST_TURNS) continue;
+      if (this.#isInterrupted && !failures.some(({ kind }) => kind === 'wrong')) continue;
       this.#fail(...failures);
       return reports;
     }
@@ -188,8 +183,9 @@ class Run {
    */
   async #device(): Promise<Lab | undefined> {
     const { open, signal } = this.#options;
-    if (this.#awake.interruptions > this.#interruptions) this.#dropDevice();
-    for (let refusals = 0; !this.#lab && !this.#ended; refusals++) {
+    await this.#awake.shown(signal);
+    if (this.#isInterrupted) this.#dropDevice();
+    for (let refusals = 0; !this.#lab && !this.#ended;) {
       this.#interruptions = this.#awake.interruptions;
       const opening = signal.aborted ? Promise.reject(new StopError()) : open();
       try {
@@ -197,18 +193,33 @@ class Run {
       } catch (error) {
         void opening.then((late) => late.destroy(), () => undefined);
         if (error instanceof StopError) this.#ended = 'stopped';
-        else this.#fail({ kind: failureKind(error), title: 'a new device', message: wordsOf(error) });
-        if (refusals === PAUSES.length) this.#ended ??= 'no device';
-        else await this.#pause(PAUSES[refusals]!);
+        else if (this.#isInterrupted) await this.#awake.shown(signal); // And once more.
+        else {
+          const kind = failureKind(error);
+          this.#fail(
+            { kind: kind === 'unsupported' ? 'refused' : kind, title: 'a new device', message: wordsOf(error) });
+          if (refusals === PAUSES.length) this.#ended = 'no device';
+          else await this.#pause(PAUSES[refusals++]!);
+        }
       }
     }
     return this.#ended ? undefined : this.#lab;
   }
 
+  /** Whether the page was hidden or the machine asleep since the last device was asked for. */
+  get #isInterrupted(): boolean {
+    return this.#awake.interruptions > this.#interruptions;
+  }
+
   /** Waits, unless the check is stopped. */
-  async #pause(seconds: number): Promise<void> {
-    const waiting = new Promise<void>((resolve) => void this.#awake.after(seconds, resolve));
-    await this.#within(2 * seconds, waiting).catch(() => undefined);
+  #pause(seconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#awake.after(seconds, resolve);
+      this.#options.signal.addEventListener('abort', () => {
+        cancel();
+        resolve();
+      }, { once: true });
+    });
   }
 
   /** Errors that come late, after all items. */
@@ -217,6 +228,7 @@ class Run {
     try {
       await Promise.race([this.#lab.trouble, new Promise((resolve) => setTimeout(resolve, NEWS))]);
     } catch (error) {
+      if (this.#isInterrupted) return;
       this.#fail({ kind: failureKind(error), title: 'after all cases', message: wordsOf(error) });
     }
   }

@@ -115,7 +115,8 @@ export class Times {
         if (!trials) throw new Error('tuning measured nothing');
         row.tried = trials.tried.map(rounded);
       }
-      end(failure === undefined ? { ...check, timing: await this.#sample(runner, stopwatch) } : check);
+      const taken = failure === undefined ? await this.#sample(runner, stopwatch) : undefined;
+      end({ ...check, ...(taken && (taken.median > 0 ? { timing: taken } : { failure: 'too short for this clock' })) });
       return [{ title, worst, ...(where !== undefined && { where }), ...(failure !== undefined && { failure }) }];
     } catch (error) {
       end({ failure: firstLine(error) });
