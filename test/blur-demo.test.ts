@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { KnownDevices, type Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -10,7 +9,6 @@ const errors: string[] = [];
 let page: Page;
 
 beforeAll(async () => {
-  mkdirSync('output', { recursive: true });
   page = await openPage('/demo/');
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('console', (message) => {

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import axe from 'axe-core';
 import type { Page } from 'puppeteer';
@@ -41,7 +41,6 @@ let page: Page;
 let address: string;
 
 beforeAll(async () => {
-  mkdirSync('output', { recursive: true });
   page = await openPage('/package.json');
   page.on('pageerror', (error) => errors.push(String(error)));
   await page.evaluateOnNewDocument(putHooks);
@@ -233,7 +232,10 @@ test('copied as Markdown, downloaded as JSON, which can be added to the known re
 describe('what goes wrong', () => {
   test('one wrong kernel turns the verdict', async () => {
     await page.evaluate(() => void (window.wrong = true));
-    const { right, printed } = await checkByJob();
+    const checking = checkByJob();
+    await page.waitForFunction(() => document.querySelector('#check-status')!.textContent === 'Times:');
+    await pressed('#check-stop'); // They cannot turn it back.
+    const { right, printed } = await checking;
     const { failures, stages } = written();
     expect(right).toBe(false);
     expect(printed).toContain('**Wrong: ');
@@ -245,7 +247,7 @@ describe('what goes wrong', () => {
         .toEqual(['wrong', expect.stringMatching(/depthwise/), expect.stringMatching(/^at .* times the tolerance$/)]);
     }
     expect(await text('#check-verdict'))
-      .toContain(`Wrong: ${failures.length} of ${comparisons} results, by more than rounding explains;`);
+      .toContain(`Wrong: ${failures.length} of ${comparisons} results, by more than rounding explains`);
     expect(await page.$eval('p#check-verdict', ({ dataset }) => dataset['verdict'])).toBe('differs');
     expect(await page.$$('#check-failures li')).toHaveLength(failures.length);
     await isAccessible('wrong');
@@ -315,6 +317,9 @@ test('hidden, it waits; shown again, it goes on, and keeps the screen on until i
   await other.close();
   await page.bringToFront();
   await locks(1);
+  await page.waitForFunction((last) => !['', last].includes(document.querySelector('#check-now')!.textContent), {},
+    before); // The interrupted case has run again.
+  await pressed('#check-stop');
   await state('done');
   await locks(0);
   const report = await reportOfPage();

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPage, requestsOf } from './browser.js';
@@ -57,7 +56,6 @@ test('stride and rate change the output, and the two together are an error that 
 });
 
 test('the page fits a phone and a desktop', async () => {
-  mkdirSync('output', { recursive: true });
   for (const [name, width, height] of [['desktop', 1280, 900], ['phone', 390, 844]] as const) {
     await page.setViewport({ width, height });
     await settled();

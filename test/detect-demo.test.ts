@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPage, requestsOf } from './browser.js';
@@ -7,7 +6,6 @@ const errors: string[] = [];
 let page: Page;
 
 beforeAll(async () => {
-  mkdirSync('output', { recursive: true });
   page = await openPage('/demo/#faces');
   page.on('pageerror', (error) => errors.push(String(error)));
   await settled('detect');

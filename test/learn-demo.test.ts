@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPage } from './browser.js';
@@ -28,7 +27,6 @@ test('a filter is learned from a photo and its filtered version: the loss falls 
   expect(Number(steps)).toBeGreaterThan(5);
   expect(await text('#learn-verdict')).toMatch(/^The loss fell \d+-fold$/);
   expect(await text('#learn-failure')).toBe('');
-  mkdirSync('output', { recursive: true });
   await page.screenshot({ path: 'output/demo-learn.png', fullPage: true });
 });
 

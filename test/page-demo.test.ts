@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import process from 'node:process';
 import type { Page } from 'puppeteer';
@@ -23,7 +23,6 @@ declare global {
 }
 
 beforeAll(async () => {
-  mkdirSync('output', { recursive: true });
   page = await openPage('/package.json');
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('console', (message) => {

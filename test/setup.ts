@@ -35,6 +35,7 @@ export async function setUp(project: TestProject, browserFlags?: readonly string
   const configFile = project.vite.config.configFile ?? false;
   const server = await createServer({ configFile, server: { port: 0, hmr: false }, logLevel: 'warn' });
   await server.listen();
+  mkdirSync('output', { recursive: true }); // For screenshots.
   const browser = await launchBrowser((line) => console.log(line), browserFlags);
   project.provide('seed', Number(process.env['SEED'] ?? Date.now() % 1e9));
   project.provide('browserEndpoint', browser.wsEndpoint());

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import process from 'node:process';
 import type { Page } from 'puppeteer';
 import { afterEach, beforeAll, expect, inject, test } from 'vitest';
@@ -26,7 +25,6 @@ let errors: string[];
 
 beforeAll(() => {
   console.log(`Trouble: seed ${seed}`);
-  mkdirSync('output', { recursive: true });
 });
 afterEach(async () => {
   await page.close();
