@@ -7,7 +7,16 @@ import type { Tests } from './page.js';
  * call of `tests`, each line of output its result.
  */
 
-if (!('Deno' in globalThis)) {
+if ('Deno' in globalThis) {
+  // Deno 2.9 ends where `adapterInfo` of a device is first read after its adapter was collected.
+  const held: unknown[] = [];
+  const requestAdapter = navigator.gpu.requestAdapter.bind(navigator.gpu);
+  navigator.gpu.requestAdapter = async (options) => {
+    const adapter = await requestAdapter(options);
+    held.push(adapter);
+    return adapter;
+  };
+} else {
   const { create, globals } = await import('webgpu');
   const navigator = { gpu: create([]) }; // Dawn ends with this object.
   Object.assign(globalThis, globals);
