@@ -1,4 +1,4 @@
-import type { PresetName } from '../src/plan/presets.js';
+import { type PresetName, presetsOfKind } from '../src/plan/presets.js';
 
 /**
  * Which presets run which case where. Compiling takes most of the tests' time, so that the cases are shared out:
@@ -11,14 +11,15 @@ import type { PresetName } from '../src/plan/presets.js';
  * The seed draws the shares and the preset. `CASES=all` takes all of everything.
  */
 
+/** Whether nothing is drawn. */
+export const all = process.env['CASES'] === 'all';
+
 /** Presets that `PRESETS` names, which then run every case. */
 const named = process.env['PRESETS']?.split(',') as readonly PresetName[] | undefined;
 
-/** Presets of GPUs that have all of their kernels between them, without the tiles that take longest to compile. */
-export const GPU_PRESETS: readonly PresetName[] = named ?? ['gpu', 'gpuFewPixels', 'gpuFewChannels', 'gpuRows'];
-
-/** Whether nothing is drawn. */
-export const all = process.env['CASES'] === 'all';
+/** Presets of GPUs, or those that have all kernels between them, without the tiles that take longest to compile. */
+export const GPU_PRESETS: readonly PresetName[] = named
+  ?? (all ? presetsOfKind('gpu') : ['gpu', 'gpuFewPixels', 'gpuFewChannels', 'gpuRows']);
 
 /** One of some values. */
 export const drawnFrom = <T>(values: readonly T[], number: number): readonly T[] =>

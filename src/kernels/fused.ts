@@ -96,7 +96,7 @@ export const fusedTiled: Kernel = {
       effort: {
         multiplyAdds: TILE_PIXELS * GROUP_Y * g.K * (COLUMNS * OUTPUT_LANES * GROUP_X + g.KH * g.KW),
         accesses: rounds * items * (rowsOfRun * (SPAN + TAPS) + TILE_W)
-          + INVOCATIONS * (turns * (TILE_PIXELS + 4 * COLUMNS) + (SLICES > 1 ? 2 * SUMS : 0)),
+          + INVOCATIONS * (4 * turns * (TILE_PIXELS / LANES + COLUMNS) + (SLICES > 1 ? 2 * SUMS : 0)),
         vectors: (SUMS + 4 * COLUMNS) * OUTPUT_LANES / 4 + SPAN,
         turns, tapRows: rounds * Math.ceil(items / INVOCATIONS) * rowsOfRun,
         halvings: Math.log2(SLICES), traffic: trafficOf(g),
@@ -122,7 +122,9 @@ export const fusedRows: Kernel = {
     const { KH, KW, SH, SW } = g;
     const { INPUT_LANES, LANES } = channelLanes(g);
     const [GROUP_X, GROUP_Y] = group;
-    const [OUTPUT_LANES, CHUNK, FRESH] = [outputLanes(g), chunkOf(g), freshRows(g)];
+    const OUTPUT_LANES = outputLanes(g);
+    const CHUNK = chunkOf(g);
+    const FRESH = freshRows(g);
     const COLUMNS = Math.max(1, Math.min(columns / OUTPUT_LANES, Math.ceil(g.O / OUTPUT_LANES / GROUP_X)));
     const most = Math.min(MOST_RUNS, GROUP_X * GROUP_Y * LANES / CHUNK);
     const TILE_W = Math.max(width, GROUP_Y / most);
@@ -147,7 +149,7 @@ export const fusedRows: Kernel = {
       effort: {
         multiplyAdds: runs * TILE_W * g.K * (rows * COLUMNS * OUTPUT_LANES * GROUP_X + (rows + LEAD) * KH * KW),
         accesses: runs * packs * (rows + LEAD) * (FRESH * SPAN_W + KH * KW + TILE_W)
-          + GROUP_X * GROUP_Y * turns * (TILE_PIXELS + 4 * COLUMNS),
+          + GROUP_X * GROUP_Y * 4 * turns * (TILE_PIXELS / LANES + COLUMNS),
         vectors: (TILE_PIXELS + 4) * COLUMNS * OUTPUT_LANES / 4 + (LEAD + 1) * TILE_W + FRESH * SPAN_W,
         turns, tapRows: (rows + LEAD) * FRESH, traffic: trafficOf(g),
       },
