@@ -1,3 +1,4 @@
+import process from 'node:process';
 import puppeteer, { type Page } from 'puppeteer';
 import { inject } from 'vitest';
 
@@ -18,11 +19,13 @@ function watchRequests(page: Page): void {
 }
 
 /**
- * Opens a page of the test server in the shared browser, in a window of its own: pages of one window hide each other.
+ * Opens a page of the test server in the worker's browser, in a window of its own: pages of one window hide each other.
  * Errors of the page make later calls fail, with their text.
  */
 export async function openPage(path: string): Promise<Page> {
-  const browser = await puppeteer.connect({ browserWSEndpoint: inject('browserEndpoint'), protocolTimeout: 600_000 });
+  const endpoints = inject('browserEndpoints');
+  const own = endpoints[Number(process.env['VITEST_POOL_ID'] ?? 0) % endpoints.length]!;
+  const browser = await puppeteer.connect({ browserWSEndpoint: own, protocolTimeout: 600_000 });
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
   page.once('close', () => void context.close().catch(() => undefined));

@@ -3,7 +3,7 @@ import { type PresetName, presetsOfKind } from '../src/plan/presets.js';
 /**
  * Which presets run which case where. Compiling takes most of the tests' time, so that the cases are shared out:
  *
- * - Chromium: three quarters of the cases of both passes, of these two thirds by quads, a third by another preset.
+ * - Chromium: two thirds of the cases of both passes, of these two thirds by quads, a third by another preset.
  * - Node has Chromium's compiler and its driver: a sixth by quads.
  * - Firefox and Deno have the same compiler and the same driver: a third of the cases, each by registers in one of
  *   them, by the kernels of GPUs in the other, and in one of them in float16 too.

@@ -1,20 +1,22 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import type { Browser } from 'puppeteer';
 import { createServer } from 'vite';
 import type { TestProject } from 'vitest/node';
 import { launchBrowser } from '../demo/node/browser.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
-    browserEndpoint: string;
+    /** One for each of the files that go at a time. */
+    browserEndpoints: string[];
     origin: string;
     /** For files that share something out between them. */
     seed: number;
   }
 }
 
-/** One browser and one Vite server for all tests that need a real page. Its camera sees a photo of people. */
+/** Browsers and one Vite server for all tests that need a real page. Their cameras see a photo of people. */
 export default (project: TestProject): Promise<() => Promise<void>> => setUp(project, camera());
 
 /**
@@ -36,12 +38,14 @@ export async function setUp(project: TestProject, browserFlags?: readonly string
   const server = await createServer({ configFile, server: { port: 0, hmr: false }, logLevel: 'warn' });
   await server.listen();
   mkdirSync('output', { recursive: true }); // For screenshots.
-  const browser = await launchBrowser((line) => console.log(line), browserFlags);
+  // Each has one thread for what all its pages do on the GPU, so that two files are quicker by two browsers.
+  const browsers: Browser[] = [];
+  for (let i = 0; i < 2; i++) browsers.push(await launchBrowser((line) => console.log(line), browserFlags));
   project.provide('seed', Number(process.env['SEED'] ?? Date.now() % 1e9));
-  project.provide('browserEndpoint', browser.wsEndpoint());
+  project.provide('browserEndpoints', browsers.map((browser) => browser.wsEndpoint()));
   project.provide('origin', server.resolvedUrls?.local[0]?.replace(/\/$/, '') ?? '');
   return async () => {
-    await browser.close();
+    for (const browser of browsers) await browser.close();
     await server.close();
   };
 }
