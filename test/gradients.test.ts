@@ -34,7 +34,7 @@ const failures = (reports: readonly Report[]) =>
   reports.flatMap(({ title, failure }) => (failure ? [`${title} ${failure}`] : []));
 
 /** The seed draws a quarter; `CASES=all` takes all. */
-const drawn = drawnShare(gradientCases, 6, seed);
+const drawn = drawnShare(gradientCases, 8, seed);
 
 describe('each step of the backward pass against its stage of the reference', () => {
   test.concurrent.each(drawn.map((one, index) => [one.name, one, index] as const))('%s', async (_, one, index) => {
