@@ -345,7 +345,8 @@ test('a device that is refused: a report says so, and stays when another tab is 
   expect(await text('#check-legend')).toBe('No layer was timed.');
 });
 
-test.skipIf(process.platform === 'win32')('Ctrl+C stops the command: it reports, and leaves no browser', async () => {
+const hasPs = spawnSync('ps', ['-e']).status === 0;
+test.runIf(hasPs)('Ctrl+C stops the command: it reports, and leaves no browser', async () => {
   const browsers = (): number =>
     spawnSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).stdout.split('\n')
       .filter((line) => line.includes('puppeteer_dev_chrome_profile') && !line.includes('--type=')).length;
