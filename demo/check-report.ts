@@ -34,7 +34,8 @@ export async function showReport(report: CheckReport): Promise<void> {
     make('caption', { class: 'note' }, clockText(report)),
     make('thead', {}, make('tr', {}, ...head.map((name) => make('th', { scope: 'col' }, name)))),
     make('tbody', {}, ...[...layers, ...sums].map(([name = '', ...cells]) => make(
-      'tr', {}, make('th', { scope: 'row' }, name.replace('->', '→')), ...cells.map((cell) => make('td', {}, cell))))));
+      'tr', {}, make('th', { scope: 'row' }, name.replace('->', '→')),
+      ...cells.map((cell) => make('td', {}, cell))))));
   setText('check-legend', layers.length === 0 ? 'No layer was timed.' : legend(report));
 
   element('check-report', HTMLElement).hidden = false; // So that there is a width.
