@@ -26,6 +26,7 @@ const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
+const RATED = 0;           // spec: 1 where taps stand further apart than 1
 const TAPS_H = 3;          // spec: rows of the filter taken at once: KH, or 1 of many rounds
 const TAPS_W = 3;          // spec: columns of the filter taken at once, a divisor of KW
 const ROUNDS_H = 1;        // spec: KH / TAPS_H
@@ -83,8 +84,12 @@ fn main(
 ) {
   let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
   let packs = p.K_STRIDE / LANES;
-  let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
+  let RH = 1;              // if RATED == 0: nothing is divided by it
+  let RW = 1;              // if RATED == 0
+  // let RH = p.RH;        // if RATED == 1
+  // let RW = p.RW;        // if RATED == 1
+  let across = RW * ((p.OW + TILE_W * RW - 1) / (TILE_W * RW));
+  let down = RH * ((p.OH + p.TILE_ROWS * RH - 1) / (p.TILE_ROWS * RH));
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   var length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
   // length = min(length, arrayLength(&residual)); // if RESIDUAL > 0
@@ -95,9 +100,9 @@ fn main(
   let tileX = (index / packs) % across;
   let tileY = (index / packs / across) % down;
   let n = index / packs / across / down;
-  let ox = tileX / p.RW * TILE_W * p.RW + tileX % p.RW;
-  let oy = tileY / p.RH * p.TILE_ROWS * p.RH + tileY % p.RH;
-  let rows = min(p.TILE_ROWS, (p.OH - oy + p.RH - 1) / p.RH);
+  let ox = tileX / RW * TILE_W * RW + tileX % RW;
+  let oy = tileY / RH * p.TILE_ROWS * RH + tileY % RH;
+  let rows = min(p.TILE_ROWS, (p.OH - oy + RH - 1) / RH);
 
   let filterPacks = p.K / LANES;
   let k = min(pack, filterPacks - 1);
@@ -123,11 +128,11 @@ fn main(
           window[v] = window[v + FRESH];
         }
         for (var v = 0; v < FRESH; v++) { // unroll
-          let y = oy * SH - p.padTop + (t * SH + a * TAPS_H + CARRIED + v) * p.RH;
+          let y = oy * SH - p.padTop + (t * SH + a * TAPS_H + CARRIED + v) * RH;
           let insideY = u32(y) < u32(p.H);
           let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
           for (var u = 0; u < SPAN_W; u++) { // unroll
-            let x = ox * SW - p.padLeft + (b * TAPS_W + u) * p.RW;
+            let x = ox * SW - p.padLeft + (b * TAPS_W + u) * RW;
             let value = Lanes(Input(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]));
             window[CARRIED + v][u] = select(Lanes(0.0), value, insideY & (u32(x) < u32(p.W)));
           }
@@ -148,10 +153,10 @@ fn main(
       }
     }
     if (t >= 0) {
-      let to = p.outputStart / LANES + ((n * p.OH + oy + t * p.RH) * p.OW + ox) * packs + pack;
+      let to = p.outputStart / LANES + ((n * p.OH + oy + t * RH) * p.OW + ox) * packs + pack;
       for (var s = 0; s < TILE_W; s++) { // unroll
-        if (inside(ox + s * p.RW, p.OW)) {
-          let at = to + s * p.RW * packs;
+        if (inside(ox + s * RW, p.OW)) {
+          let at = to + s * RW * packs;
           let value = activation(completed(sum[s], at), p.depthwiseAlpha);
           output[at] = Result(select(Lanes(0.0), value, pack < filterPacks));
         }

@@ -33,6 +33,7 @@ const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
 const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
+const RATED = 0;           // spec: 1 where taps stand further apart than 1
 const TAPS_H = 3;          // spec: rows of the filter, KH
 const TAPS_W = 3;          // spec: columns of the filter, KW
 const FRESH = 1;           // spec: input rows loaded for each row of outputs: SH, or TAPS_H where outputs share none
@@ -75,7 +76,8 @@ fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body o
 
 // The first column of a run.
 fn columnOf(run: i32) -> i32 {
-  return run / p.RW * TILE_W * p.RW + run % p.RW;
+  return run * TILE_W;     // if RATED == 0
+  // return run / p.RW * TILE_W * p.RW + run % p.RW; // if RATED == 1
 }
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
@@ -83,37 +85,47 @@ fn main(
   @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) index: u32,
 ) {
-  let local = i32(index);
   let packs = p.O / OUTPUT_LANES;
-  let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  let strips = (across + RUNS - 1) / RUNS;
-  let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
-  let tile = i32(group.y * groups.x + group.x);
-  if (tile >= p.N * down * strips * columnTiles) {
+  let rateH = 1;           // if RATED == 0: nothing is divided by it
+  let rateW = 1;           // if RATED == 0
+  // let rateH = p.RH;     // if RATED == 1
+  // let rateW = p.RW;     // if RATED == 1
+  let across = rateW * ((p.OW + TILE_W * rateW - 1) / (TILE_W * rateW));
+  let height = p.TILE_ROWS * rateH;
+  // Unsigned divisions take half the instructions.
+  let down = rateH * i32(u32(p.OH + height - 1) / u32(height));
+  let columnTiles = u32(packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  let strips = u32(across + RUNS - 1) / RUNS;
+  let tile = group.y * groups.x + group.x;
+  if (tile >= u32(p.N * down) * strips * columnTiles) {
     return;
   }
-  let firstRun = (tile / columnTiles) % strips * RUNS;
-  let tileY = (tile / columnTiles / strips) % down;
-  let n = tile / columnTiles / strips / down;
-  let oy = tileY / p.RH * p.TILE_ROWS * p.RH + tileY % p.RH;
-  let rows = min(p.TILE_ROWS, (p.OH - oy + p.RH - 1) / p.RH);
+  let strip = tile / columnTiles;
+  let firstRun = i32(strip % strips) * RUNS;
+  let stripRow = strip / strips;
+  let tileY = i32(stripRow % u32(down));
+  let n = i32(stripRow / u32(down));
+  let oy = tileY / rateH * height + tileY % rateH;
+  let rows = min(p.TILE_ROWS, (p.OH - oy + rateH - 1) / rateH);
 
   // What the invocation has of d.
   let filterPacks = p.K / LANES;
   let pixelPacks = p.C / INPUT_LANES;
-  let own = local % PACKS;
-  let run = local / PACKS;
+  let own = i32(index % PACKS);
+  let run = i32(index / PACKS);
   let works = (run < RUNS) & (own < filterPacks);
   let k = min(own, filterPacks - 1);
-  let c = p.inputStart / INPUT_LANES + k * LANES / p.M / INPUT_LANES;
+  let top = oy * SH - p.padTop;
   let left = columnOf(min(firstRun + run, across - 1)) * SW - p.padLeft;
+  let c = p.inputStart / INPUT_LANES + k; // if INPUT_LANES == 4
+  // let c = p.inputStart + k * LANES / p.M; // if INPUT_LANES == 1
+  let corner = c + ((n * p.H + top) * p.W + left) * pixelPacks;
   let start = Lanes(depthwiseBias[k]);
   var begun: array<array<Lanes, TILE_W>, LEAD + 1>;
 
   // What it has of the product.
-  let firstPack = tile % columnTiles * TILE_COLUMNS + local % GROUP_X;
-  let firstPixel = local / GROUP_X * TILE_PIXELS;
+  let firstPack = i32(tile % columnTiles * TILE_COLUMNS + index % GROUP_X);
+  let firstPixel = i32(index / GROUP_X) * TILE_PIXELS;
   var column: array<i32, COLUMNS>;
   var first: array<OutputLanes, COLUMNS>; // what sums start with
   for (var j = 0; j < COLUMNS; j++) { // unroll
@@ -131,13 +143,13 @@ fn main(
         begun[LEAD][w] = start;
       }
       var fresh: array<array<Lanes, SPAN_W>, FRESH>;
+      // Elements outside the input are loaded like others, from wherever that is in the binding, and count as 0.
       for (var v = 0; v < FRESH; v++) { // unroll
-        let y = oy * SH - p.padTop + ((t + LEAD) * SH + v) * p.RH;
-        let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
+        let y = ((t + LEAD) * SH + v) * rateH;
         for (var i = 0; i < SPAN_W; i++) { // unroll
-          let x = left + i * p.RW;
-          let value = Lanes(Input(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]));
-          fresh[v][i] = select(Lanes(0.0), value, (u32(y) < u32(p.H)) & (u32(x) < u32(p.W)));
+          let x = i * rateW;
+          let value = Lanes(Input(input[corner + (y * p.W + x) * pixelPacks]));
+          fresh[v][i] = select(Lanes(0.0), value, (u32(top + y) < u32(p.H)) & (u32(left + x) < u32(p.W)));
         }
       }
       for (var i = 0; i < TAPS_H; i++) { // unroll
@@ -179,13 +191,14 @@ fn main(
         }
       }
     }
-    let rowStart = (n * p.OH + oy + t * p.RH) * p.OW;
+    let rowStart = (n * p.OH + oy + t * rateH) * p.OW;
     for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-      let at = firstRun + (firstPixel + r) / TILE_W;
-      let ox = columnOf(at) + (firstPixel + r) % TILE_W * p.RW;
+      let pixel = firstRun * TILE_W + firstPixel + r; // by runs
+      let ox = pixel;      // if RATED == 0
+      // let ox = columnOf(pixel / TILE_W) + pixel % TILE_W * rateW; // if RATED == 1
       for (var j = 0; j < COLUMNS; j++) { // unroll
         // No &&, whose branches SwiftShader compiles in minutes here.
-        if ((at < across) & (ox < p.OW) & (firstPack + j * GROUP_X < packs)) {
+        if ((pixel < across * TILE_W) & (ox < p.OW) & (firstPack + j * GROUP_X < packs)) {
           let value = activation(sum[r][j], p.alpha);
           output[(p.outputStart + (rowStart + ox) * p.O_STRIDE) / OUTPUT_LANES + firstPack + j * GROUP_X]
             = StoredOutput(value);

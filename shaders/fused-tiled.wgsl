@@ -31,7 +31,10 @@ const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as OutputLanes
 const SCALED = 0;          // spec: above 0 where input channels have factors, one for each image
 const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
+const KH = 3;              // spec: rows of the filter
+const KW = 3;              // spec: columns of the filter
 const SW = 1;              // spec: stride along W
+const RATED = 0;           // spec: 1 where taps stand further apart than 1
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
 const TILE_W = 4;          // spec: pixels of one run
 const SPAN = 6;            // spec: input columns they read: (TILE_W - 1) * SW + TAPS
@@ -42,17 +45,19 @@ const GROUP_Y = 8;         // spec: invocations of a slice along the pixels
 const SLICES = 1;          // spec: parts of a round's k, a power of 2
 const SUMS = 8;            // spec: sums of one invocation: TILE_PIXELS * COLUMNS
 const CHUNK = 32;          // spec: k of one round, a multiple of 4
+const OWN_RUNS = 2;        // spec: runs whose pixels an invocation multiplies: TILE_PIXELS / TILE_W
 
-const_assert SPAN == (TILE_W - 1) * SW + TAPS && TILE_PIXELS * GROUP_Y % TILE_W == 0 && SUMS == TILE_PIXELS * COLUMNS;
+const_assert SPAN == (TILE_W - 1) * SW + TAPS && SUMS == TILE_PIXELS * COLUMNS && OWN_RUNS * TILE_W == TILE_PIXELS;
 const_assert SLICES > 0 && (SLICES & (SLICES - 1)) == 0;
 const RUNS = TILE_PIXELS * GROUP_Y / TILE_W;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
 const LANES_OF_SLICE = GROUP_X * GROUP_Y;
 const WORKGROUP = SLICES * LANES_OF_SLICE;
 const PACKS = CHUNK / LANES;
+const ITEMS = (RUNS * PACKS + WORKGROUP - 1) / WORKGROUP; // runs by packs of k of one invocation in a round
 
 struct Params {
-  N: i32, H: i32, W: i32, C: i32, KH: i32, KW: i32, M: i32, K: i32, OH: i32, OW: i32, O: i32,
+  N: i32, H: i32, W: i32, C: i32, M: i32, K: i32, OH: i32, OW: i32, O: i32,
   SH: i32, RH: i32, RW: i32, padTop: i32, padLeft: i32, depthwiseAlpha: f32, alpha: f32,
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
   O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
@@ -82,39 +87,51 @@ fn completed(sum: OutputLanes, at: i32) -> OutputLanes {
 }
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
 
+// Columns, and by the same rule rows, from one tap to the next.
+fn rate(rate: i32) -> i32 {
+  return 1;                // if RATED == 0: so that nothing is divided by it
+  // return rate;          // if RATED == 1
+}
+fn runsOfRow() -> i32 {
+  let width = TILE_W * rate(p.RW);
+  return rate(p.RW) * ((p.OW + width - 1) / width);
+}
 fn runOf(index: i32) -> Run {
-  let tiles = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  let tile = index % tiles;
-  return Run(index / tiles / p.OH, (index / tiles) % p.OH, tile / p.RW * TILE_W * p.RW + tile % p.RW);
+  let across = runsOfRow();
+  let y = i32(u32(index) / u32(across)); // Unsigned divisions take half the instructions.
+  let tile = index - y * across;
+  let n = i32(u32(y) / u32(p.OH));
+  return Run(n, y - n * p.OH, tile / rate(p.RW) * TILE_W * rate(p.RW) + tile % rate(p.RW));
 }
 
 // Computes d for one run and one pack of k into workgroup memory, from element `at` in steps of PACKS.
+// Elements outside the input are loaded like others, from wherever that is in the binding, and count as 0.
 fn depthwise(run: Run, pack: i32, at: i32) {
   let filterPacks = p.K / LANES;
   let pixelPacks = p.C / INPUT_LANES;
   let k = min(pack, filterPacks - 1);
-  let c = p.inputStart / INPUT_LANES + k * LANES / p.M / INPUT_LANES;
+  let top = run.oy * p.SH - p.padTop;
+  let left = run.ox * SW - p.padLeft;
+  let c = p.inputStart / INPUT_LANES + k; // if INPUT_LANES == 4
+  // let c = p.inputStart + k * LANES / p.M; // if INPUT_LANES == 1
+  let first = c + ((run.n * p.H + top) * p.W + left) * pixelPacks;
   var sum: array<Lanes, TILE_W>;
   for (var t = 0; t < TILE_W; t++) { // unroll
     sum[t] = Lanes(depthwiseBias[k]);
   }
-  for (var di = 0; di < p.KH; di++) {
-    let y = run.oy * p.SH + di * p.RH - p.padTop;
-    if (y < 0 || y >= p.H) {
-      continue;
-    }
-    let row = (run.n * p.H + y) * p.W;
-    for (var dj = 0; dj < p.KW; dj += TAPS) {
-      let left = run.ox * SW - p.padLeft + dj * p.RW;
+  for (var di = 0; di < KH; di++) {
+    let y = di * rate(p.RH);
+    let insideY = u32(top + y) < u32(p.H);
+    for (var dj = 0; dj < KW; dj += TAPS) {
       var columns: array<Lanes, SPAN>;
       for (var i = 0; i < SPAN; i++) { // unroll
-        let x = left + i * p.RW;
-        let value = Lanes(Input(input[(row + clamp(x, 0, p.W - 1)) * pixelPacks + c]));
-        columns[i] = select(Lanes(0.0), value, x >= 0 && x < p.W);
+        let x = (dj + i) * rate(p.RW);
+        let value = Lanes(Input(input[first + (y * p.W + x) * pixelPacks]));
+        columns[i] = select(Lanes(0.0), value, insideY & (u32(left + x) < u32(p.W)));
       }
       for (var j = 0; j < TAPS; j++) { // unroll
-        let tap = Lanes(depthwiseFilter[(di * p.KW + min(dj + j, p.KW - 1)) * filterPacks + k]);
-        let weight = select(Lanes(0.0), tap, dj + j < p.KW);
+        let tap = Lanes(depthwiseFilter[(di * KW + min(dj + j, KW - 1)) * filterPacks + k]);
+        let weight = select(Lanes(0.0), tap, dj + j < KW);
         for (var t = 0; t < TILE_W; t++) { // unroll
           sum[t] += columns[t * SW + j] * weight;
         }
@@ -122,9 +139,9 @@ fn depthwise(run: Run, pack: i32, at: i32) {
     }
   }
   for (var t = 0; t < TILE_W; t++) { // unroll
-    var value = depthwiseActivation(sum[t], p.depthwiseAlpha);
-    // value *= Lanes(inputScale[(p.scaleStart + run.n * p.K) / LANES + k]); // if SCALED > 0
-    d[at + t * PACKS] = select(Lanes(0.0), value, pack < filterPacks);
+    let value = depthwiseActivation(sum[t], p.depthwiseAlpha);
+    d[at + t * PACKS] = value; // if SCALED == 0
+    // d[at + t * PACKS] = value * Lanes(inputScale[(p.scaleStart + run.n * p.K) / LANES + k]); // if SCALED > 0
   }
 }
 
@@ -133,19 +150,19 @@ fn main(
   @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) index: u32,
 ) {
-  let local = i32(index);
-  let tile = i32(group.y * groups.x + group.x);
   let packs = p.O / OUTPUT_LANES;
-  let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  let runs = p.N * p.OH * p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  let firstRun = tile / columnTiles * RUNS;
+  let tile = group.y * groups.x + group.x;
+  let columnTiles = u32(packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  let runs = p.N * p.OH * runsOfRow();
+  let firstRun = i32(tile / columnTiles) * RUNS;
   if (firstRun >= runs) {
     return;
   }
-  let lane = local % LANES_OF_SLICE;
-  let slice = local / LANES_OF_SLICE;
-  let pack = tile % columnTiles * TILE_COLUMNS + lane % GROUP_X;
-  let row = lane / GROUP_X * TILE_PIXELS;
+  let lane = i32(index % LANES_OF_SLICE);
+  let slice = i32(index / LANES_OF_SLICE);
+  let pack = i32(tile % columnTiles * TILE_COLUMNS + index % GROUP_X);
+  let ownRun = i32(index % LANES_OF_SLICE / GROUP_X) * OWN_RUNS;
+  let row = ownRun * TILE_W;
 
   var column: array<i32, COLUMNS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
@@ -153,9 +170,13 @@ fn main(
   }
   var sum: array<OutputLanes, SUMS>;
   for (var k = 0; k < p.K; k += CHUNK) {
-    for (var i = local; i < RUNS * PACKS; i += WORKGROUP) {
-      let run = runOf(min(firstRun + i / PACKS, runs - 1));
-      depthwise(run, k / LANES + i % PACKS, i / PACKS * TILE_W * PACKS + i % PACKS);
+    for (var i = 0u; i < ITEMS; i++) {
+      let item = index + i * WORKGROUP;
+      if (item < RUNS * PACKS) {
+        let run = i32(item / PACKS);
+        let pack = i32(item % PACKS);
+        depthwise(runOf(min(firstRun + run, runs - 1)), k / LANES + pack, run * TILE_W * PACKS + pack);
+      }
     }
     workgroupBarrier();
     let end = min(PACKS, (p.K - k) / LANES);
@@ -193,15 +214,17 @@ fn main(
   if (slice > 0) {
     return;
   }
-  for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-    let run = runOf(firstRun + (row + r) / TILE_W);
-    let ox = run.ox + (row + r) % TILE_W * p.RW;
-    for (var j = 0; j < COLUMNS; j++) { // unroll
-      if (firstRun + (row + r) / TILE_W < runs && ox < p.OW && pack + j * GROUP_X < packs) {
-        let pixel = (run.n * p.OH + run.oy) * p.OW + ox;
-        let at = (p.outputStart + pixel * p.O_STRIDE) / OUTPUT_LANES + pack + j * GROUP_X;
-        let value = completed(OutputLanes(bias[column[j]]) + sum[r * COLUMNS + j], at);
-        output[at] = StoredOutput(activation(value, p.alpha));
+  for (var q = 0; q < OWN_RUNS; q++) { // unroll
+    let index = firstRun + ownRun + q;
+    let own = runOf(index);
+    let pixel = (own.n * p.OH + own.oy) * p.OW + own.ox;
+    for (var t = 0; t < TILE_W; t++) { // unroll
+      for (var j = 0; j < COLUMNS; j++) { // unroll
+        if (index < runs && own.ox + t * rate(p.RW) < p.OW && pack + j * GROUP_X < packs) {
+          let at = (p.outputStart + (pixel + t * rate(p.RW)) * p.O_STRIDE) / OUTPUT_LANES + pack + j * GROUP_X;
+          let value = completed(OutputLanes(bias[column[j]]) + sum[(q * TILE_W + t) * COLUMNS + j], at);
+          output[at] = StoredOutput(activation(value, p.alpha));
+        }
       }
     }
   }

@@ -24,8 +24,6 @@ alias Lanes = vec4f;       // if LANES == 4
 // alias Lanes = f32;      // if LANES == 1
 alias Stored = vec4<Elem>; // if LANES == 4: Lanes as stored
 // alias Stored = Elem;    // if LANES == 1
-alias Weights = mat4x4f;   // if LANES == 4: 4 k of one pack
-// alias Weights = vec4f;  // if LANES == 1
 const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const FIRST = 0;           // spec: 1 where the input is stored as Elem
 const STRIDED = 0;         // spec: 1 where the pass has strides of its own
@@ -67,10 +65,6 @@ struct Params {
 var<workgroup> handed: array<Lanes, HANDED * LANES_OF_SLICE * SUMS>; // if HANDED > 0
 // var<workgroup> placed: atomic<u32>; // if SHUFFLED > 1: invocations that have a place
 
-fn product(b: Weights, a: vec4f) -> Lanes {
-  return b * a;            // if LANES == 4
-  // return dot(b, a);     // if LANES == 1
-}
 // Where the channels of a pixel begin in the input.
 fn startOf(pixel: i32) -> i32 {
   let at = pixel;          // if STRIDED == 0
@@ -98,14 +92,15 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) index: u32, // if SHUFFLED == 1
 ) {
-  let tile = i32(workgroup.y * groups.x + workgroup.x);
+  let tile = workgroup.y * groups.x + workgroup.x;
   let packs = p.O / LANES;
-  let columnTiles = (packs + COLUMNS * GROUP_X - 1) / (COLUMNS * GROUP_X);
+  // Unsigned divisions take half the instructions.
+  let columnTiles = u32(packs + COLUMNS * GROUP_X - 1) / (COLUMNS * GROUP_X);
   var image = 0;
   // image = i32(workgroup.z); // if SCALED > 1
   let first = image * p.PIXELS;
   let end = first + p.PIXELS;
-  let firstPixel = first + tile / columnTiles * (TILE_PIXELS * GROUP_Y);
+  let firstPixel = first + i32(tile / columnTiles) * (TILE_PIXELS * GROUP_Y);
   if (firstPixel >= end) {
     return;
   }
@@ -114,12 +109,12 @@ fn main(
   // let count = subgroupAdd(1u); // if SHUFFLED > 1
   // if (subgroupElect()) { taken = atomicAdd(&placed, count); } // if SHUFFLED > 1
   // let index = subgroupBroadcastFirst(taken) + subgroupExclusiveAdd(1u); // if SHUFFLED > 1
-  let place = i32(index) / SHUFFLED;
-  let lane = place % LANES_OF_SLICE;
-  let group = place / LANES_OF_SLICE;  // of slices
-  let slice = group * SHUFFLED + i32(index) % SHUFFLED;
+  let place = index / SHUFFLED;
+  let lane = i32(place % LANES_OF_SLICE);
+  let group = i32(place / LANES_OF_SLICE); // of slices
+  let slice = group * SHUFFLED + i32(index % SHUFFLED);
   let pixel = firstPixel + lane / GROUP_X * TILE_PIXELS;
-  let pack = tile % columnTiles * (COLUMNS * GROUP_X) + lane % GROUP_X;
+  let pack = i32(tile % columnTiles) * (COLUMNS * GROUP_X) + lane % GROUP_X;
   let steps = (p.K_STRIDE + STEP - 1) / STEP;
 
   var column: array<i32, COLUMNS>;
@@ -132,19 +127,21 @@ fn main(
     row[r] = startOf(min(pixel + r, end - 1));
   }
   for (var step = slice; step < steps; step += SLICES) {
-    var b: array<Weights, COLUMNS>;
+    var b: array<array<Lanes, COLUMNS>, STEP>;
     for (var i = 0; i < STEP; i++) { // unroll
       let weightRow = min(step * STEP + i, p.K - 1) * packs;
       // let factor = f32(inputScale[p.scaleStart + image * p.K + min(step * STEP + i, p.K - 1)]); // if SCALED > 0
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        b[j][i] = Lanes(weights[weightRow + column[j]]);
-        // b[j][i] *= factor; // if SCALED > 0
+        b[i][j] = Lanes(weights[weightRow + column[j]]);
+        // b[i][j] *= factor; // if SCALED > 0
       }
     }
     for (var r = 0; r < TILE_PIXELS; r++) { // unroll
       let a = channels(row[r], step * STEP);
-      for (var j = 0; j < COLUMNS; j++) { // unroll
-        sum[r * COLUMNS + j] += product(b[j], a);
+      for (var i = 0; i < STEP; i++) { // unroll
+        for (var j = 0; j < COLUMNS; j++) { // unroll
+          sum[r * COLUMNS + j] += a[i] * b[i][j];
+        }
       }
     }
   }

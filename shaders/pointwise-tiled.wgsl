@@ -116,18 +116,18 @@ fn main(
   @builtin(local_invocation_index) index: u32,
 ) {
   let local = i32(index);
-  let tile = i32(group.y * groups.x + group.x);
+  let tile = group.y * groups.x + group.x;
   let packs = p.O / LANES;
-  let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  let columnTiles = u32(packs + TILE_COLUMNS - 1) / TILE_COLUMNS; // Unsigned divisions take half the instructions.
   var image = 0;
   // image = i32(group.z); // if SCALED > 1
   let first = image * p.PIXELS;
   let end = first + p.PIXELS;
-  let firstPixel = first + tile / columnTiles * GROUP_PIXELS;
+  let firstPixel = first + i32(tile / columnTiles) * GROUP_PIXELS;
   if (firstPixel >= end) {
     return;
   }
-  let firstPack = tile % columnTiles * TILE_COLUMNS;
+  let firstPack = i32(tile % columnTiles) * TILE_COLUMNS;
   let row = i32(id.y);
   let column = i32(id.x);
 
@@ -165,7 +165,11 @@ fn main(
         let b3 = b[at + 3 * TILE_COLUMNS];
         for (var r = 0; r < TILE_PIXELS; r++) { // unroll
           let x = a[(row + r * GROUP_Y) * STEPS + step];
-          sum[r][j] += x.x * b0 + x.y * b1 + x.z * b2 + x.w * b3;
+          // One by one: the sum of four products would take a fifth instruction, which adds it.
+          sum[r][j] += x.x * b0;
+          sum[r][j] += x.y * b1;
+          sum[r][j] += x.z * b2;
+          sum[r][j] += x.w * b3;
         }
       }
     }

@@ -134,6 +134,9 @@ const carriedRows = ({ KH, SH, OH, RH }: Geometry): readonly [carried: number, f
 /** Input rows that are loaded for each row of outputs by what goes down rows. */
 export const freshRows = (g: Geometry): number => carriedRows(g)[1];
 
+/** 1 where taps stand further apart than 1. Elsewhere nothing is divided by rates. */
+export const isRated = ({ RH, RW }: Geometry): number => Number(RH * RW > 1);
+
 /** Outputs along W that read at most so many input columns. */
 const widthOf = ({ KW, SW }: Geometry, columns: number): number => Math.floor((columns - KW) / SW) + 1;
 
@@ -170,8 +173,8 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
   const loads = ROUNDS_H * ROUNDS_W * (FRESH * SPAN_W + LOADED * TAPS_W) / TILE_W;
   return {
     constants: {
-      SH, SW, TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, LOADED, CARRIED, FRESH, LEAD: Math.ceil(CARRIED / SH),
-      TILE_W, SPAN_W, FULL_W: Number(fullW),
+      SH, SW, RATED: isRated(g), TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, LOADED, CARRIED, FRESH,
+      LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W, FULL_W: Number(fullW),
     },
     params: { TILE_ROWS: rows }, tiles: down * across,
     cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + COSTS.vectorStore / 4),

@@ -1,6 +1,6 @@
 import type { Geometry } from '../arguments/geometry.js';
 import {
-  channelLanes, evenTile, freshRows, fusedQuadsTake, fusedQuadTile, outputLanes, powerOf2, QUAD, rowTile,
+  channelLanes, evenTile, freshRows, fusedQuadsTake, fusedQuadTile, isRated, outputLanes, powerOf2, QUAD, rowTile,
   rowTiles,
 } from './cuts.js';
 import type { Kernel } from './kernel.js';
@@ -88,7 +88,9 @@ export const fusedTiled: Kernel = {
     const handed = SLICES > 1 ? SLICES / 2 * GROUP_X * GROUP_Y * SUMS : 0;
     return {
       constants: {
-        ...channelLanes(g), OUTPUT_LANES, ...row, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES, SUMS,
+        ...channelLanes(g), OUTPUT_LANES, KH: g.KH, KW: g.KW, ...row, RATED: isRated(g),
+        TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES, SUMS,
+        OWN_RUNS: TILE_PIXELS / TILE_W,
       },
       elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
       memory: 4 * CHUNK * TILE_PIXELS * GROUP_Y + 4 * OUTPUT_LANES * handed,
@@ -139,8 +141,8 @@ export const fusedRows: Kernel = {
     const turns = rows * Math.ceil(g.K / 4);
     return {
       constants: {
-        INPUT_LANES, LANES, OUTPUT_LANES, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD, TILE_W, SPAN_W, TILE_PIXELS,
-        COLUMNS, GROUP_X, GROUP_Y, CHUNK,
+        INPUT_LANES, LANES, OUTPUT_LANES, SH, SW, RATED: isRated(g), TAPS_H: KH, TAPS_W: KW, FRESH, LEAD,
+        TILE_W, SPAN_W, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK,
       },
       elem: g.dtype, params: { ...withOffsets(g), TILE_ROWS: rows }, group,
       memory: 8 * CHUNK * runs * TILE_W,

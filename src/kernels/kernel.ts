@@ -108,8 +108,7 @@ function nameOf(
   kernel: string, constants: Cut['constants'], bodies: Cut['bodies'] = {}, elem: Dtype = 'f32',
 ): string {
   const tags = Object.entries(constants).flatMap(([constant, value]) => {
-    const tag = TAGS[constant];
-    if (tag === undefined) throw new Error(`${kernel}: the constant ${constant} has no tag`);
+    const tag = TAGS[constant] ?? constant.toLowerCase();
     return tag === FOLLOWS ? [] : [`${tag}${value}`];
   });
   return [elem, kernel, ...Object.values(bodies)].join('-') + `__${tags.join('_')}`;
@@ -117,16 +116,14 @@ function nameOf(
 
 /** The tag of a constant that follows from others. */
 const FOLLOWS = '';
+/** The tags of constants that are not called by their own names. */
 const TAGS: Readonly<Record<string, string>> = {
   INPUT_LANES: 'c', LANES: 'k', OUTPUT_LANES: 'o', PARTS: FOLLOWS,
-  SH: 'sh', SW: 's', TAPS: 't', TAPS_H: 'th', TAPS_W: 't', ROUNDS_H: 'rh', ROUNDS_W: 'r', PHASES_H: 'ph', PHASES_W: 'p',
-  TILE_H: 'h', TILE_W: 'w', SPAN: FOLLOWS, SPAN_H: FOLLOWS, SPAN_W: FOLLOWS,
-  KEPT: 'kept', LOADED: FOLLOWS, CARRIED: 'carried', FRESH: 'fresh', LEAD: 'lead',
-  TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', CHUNK: 'chunk',
-  ALONE: 'alone', EXACT_K: 'exact', FULL_O: 'fullo', FULL_W: 'fullw',
-  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl', SHUFFLED: 'shuffled', HANDED: FOLLOWS,
-  SUMS: FOLLOWS, FIRST: 'first', LAST: 'last', STRIDED: 'strided', SCALED: 'scaled', RESIDUAL: 'residual',
-  AHEAD: 'ahead', LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
+  SW: 's', TAPS: 't', TAPS_H: 'th', TAPS_W: 't', ROUNDS_H: 'rh', ROUNDS_W: 'r', PHASES_H: 'ph', PHASES_W: 'p',
+  TILE_H: 'h', TILE_W: 'w', SPAN: FOLLOWS, SPAN_H: FOLLOWS, SPAN_W: FOLLOWS, LOADED: FOLLOWS,
+  TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', EXACT_K: 'exact', FULL_O: 'fullo', FULL_W: 'fullw',
+  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl', HANDED: FOLLOWS, SUMS: FOLLOWS,
+  OWN_RUNS: FOLLOWS, LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
 };
 
 /** The bindings of a kernel: its Params, what it reads, and last what it writes. */
