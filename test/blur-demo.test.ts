@@ -2,18 +2,37 @@ import { fileURLToPath } from 'node:url';
 import { KnownDevices, type Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPage, requestsOf } from './browser.js';
+import { checkLooks, LOOKS } from './looks.js';
 
 /** The first tab of the demo page. */
 
 const errors: string[] = [];
 let page: Page;
 
+declare global {
+  interface Window {
+    /** How far things moved without having been touched. */
+    shift: number;
+  }
+}
+
 beforeAll(async () => {
-  page = await openPage('/demo/');
+  page = await openPage('/package.json');
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warn') errors.push(message.text());
+    const isOurs = message.location().url?.includes('favicon') !== true; // That of the page before.
+    if (isOurs && (message.type() === 'error' || message.type() === 'warn')) errors.push(message.text());
   });
+  await page.evaluateOnNewDocument(() => {
+    window.shift = 0;
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as (PerformanceEntry & { hadRecentInput: boolean; value: number })[]) {
+        if (!entry.hadRecentInput) window.shift += entry.value;
+      }
+    }).observe({ type: 'layout-shift', buffered: true });
+  });
+  await page.setViewport({ width: 1280, height: 900 });
+  await page.goto(new URL('/demo/', page.url()).href);
   await settled();
 });
 afterAll(() => page.close());
@@ -64,6 +83,13 @@ test('the page opens with the background of a sample photo blurred, and asks for
   expect(await text('#background')).toMatch(/MediaPipe’s selfie segmentation\s+by Google \(Apache-2\.0\)/);
   expect(await text('#background')).toContain('Every frame stays in this browser');
 });
+
+test('nothing moved while the page loaded', async () => {
+  // Less than 0.1 is good: https://web.dev/articles/cls
+  expect(await page.evaluate(() => window.shift)).toBeLessThan(0.01);
+});
+
+test(LOOKS, () => checkLooks(page, 'background'));
 
 test('the strength decides how much detail is left behind the people', async () => {
   const at60 = (await look([])).detail;
