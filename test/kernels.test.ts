@@ -82,7 +82,7 @@ test.each(
   fullSize.map((name, index) => [name, index] as const)
 )('the preset %s in full size', { timeout: 180_000 }, async (name, index) => {
   const batch = [
-    ...drawnShare(named(/^large/), 4, Math.floor(seed / PAIRS.length) + index), // Each pair gets each of them.
+    ...drawnShare(named(/^large/), 6, Math.floor(seed / PAIRS.length) + index), // Each pair gets each of them.
     ...named(/^(rate_4_multiplier_3|padding_explicit|activation_silu_o7)$/),
   ];
   expect(batch.length).toBeGreaterThanOrEqual(4);
