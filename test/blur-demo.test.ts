@@ -393,7 +393,7 @@ test('what is saved is the picture as it was drawn', async () => {
 
 test('on a phone all is within reach of a thumb', async () => {
   const phone = KnownDevices['Pixel 5'];
-  vi.spyOn(page, 'reload').mockResolvedValue(null); // `emulate` would load the page anew, and compile the network again.
+  vi.spyOn(page, 'reload').mockResolvedValue(null); // `emulate` would compile the network again.
   await page.emulate(phone);
   expect(await page.evaluate(() => innerWidth)).toBe(phone.viewport.width);
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(phone.viewport.width);
