@@ -2,10 +2,8 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import shared from '../vite.config.js';
 
-/** Tests that show the demo's page, or that bound or count what time does, have the machine to themselves. */
-const alone = [
-  'blur', 'blur-demo', 'check-demo', 'demo', 'detect-demo', 'faults', 'learn-demo', 'page-demo', 'soak', 'trouble-demo',
-].map((name) => `test/${name}.test.ts`);
+/** Tests that wait some seconds for something to stop, or compare times, have the machine to themselves. */
+const alone = ['check-demo', 'detect-demo', 'learn-demo'].map((name) => `test/${name}.test.ts`);
 
 /** Chromium's GPU process has one thread for all pages, so that Firefox, Deno and Node begin beside it. */
 class OthersFirst extends BaseSequencer {

@@ -117,7 +117,7 @@ function scaled(
   const lost = flushed(scale, g.dtype);
   const factorOf = (i: number): number => Math.floor(i / perImage) * g.K + i % g.K;
   return {
-    x: Float64Array.from(x, (value, i) => value * scale[factorOf(i)]!),
+    x: float64(x).map((value, i) => value * scale[factorOf(i)]!),
     xErrors: xErrors.map((error, i) => {
       const factor = Math.abs(scale[factorOf(i)]!);
       return error * factor + (Math.abs(x[i]!) + error) * (gamma(1) * factor + lost[factorOf(i)]!) + NORMAL.f32;
@@ -159,9 +159,12 @@ function bounded(convolve: Convolve, terms: number, dtype: Dtype, { x, xErrors, 
 
 /** What is lost of each value when it is taken for 0 because it is subnormal. */
 const flushed = (values: Values, dtype: Dtype): Float64Array =>
-  Float64Array.from(values, (value) => (Math.abs(value) < NORMAL[dtype] ? Math.abs(value) : 0));
+  float64(values).map((value) => (Math.abs(value) < NORMAL[dtype] ? Math.abs(value) : 0));
 
-const absolute = (values: Values): Float64Array => Float64Array.from(values, Math.abs);
+const absolute = (values: Values): Float64Array => float64(values).map(Math.abs);
+
+/** `Float64Array.from` with a function takes several times as long as this and `map`. */
+const float64 = (values: Values): Float64Array => new Float64Array(values);
 
 /** Where functions that are not monotone turn. */
 const MINIMA: Partial<Record<ActivationKind, number>> = { silu: -1.2784645, hardSwish: -1.5 };

@@ -1,6 +1,7 @@
 import type { Page } from 'puppeteer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPage, requestsOf } from './browser.js';
+import { checkLooks, LOOKS } from './looks.js';
 
 const errors: string[] = [];
 let page: Page;
@@ -8,6 +9,9 @@ let page: Page;
 beforeAll(async () => {
   page = await openPage('/demo/#faces');
   page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warn') errors.push(message.text());
+  });
   await settled('detect');
 });
 afterAll(() => page.close());
@@ -44,6 +48,8 @@ test('the first tab finds the faces of the first photo and lists every layer', a
   expect(times.every((time) => / m?s$/.test(time))).toBe(true);
   expect(await text('#detect')).toContain('Drawing a face is not recognising one');
 });
+
+test(LOOKS, () => checkLooks(page, 'detect'));
 
 test('the score threshold decides at once what is a face', async () => {
   await slide('threshold', 80);
@@ -143,7 +149,7 @@ test('any geometry can be explored, with the kernels that were chosen and their 
   expect(await text('#explore-error')).toContain('rate must be 1 where strides are not 1');
 });
 
-test('nothing was asked of another server, and no page error came up', () => {
+test('nothing was asked of another server, and no error or warning came up', () => {
   const { origin } = new URL(page.url());
   expect(requestsOf(page).length).toBeGreaterThan(50); // Modules, photos and networks.
   expect(requestsOf(page).filter((url) => new URL(url).origin !== origin)).toEqual([]);

@@ -3,7 +3,7 @@ import { type PresetName, presetsOfKind } from '../src/plan/presets.js';
 /**
  * Which presets run which case where. Compiling takes most of the tests' time, so that the cases are shared out:
  *
- * - Chromium: two thirds of the cases of both passes, of these two thirds by quads, a third by another preset.
+ * - Chromium: half of the cases of both passes, of these two thirds by quads, a third by another preset.
  * - Node has Chromium's compiler and its driver: a sixth by quads.
  * - Firefox and Deno have the same compiler and the same driver: a third of the cases, each by registers in one of
  *   them, by the kernels of GPUs in the other, and in one of them in float16 too.
@@ -28,10 +28,6 @@ export const drawnFrom = <T>(values: readonly T[], number: number): readonly T[]
 /** One of each `share` values. */
 export const drawnShare = <T>(values: readonly T[], share: number, seed: number): readonly T[] =>
   values.filter((_, index) => all || (seed + index) % share === 0);
-
-/** All values but one of each `share`. */
-export const drawnMost = <T>(values: readonly T[], share: number, seed: number): readonly T[] =>
-  values.filter((_, index) => all || (seed + index) % share > 0);
 
 /** These compute for seconds: in Chromium or in Firefox. */
 export const LONG = /^(an input of 331 MB|the largest error)/;

@@ -90,7 +90,7 @@ function compareValues(
   });
 }
 
-const absolute = (values: ArrayLike<number>): Float64Array => Float64Array.from(values, Math.abs);
+const absolute = (values: ArrayLike<number>): Float64Array => new Float64Array(values).map(Math.abs);
 /** Values with their magnitudes: the same sum with all products positive. */
 const both = (sum: (take: (values: ArrayLike<number>) => ArrayLike<number>) => Float64Array): Expected =>
   ({ values: sum((values) => values), magnitudes: sum(absolute) });

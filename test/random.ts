@@ -11,7 +11,7 @@ export function random(seed: number): () => number {
 
 /** `length` float32 values in [-1, 1), none of them zero. */
 export function randomData(length: number, next: () => number): Float32Array {
-  return Float32Array.from({ length }, () => next() * 2 - 1 || 1);
+  return new Float32Array(length).map(() => next() * 2 - 1 || 1);
 }
 
 /** Float32 values of either sign from 2^lowest to 2^(highest + 1), every exponent as likely; one in 16 is 0 or -0. */
