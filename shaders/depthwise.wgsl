@@ -137,6 +137,9 @@ fn main(
             window[CARRIED + v][u] = select(Lanes(0.0), value, insideY & (u32(x) < u32(p.W)));
           }
         }
+        if (t < 0) {       // Where rows are carried, there is one round.
+          continue;
+        }
         for (var i = 0; i < LOADED; i++) { // unroll
           for (var j = 0; j < TAPS_W; j++) { // unroll
             let index = p.FIRST_TAP + ((a * TAPS_H + i) * p.KW + b * TAPS_W + j) * p.TAP_STEP;
