@@ -84,10 +84,8 @@ fn main(
 ) {
   let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
   let packs = p.K_STRIDE / LANES;
-  let RH = 1;              // if RATED == 0: nothing is divided by it
-  let RW = 1;              // if RATED == 0
-  // let RH = p.RH;        // if RATED == 1
-  // let RW = p.RW;        // if RATED == 1
+  let RH = select(1, p.RH, RATED == 1); // Compilers leave out what is divided by 1.
+  let RW = select(1, p.RW, RATED == 1);
   let across = RW * ((p.OW + TILE_W * RW - 1) / (TILE_W * RW));
   let down = RH * ((p.OH + p.TILE_ROWS * RH - 1) / (p.TILE_ROWS * RH));
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
@@ -137,9 +135,7 @@ fn main(
             window[CARRIED + v][u] = select(Lanes(0.0), value, insideY & (u32(x) < u32(p.W)));
           }
         }
-        if (t < 0) {       // Where rows are carried, there is one round.
-          continue;
-        }
+        if (t < 0) { continue; } // if LEAD > 0: then there is one round
         for (var i = 0; i < LOADED; i++) { // unroll
           for (var j = 0; j < TAPS_W; j++) { // unroll
             let index = p.FIRST_TAP + ((a * TAPS_H + i) * p.KW + b * TAPS_W + j) * p.TAP_STEP;

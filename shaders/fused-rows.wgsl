@@ -86,10 +86,8 @@ fn main(
   @builtin(local_invocation_index) index: u32,
 ) {
   let packs = p.O / OUTPUT_LANES;
-  let rateH = 1;           // if RATED == 0: nothing is divided by it
-  let rateW = 1;           // if RATED == 0
-  // let rateH = p.RH;     // if RATED == 1
-  // let rateW = p.RW;     // if RATED == 1
+  let rateH = select(1, p.RH, RATED == 1); // Compilers leave out what is divided by 1.
+  let rateW = select(1, p.RW, RATED == 1);
   let across = rateW * ((p.OW + TILE_W * rateW - 1) / (TILE_W * rateW));
   let height = p.TILE_ROWS * rateH;
   // Unsigned divisions take half the instructions.

@@ -87,11 +87,8 @@ fn completed(sum: OutputLanes, at: i32) -> OutputLanes {
 }
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
 
-// Columns, and by the same rule rows, from one tap to the next.
-fn rate(rate: i32) -> i32 {
-  return 1;                // if RATED == 0: so that nothing is divided by it
-  // return rate;          // if RATED == 1
-}
+// From one tap to the next. Compilers leave out what is divided by 1.
+fn rate(given: i32) -> i32 { return select(1, given, RATED == 1); }
 fn runsOfRow() -> i32 {
   let width = TILE_W * rate(p.RW);
   return rate(p.RW) * ((p.OW + width - 1) / width);
