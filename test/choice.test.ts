@@ -81,6 +81,41 @@ describe('the chosen tile of a kernel takes at most 1.10 of the best prototype',
   });
 });
 
+/** Invocations of a workgroup of a prototype, and bytes of its memory. */
+function needsOf(prototype: string): { readonly invocations: number; readonly bytes: number } {
+  const [kind, ...fields] = prototype.split(' ');
+  const tile = Object.fromEntries(fields.map((field) => {
+    const [, name, value] = /^([A-Z]+)(\d+)$/.exec(field)!;
+    return [name!, Number(value)];
+  }));
+  const { R = 1, C = 1, LX = 1, LY = 1, S = 1, KC = 0, WG = 0 } = tile;
+  const handed = 16 * (S >> 1) * LX * LY * R * C;
+  const round = { dw: 0, reg: 0, tile: 4 * KC * (R * LY + 4 * C * LX), fused: 4 * KC * R * LY }[kind as Kind];
+  return { invocations: WG || LX * LY * S, bytes: round + handed };
+}
+
+/** A caller's device, with WebGPU's default limits and no feature. */
+describe('so it does at the default limits, of the prototypes within them', () => {
+  const { limits } = defaultProfile;
+  const within = (row: Row): Row => ({
+    ...row,
+    profile: { ...row.profile, limits, subgroups: false, shaderF16: false },
+    prototypes: Object.fromEntries(Object.entries(row.prototypes!).filter(([name]) => {
+      const { invocations, bytes } = needsOf(name);
+      return invocations <= limits.maxComputeInvocationsPerWorkgroup && bytes <= limits.maxComputeWorkgroupStorageSize;
+    })),
+  });
+  const all: readonly (readonly [Kind, 'fused' | 'two-pass', number, readonly Kind[]])[] =
+    [['dw', 'two-pass', 0, ['dw']], ['tile', 'two-pass', 1, ['reg', 'tile']], ['fused', 'fused', 0, ['fused']]];
+  for (const [kind, strategy, pass, kinds] of all) {
+    test.each(measured(kind))(`${kind}: %s`, (_, given) => {
+      const row = within(given);
+      const name = prototypeOf(dispatchesOf(row, strategy)[pass]!);
+      expect(row.prototypes![name], name).toBeLessThanOrEqual(1.1 * bestOf(row, ...kinds));
+    });
+  }
+});
+
 /**
  * Fewer of them would not do: for each there is a row in which only this one takes at most 1.10 of the best prototype.
  * Nor would fewer others: test/bench/README.md.

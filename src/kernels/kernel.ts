@@ -121,9 +121,8 @@ const TAGS: Readonly<Record<string, string>> = {
   INPUT_LANES: 'c', LANES: 'k', OUTPUT_LANES: 'o', PARTS: FOLLOWS,
   SW: 's', TAPS: 't', TAPS_H: 'th', TAPS_W: 't', ROUNDS_H: 'rh', ROUNDS_W: 'r', PHASES_H: 'ph', PHASES_W: 'p',
   TILE_H: 'h', TILE_W: 'w', SPAN: FOLLOWS, SPAN_H: FOLLOWS, SPAN_W: FOLLOWS, LOADED: FOLLOWS,
-  TILE_PIXELS: 'px', COLUMNS: 'n', STEPS: 'x', EXACT_K: 'exact', FULL_O: 'fullo', FULL_W: 'fullw',
-  ROWS: 'm', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl', HANDED: FOLLOWS, SUMS: FOLLOWS,
-  OWN_RUNS: FOLLOWS, LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
+  TILE_PIXELS: 'px', COLUMNS: 'n', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl',
+  HANDED: FOLLOWS, SUMS: FOLLOWS, OWN_RUNS: FOLLOWS, LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
 };
 
 /** The bindings of a kernel: its Params, what it reads, and last what it writes. */

@@ -123,7 +123,14 @@ const table = {
   },
   gpuFewPixels,
   gpuDeep: {
-    ...withFused(gpuFewPixels, { group: [16, 4], slices: 8, pixels: 2, columns: 4, chunk: 256, width: 2 }),
+    ...gpuFewPixels,
+    fused: [
+      {
+        kernel: fusedTiled, tile: { group: [16, 4], slices: 8, pixels: 2, columns: 4, chunk: 256, width: 2 },
+        whole: true, // Smaller ones were not measured.
+      },
+      ...gpuFewPixels.fused,
+    ],
     suits: ({ SH, SW }) => SH * SW === 1, // With strides it was not measured.
   },
   /** Goes down rows: at 3x3 each input element is loaded 1.7 times instead of 4.5. */
