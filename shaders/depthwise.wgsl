@@ -84,7 +84,7 @@ fn main(
 ) {
   let index = i32((group.y * groups.x + group.x) * WORKGROUP + local);
   let packs = p.K_STRIDE / LANES;
-  let RH = select(1, p.RH, RATED == 1); // Compilers leave out what is divided by 1.
+  let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
   let across = RW * ((p.OW + TILE_W * RW - 1) / (TILE_W * RW));
   let down = RH * ((p.OH + p.TILE_ROWS * RH - 1) / (p.TILE_ROWS * RH));

@@ -86,7 +86,7 @@ fn main(
   @builtin(local_invocation_index) index: u32,
 ) {
   let packs = p.O / OUTPUT_LANES;
-  let rateH = select(1, p.RH, RATED == 1); // Compilers leave out what is divided by 1.
+  let rateH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let rateW = select(1, p.RW, RATED == 1);
   let across = rateW * ((p.OW + TILE_W * rateW - 1) / (TILE_W * rateW));
   let height = p.TILE_ROWS * rateH;
@@ -191,7 +191,7 @@ fn main(
     }
     let rowStart = (n * p.OH + oy + t * rateH) * p.OW;
     for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-      let pixel = firstRun * TILE_W + firstPixel + r; // by runs
+      let pixel = firstRun * TILE_W + firstPixel + r; // counted along the runs
       let ox = pixel;      // if RATED == 0
       // let ox = columnOf(pixel / TILE_W) + pixel % TILE_W * rateW; // if RATED == 1
       for (var j = 0; j < COLUMNS; j++) { // unroll

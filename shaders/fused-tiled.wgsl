@@ -87,7 +87,7 @@ fn completed(sum: OutputLanes, at: i32) -> OutputLanes {
 }
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
 
-// From one tap to the next. Compilers leave out what is divided by 1.
+// From one tap to the next. Compilers leave out divisions by 1.
 fn rate(given: i32) -> i32 { return select(1, given, RATED == 1); }
 fn runsOfRow() -> i32 {
   let width = TILE_W * rate(p.RW);
@@ -171,8 +171,8 @@ fn main(
       let item = index + i * WORKGROUP;
       if (item < RUNS * PACKS) {
         let run = i32(item / PACKS);
-        let pack = i32(item % PACKS);
-        depthwise(runOf(min(firstRun + run, runs - 1)), k / LANES + pack, run * TILE_W * PACKS + pack);
+        let own = i32(item % PACKS); // pack of k
+        depthwise(runOf(min(firstRun + run, runs - 1)), k / LANES + own, run * TILE_W * PACKS + own);
       }
     }
     workgroupBarrier();
@@ -212,12 +212,11 @@ fn main(
     return;
   }
   for (var q = 0; q < OWN_RUNS; q++) { // unroll
-    let index = firstRun + ownRun + q;
-    let own = runOf(index);
-    let pixel = (own.n * p.OH + own.oy) * p.OW + own.ox;
+    let run = runOf(firstRun + ownRun + q);
+    let pixel = (run.n * p.OH + run.oy) * p.OW + run.ox;
     for (var t = 0; t < TILE_W; t++) { // unroll
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        if (index < runs && own.ox + t * rate(p.RW) < p.OW && pack + j * GROUP_X < packs) {
+        if (run.n < p.N && run.ox + t * rate(p.RW) < p.OW && pack + j * GROUP_X < packs) {
           let at = (p.outputStart + (pixel + t * rate(p.RW)) * p.O_STRIDE) / OUTPUT_LANES + pack + j * GROUP_X;
           let value = completed(OutputLanes(bias[column[j]]) + sum[(q * TILE_W + t) * COLUMNS + j], at);
           output[at] = StoredOutput(activation(value, p.alpha));

@@ -89,9 +89,9 @@ function needsOf(prototype: string): { readonly invocations: number; readonly by
     return [name!, Number(value)];
   }));
   const { R = 1, C = 1, LX = 1, LY = 1, S = 1, KC = 0, WG = 0 } = tile;
-  const handed = 16 * (S >> 1) * LX * LY * R * C;
+  const handed = 16 * (S >> 1) * LX * LY * R * C; // Where the round was.
   const round = { dw: 0, reg: 0, tile: 4 * KC * (R * LY + 4 * C * LX), fused: 4 * KC * R * LY }[kind as Kind];
-  return { invocations: WG || LX * LY * S, bytes: round + handed };
+  return { invocations: WG || LX * LY * S, bytes: Math.max(round, handed) };
 }
 
 /** A caller's device, with WebGPU's default limits and no feature. */
@@ -114,6 +114,13 @@ describe('so it does at the default limits, of the prototypes within them', () =
       expect(row.prototypes![name], name).toBeLessThanOrEqual(1.1 * bestOf(row, ...kinds));
     });
   }
+  test.each(measured('fused').filter(([, row]) => timesOf(row, 'dw').length > 0 && !row.lowClock))(
+    'one kernel or two: %s', (_, given) => {
+      const row = within(given);
+      const { strategy } = candidatesFor(geometryOf(caseOf(row)), row.profile)[0]!;
+      const best = Math.min(bestOf(row, 'fused'), bestOf(row, 'dw') + bestOf(row, 'reg', 'tile'));
+      expect(chosenTime(row, strategy as 'fused')).toBeLessThanOrEqual(1.1 * best);
+    });
 });
 
 /**

@@ -22,9 +22,9 @@ export interface GpuSize {
 }
 
 /**
- * By vendor and architecture, since WebGPU does not tell. Measured on the H100, whose device Dawn calls
- * `nvidia-h100-80gb-hbm3`; reasoned for all others from a common card of each. Measured tuning decides where it
- * matters.
+ * By vendor and architecture, since WebGPU does not tell. Fitted to the H100, whose device Dawn calls
+ * `nvidia-h100-80gb-hbm3`; reasoned for all others from a common card of each, and for its siblings. Measured tuning
+ * decides where it matters.
  */
 const SIZES: readonly (readonly [name: RegExp, processors: number, bandwidth: number])[] = [
   [/hopper|h100|h200/i, 132, 3200], [/nvidia/i, 48, 500], [/amd|radeon/i, 32, 300], [/apple/i, 16, 150],
