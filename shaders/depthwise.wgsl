@@ -135,7 +135,6 @@ fn main(
             window[CARRIED + v][u] = select(Lanes(0.0), value, insideY & (u32(x) < u32(p.W)));
           }
         }
-        if (t < 0) { continue; } // if LEAD > 0: then there is one round
         for (var i = 0; i < LOADED; i++) { // unroll
           for (var j = 0; j < TAPS_W; j++) { // unroll
             let index = p.FIRST_TAP + ((a * TAPS_H + i) * p.KW + b * TAPS_W + j) * p.TAP_STEP;
