@@ -131,7 +131,7 @@ test('exhaustive small sweep (tfjs #6629, #8393)', { timeout: 600_000 }, async (
   const kernels = [1, 2].flatMap((M) => [1, 2, 3].flatMap((s) => [1, 2, 3, 4].flatMap((KH) => [1, 2, 3, 4].map((KW) =>
     ({ M, s, KH, KW })))));
   const sweep: Case[] = [];
-  for (const { M, s, KH, KW } of drawnShare(kernels, 18, seed)) {
+  for (const { M, s, KH, KW } of drawnShare(kernels, 15, seed)) {
     for (let H = 1; H <= 5; H++) for (let W = 1; W <= 5; W++) for (const padding of ['SAME', 'VALID']) {
       if (padding === 'VALID' && (KH > H || KW > W)) continue;
       // The same for all extents, to compile less.
@@ -143,7 +143,7 @@ test('exhaustive small sweep (tfjs #6629, #8393)', { timeout: 600_000 }, async (
     }
   }
   expect(sweep.length).toBeGreaterThan(200);
-  console.log(`${sweep.length} geometries; CASES=all takes 12 times as many`);
+  console.log(`${sweep.length} geometries; CASES=all takes 15 times as many`);
   expect(failures(await runAll(sweep)).slice(0, 20)).toEqual([]);
 });
 
