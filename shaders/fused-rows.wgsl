@@ -86,12 +86,12 @@ fn main(
   @builtin(local_invocation_index) index: u32,
 ) {
   let packs = p.O / OUTPUT_LANES;
-  let rateH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
-  let rateW = select(1, p.RW, RATED == 1);
-  let across = rateW * ((p.OW + TILE_W * rateW - 1) / (TILE_W * rateW));
-  let height = p.TILE_ROWS * rateH;
+  let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
+  let RW = select(1, p.RW, RATED == 1);
+  let across = RW * ((p.OW + TILE_W * RW - 1) / (TILE_W * RW));
+  let height = p.TILE_ROWS * RH;
   // Unsigned divisions take half the instructions.
-  let down = rateH * i32(u32(p.OH + height - 1) / u32(height));
+  let down = RH * i32(u32(p.OH + height - 1) / u32(height));
   let columnTiles = u32(packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
   let strips = u32(across + RUNS - 1) / RUNS;
   let tile = group.y * groups.x + group.x;
@@ -103,8 +103,8 @@ fn main(
   let stripRow = strip / strips;
   let tileY = i32(stripRow % u32(down));
   let n = i32(stripRow / u32(down));
-  let oy = tileY / rateH * height + tileY % rateH;
-  let rows = min(p.TILE_ROWS, (p.OH - oy + rateH - 1) / rateH);
+  let oy = tileY / RH * height + tileY % RH;
+  let rows = min(p.TILE_ROWS, (p.OH - oy + RH - 1) / RH);
 
   // What the invocation has of d.
   let filterPacks = p.K / LANES;
@@ -143,9 +143,9 @@ fn main(
       var fresh: array<array<Lanes, SPAN_W>, FRESH>;
       // Elements outside the input are loaded like others, from wherever that is in the binding, and count as 0.
       for (var v = 0; v < FRESH; v++) { // unroll
-        let y = ((t + LEAD) * SH + v) * rateH;
+        let y = ((t + LEAD) * SH + v) * RH;
         for (var i = 0; i < SPAN_W; i++) { // unroll
-          let x = i * rateW;
+          let x = i * RW;
           let value = Lanes(Input(input[corner + (y * p.W + x) * pixelPacks]));
           fresh[v][i] = select(Lanes(0.0), value, (u32(top + y) < u32(p.H)) & (u32(left + x) < u32(p.W)));
         }
@@ -189,11 +189,11 @@ fn main(
         }
       }
     }
-    let rowStart = (n * p.OH + oy + t * rateH) * p.OW;
+    let rowStart = (n * p.OH + oy + t * RH) * p.OW;
     for (var r = 0; r < TILE_PIXELS; r++) { // unroll
       let pixel = firstRun * TILE_W + firstPixel + r; // counted along the runs
       let ox = pixel;      // if RATED == 0
-      // let ox = columnOf(pixel / TILE_W) + pixel % TILE_W * rateW; // if RATED == 1
+      // let ox = columnOf(pixel / TILE_W) + pixel % TILE_W * RW; // if RATED == 1
       for (var j = 0; j < COLUMNS; j++) { // unroll
         // No &&, whose branches SwiftShader compiles in minutes here.
         if ((pixel < across * TILE_W) & (ox < p.OW) & (firstPack + j * GROUP_X < packs)) {
