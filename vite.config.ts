@@ -69,5 +69,6 @@ export default defineConfig({
     fileParallelism: false, // Or what one file measures depends on others: test/all.config.ts has those that may.
     testTimeout: 240_000, // Generous: machines may do much else at the same time.
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 });
