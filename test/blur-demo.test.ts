@@ -131,6 +131,7 @@ const give = async (input: string, make: () => Promise<File>) => {
 };
 
 test('an own picture goes behind the people, on white where it is transparent', async () => {
+  await page.click('[name=background][value=picture]');
   await give('#backdrop-file', async () => {
     const canvas = new OffscreenCanvas(50, 80);
     const context = canvas.getContext('2d')!;
