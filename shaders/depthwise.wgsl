@@ -86,18 +86,21 @@ fn main(
   let packs = p.K_STRIDE / LANES;
   let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
-  let across = RW * ((p.OW + TILE_W * RW - 1) / (TILE_W * RW));
-  let down = RH * ((p.OH + p.TILE_ROWS * RH - 1) / (p.TILE_ROWS * RH));
+  // Unsigned divisions take half the instructions.
+  let across = RW * i32(u32(p.OW + TILE_W * RW - 1) / u32(TILE_W * RW));
+  let down = RH * i32(u32(p.OH + p.TILE_ROWS * RH - 1) / u32(p.TILE_ROWS * RH));
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   var length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
   // length = min(length, arrayLength(&residual)); // if RESIDUAL > 0
   if ((index >= p.N * down * across * packs) | (length == 0u)) {
     return;
   }
-  let pack = index % packs;
-  let tileX = (index / packs) % across;
-  let tileY = (index / packs / across) % down;
-  let n = index / packs / across / down;
+  let tile = u32(index) / u32(packs);
+  let rowTile = tile / u32(across);
+  let pack = index - i32(tile) * packs;
+  let tileX = i32(tile - rowTile * u32(across));
+  let n = i32(rowTile / u32(down));
+  let tileY = i32(rowTile) - n * down;
   let ox = tileX / RW * TILE_W * RW + tileX % RW;
   let oy = tileY / RH * p.TILE_ROWS * RH + tileY % RH;
   let rows = min(p.TILE_ROWS, (p.OH - oy + RH - 1) / RH);

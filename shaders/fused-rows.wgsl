@@ -69,7 +69,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> bias: array<StoredOutput>;             // [O]
 @group(0) @binding(6) var<storage, read_write> output: array<StoredOutput>;     // [N, OH, OW, O]
 
-var<workgroup> d: array<Lanes, 2 * PIXELS * PACKS>;                             // two of [PIXELS, CHUNK]
+var<workgroup> d: array<array<Lanes, PIXELS * PACKS>, 2>;                       // two of [PIXELS, CHUNK]
 
 fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
@@ -132,7 +132,7 @@ fn main(
   }
 
   for (var t = -LEAD; t < rows; t++) {
-    let buffer = (t & 1) * PIXELS * PACKS;
+    let buffer = t & 1;
     if (works) {
       for (var r = 0; r < LEAD; r++) { // unroll
         begun[r] = begun[r + 1];
@@ -160,7 +160,7 @@ fn main(
       }
       if (t >= 0) {
         for (var w = 0; w < TILE_W; w++) { // unroll
-          d[buffer + (run * TILE_W + w) * PACKS + own] = depthwiseActivation(begun[0][w], p.depthwiseAlpha);
+          d[buffer][(min(run, RUNS - 1) * TILE_W + w) * PACKS + own] = depthwiseActivation(begun[0][w], p.depthwiseAlpha);
         }
       }
     }
@@ -174,10 +174,13 @@ fn main(
         sum[r][j] = first[j];
       }
     }
-    for (var step = 0; step < filterPacks; step++) {
+    for (var step = 0; step < PACKS; step++) {
+      if (step >= filterPacks) {
+        break;
+      }
       var x: array<vec4f, TILE_PIXELS>;
       for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-        x[r] = vec4f(d[buffer + (firstPixel + r) * PACKS + step]);
+        x[r] = vec4f(d[buffer][(firstPixel + r) * PACKS + step]);
       }
       for (var i = 0; i < LANES; i++) { // unroll
         let weightRow = (step * LANES + i) * packs;
@@ -197,9 +200,8 @@ fn main(
       for (var j = 0; j < COLUMNS; j++) { // unroll
         // No &&, whose branches SwiftShader compiles in minutes here.
         if ((pixel < across * TILE_W) & (ox < p.OW) & (firstPack + j * GROUP_X < packs)) {
-          let value = activation(sum[r][j], p.alpha);
-          output[(p.outputStart + (rowStart + ox) * p.O_STRIDE) / OUTPUT_LANES + firstPack + j * GROUP_X]
-            = StoredOutput(value);
+          let at = u32(p.outputStart + (rowStart + ox) * p.O_STRIDE) / OUTPUT_LANES + u32(firstPack + j * GROUP_X);
+          output[at] = StoredOutput(activation(sum[r][j], p.alpha));
         }
       }
     }

@@ -55,6 +55,9 @@ const LANES_OF_SLICE = GROUP_X * GROUP_Y;
 const WORKGROUP = SLICES * LANES_OF_SLICE;
 const PACKS = CHUNK / LANES;
 const ITEMS = (RUNS * PACKS + WORKGROUP - 1) / WORKGROUP; // runs by packs of k of one invocation in a round
+const EXACT = ITEMS * WORKGROUP == RUNS * PACKS; // whether all invocations have as many
+const TURNS = PACKS / SLICES; // packs of k of one slice in a round
+const_assert TURNS * SLICES == PACKS;
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32, M: i32, K: i32, OH: i32, OW: i32, O: i32,
@@ -64,7 +67,7 @@ struct Params {
   scaleStart: i32,                     // the first factor in its binding
 }
 
-struct Run { n: i32, oy: i32, ox: i32 } // where a run of pixels starts
+struct Run { n: i32, oy: i32, tile: i32 } // a run of pixels: its image, row, and tile of the row
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> input: array<StoredInput>;             // [N, H, W, C]
@@ -81,7 +84,7 @@ var<workgroup> d: array<Lanes, RUNS * TILE_W * PACKS>;                          
 
 fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 // Sums with the residual, which is laid out as the output.
-fn completed(sum: OutputLanes, at: i32) -> OutputLanes {
+fn completed(sum: OutputLanes, at: u32) -> OutputLanes {
   return sum;              // if RESIDUAL == 0
   // return sum + OutputLanes(residual[at]); // if RESIDUAL > 0
 }
@@ -96,9 +99,17 @@ fn runsOfRow() -> i32 {
 fn runOf(index: i32) -> Run {
   let across = runsOfRow();
   let y = i32(u32(index) / u32(across)); // Unsigned divisions take half the instructions.
-  let tile = index - y * across;
   let n = i32(u32(y) / u32(p.OH));
-  return Run(n, y - n * p.OH, tile / rate(p.RW) * TILE_W * rate(p.RW) + tile % rate(p.RW));
+  return Run(n, y - n * p.OH, index - y * across);
+}
+fn following(run: Run) -> Run {
+  let oy = select(run.oy, run.oy + 1, run.tile + 1 == runsOfRow());
+  return Run(select(run.n, run.n + 1, oy == p.OH), select(oy, 0, oy == p.OH),
+    select(run.tile + 1, 0, run.tile + 1 == runsOfRow()));
+}
+// The column of a run's first pixel.
+fn firstColumn(run: Run) -> i32 {
+  return run.tile / rate(p.RW) * TILE_W * rate(p.RW) + run.tile % rate(p.RW);
 }
 
 // Computes d for one run and one pack of k into workgroup memory, from element `at` in steps of PACKS.
@@ -108,7 +119,7 @@ fn depthwise(run: Run, pack: i32, at: i32) {
   let pixelPacks = p.C / INPUT_LANES;
   let k = min(pack, filterPacks - 1);
   let top = run.oy * p.SH - p.padTop;
-  let left = run.ox * SW - p.padLeft;
+  let left = firstColumn(run) * SW - p.padLeft;
   let c = p.inputStart / INPUT_LANES + k; // if INPUT_LANES == 4
   // let c = p.inputStart + k * LANES / p.M; // if INPUT_LANES == 1
   let first = c + ((run.n * p.H + top) * p.W + left) * pixelPacks;
@@ -156,36 +167,44 @@ fn main(
     return;
   }
   let lane = i32(index % LANES_OF_SLICE);
-  let slice = i32(index / LANES_OF_SLICE);
+  let slice = i32(index / LANES_OF_SLICE % SLICES); // of one slice 0, which compilers then know
   let pack = i32(tile % columnTiles * TILE_COLUMNS + index % GROUP_X);
   let ownRun = i32(index % LANES_OF_SLICE / GROUP_X) * OWN_RUNS;
   let row = ownRun * TILE_W;
 
-  var column: array<i32, COLUMNS>;
-  for (var j = 0; j < COLUMNS; j++) { // unroll
-    column[j] = min(pack + j * GROUP_X, packs - 1);
-  }
+  var ownWeight: array<i32, COLUMNS>; // of the slice's first k
   var sum: array<OutputLanes, SUMS>;
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    let column = min(pack + j * GROUP_X, packs - 1);
+    ownWeight[j] = slice * LANES * packs + column;
+    let start = select(OutputLanes(0.0), OutputLanes(bias[column]), slice == 0);
+    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
+      sum[r * COLUMNS + j] = start;
+    }
+  }
   for (var k = 0; k < p.K; k += CHUNK) {
     for (var i = 0u; i < ITEMS; i++) {
       let item = index + i * WORKGROUP;
-      if (item < RUNS * PACKS) {
+      if (EXACT || item < RUNS * PACKS) {
         let run = i32(item / PACKS);
         let own = i32(item % PACKS); // pack of k
         depthwise(runOf(min(firstRun + run, runs - 1)), k / LANES + own, run * TILE_W * PACKS + own);
       }
     }
     workgroupBarrier();
-    let end = min(PACKS, (p.K - k) / LANES);
-    for (var step = slice; step < end; step += SLICES) {
+    for (var turn = 0; turn < TURNS; turn++) {
+      let step = turn * SLICES + slice;
+      if (k + step * LANES >= p.K) {
+        break;
+      }
       var x: array<vec4f, TILE_PIXELS>;
       for (var r = 0; r < TILE_PIXELS; r++) { // unroll
         x[r] = vec4f(d[(row + r) * PACKS + step]);
       }
       for (var i = 0; i < LANES; i++) { // unroll
-        let weightRow = (k + step * LANES + i) * packs;
+        let weightRow = (k + turn * SLICES * LANES + i) * packs;
         for (var j = 0; j < COLUMNS; j++) { // unroll
-          let weight = OutputLanes(pointwiseFilter[weightRow + column[j]]);
+          let weight = OutputLanes(pointwiseFilter[weightRow + ownWeight[j]]);
           for (var r = 0; r < TILE_PIXELS; r++) { // unroll
             sum[r * COLUMNS + j] += x[r][i] * weight;
           }
@@ -211,17 +230,20 @@ fn main(
   if (slice > 0) {
     return;
   }
+  var run = runOf(firstRun + ownRun);
   for (var q = 0; q < OWN_RUNS; q++) { // unroll
-    let run = runOf(firstRun + ownRun + q);
-    let pixel = (run.n * p.OH + run.oy) * p.OW + run.ox;
+    let ox = firstColumn(run);
+    let pixel = (run.n * p.OH + run.oy) * p.OW + ox;
     for (var t = 0; t < TILE_W; t++) { // unroll
       for (var j = 0; j < COLUMNS; j++) { // unroll
-        if (run.n < p.N && run.ox + t * rate(p.RW) < p.OW && pack + j * GROUP_X < packs) {
-          let at = (p.outputStart + (pixel + t * rate(p.RW)) * p.O_STRIDE) / OUTPUT_LANES + pack + j * GROUP_X;
-          let value = completed(OutputLanes(bias[column[j]]) + sum[(q * TILE_W + t) * COLUMNS + j], at);
+        if (run.n < p.N && ox + t * rate(p.RW) < p.OW && pack + j * GROUP_X < packs) {
+          let first = u32(p.outputStart + (pixel + t * rate(p.RW)) * p.O_STRIDE);
+          let at = first / OUTPUT_LANES + u32(pack + j * GROUP_X);
+          let value = completed(sum[(q * TILE_W + t) * COLUMNS + j], at);
           output[at] = StoredOutput(activation(value, p.alpha));
         }
       }
     }
+    run = following(run);
   }
 }

@@ -43,14 +43,15 @@ const SUMS = 4;            // spec: sums of one invocation: TILE_PIXELS * COLUMN
 
 const_assert SUMS == TILE_PIXELS * COLUMNS && (SLICES & (SLICES - 1)) == 0 && HANDED == SLICES / SHUFFLED / 2;
 
+// Unsigned, because signed divisions take twice the instructions.
 struct Params {
-  PIXELS: i32,             // N * OH * OW
-  K: i32, O: i32,
-  K_STRIDE: i32,           // from one input pixel to the next: K, or that rounded up with zeros to packs of 4
-  O_STRIDE: i32,           // channels from one output pixel to the next, at least O
-  inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
-  scaleStart: i32,         // the first factor in its binding
-  H: i32, W: i32, OH: i32, OW: i32, SH: i32, SW: i32, // used where STRIDED == 1
+  PIXELS: u32,             // N * OH * OW
+  K: u32, O: u32,
+  K_STRIDE: u32,           // from one input pixel to the next: K, or that rounded up with zeros to packs of 4
+  O_STRIDE: u32,           // channels from one output pixel to the next, at least O
+  inputStart: u32, outputStart: u32, // the first elements of input and output in their bindings
+  scaleStart: u32,         // the first factor in its binding
+  H: u32, W: u32, OH: u32, OW: u32, SH: u32, SW: u32, // used where STRIDED == 1
   alpha: f32,
 }
 
@@ -65,22 +66,22 @@ struct Params {
 var<workgroup> handed: array<Lanes, HANDED * LANES_OF_SLICE * SUMS>; // if HANDED > 0
 // var<workgroup> placed: atomic<u32>; // if SHUFFLED > 1: invocations that have a place
 
-// Where the channels of a pixel begin in the input.
-fn startOf(pixel: i32) -> i32 {
+// Where the channels of a pixel begin in the input, in loads.
+fn startOf(pixel: u32) -> u32 {
   let at = pixel;          // if STRIDED == 0
   // let row = pixel / (p.OW * p.OH) * p.H + pixel / p.OW % p.OH * p.SH; // if STRIDED == 1
   // let at = row * p.W + pixel % p.OW * p.SW; // if STRIDED == 1
   return (p.inputStart + at * p.K_STRIDE) / INPUT_LANES;
 }
 // 4 channels from k on, 0 beyond K.
-fn channels(start: i32, k: i32) -> vec4f {
-  return vec4f(input[start + k / STEP]); // if INPUT_LANES == 4
-  // let x = vec4f(f32(input[start + k]), f32(input[start + k + 1]), // if INPUT_LANES == 1
-  //   f32(input[start + k + 2]), f32(input[start + k + 3])); // if INPUT_LANES == 1
-  // return select(vec4f(0.0), x, k + vec4i(0, 1, 2, 3) < vec4i(p.K)); // if INPUT_LANES == 1
+fn channels(start: u32, k: u32) -> vec4f {
+  return vec4f(input[start]); // if INPUT_LANES == 4
+  // let x = vec4f(f32(input[start]), f32(input[start + 1]), // if INPUT_LANES == 1
+  //   f32(input[start + 2]), f32(input[start + 3])); // if INPUT_LANES == 1
+  // return select(vec4f(0.0), x, k + vec4u(0, 1, 2, 3) < vec4u(p.K)); // if INPUT_LANES == 1
 }
 // Sums with the residual, which is laid out as the output.
-fn completed(sum: Lanes, at: i32) -> Lanes {
+fn completed(sum: Lanes, at: u32) -> Lanes {
   return sum;              // if RESIDUAL == 0
   // return sum + Lanes(residual[at]); // if RESIDUAL > 0
 }
@@ -94,13 +95,12 @@ fn main(
 ) {
   let tile = workgroup.y * groups.x + workgroup.x;
   let packs = p.O / LANES;
-  // Unsigned divisions take half the instructions.
-  let columnTiles = u32(packs + COLUMNS * GROUP_X - 1) / (COLUMNS * GROUP_X);
-  var image = 0;
-  // image = i32(workgroup.z); // if SCALED > 1
+  let columnTiles = (packs + COLUMNS * GROUP_X - 1) / (COLUMNS * GROUP_X);
+  var image = 0u;
+  // image = workgroup.z;  // if SCALED > 1
   let first = image * p.PIXELS;
   let end = first + p.PIXELS;
-  let firstPixel = first + i32(tile / columnTiles) * (TILE_PIXELS * GROUP_Y);
+  let firstPixel = first + tile / columnTiles * (TILE_PIXELS * GROUP_Y);
   if (firstPixel >= end) {
     return;
   }
@@ -110,54 +110,61 @@ fn main(
   // if (subgroupElect()) { taken = atomicAdd(&placed, count); } // if SHUFFLED > 1
   // let index = subgroupBroadcastFirst(taken) + subgroupExclusiveAdd(1u); // if SHUFFLED > 1
   let place = index / SHUFFLED;
-  let lane = i32(place % LANES_OF_SLICE);
-  let group = i32(place / LANES_OF_SLICE); // of slices
-  let slice = group * SHUFFLED + i32(index % SHUFFLED);
+  let lane = place % LANES_OF_SLICE;
+  let group = place / LANES_OF_SLICE; // of slices
+  let slice = group * SHUFFLED + index % SHUFFLED;
   let pixel = firstPixel + lane / GROUP_X * TILE_PIXELS;
-  let pack = i32(tile % columnTiles) * (COLUMNS * GROUP_X) + lane % GROUP_X;
-  let steps = (p.K_STRIDE + STEP - 1) / STEP;
+  let pack = tile % columnTiles * (COLUMNS * GROUP_X) + lane % GROUP_X;
 
-  var column: array<i32, COLUMNS>;
-  for (var j = 0; j < COLUMNS; j++) { // unroll
-    column[j] = min(pack + j * GROUP_X, packs - 1);
+  // Where the slice's first k are, and the weights of the last k.
+  var row: array<u32, TILE_PIXELS>;
+  for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
+    row[r] = startOf(min(pixel + r, end - 1)) + slice * (STEP / INPUT_LANES);
   }
-  var row: array<i32, TILE_PIXELS>;
+  var firstWeight: array<u32, COLUMNS>;
+  var lastWeight: array<u32, COLUMNS>;
   var sum: array<Lanes, SUMS>;
-  for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-    row[r] = startOf(min(pixel + r, end - 1));
+  for (var j = 0u; j < COLUMNS; j++) { // unroll
+    let column = min(pack + j * GROUP_X, packs - 1);
+    firstWeight[j] = slice * STEP * packs + column;
+    lastWeight[j] = (p.K - 1) * packs + column;
+    let start = select(Lanes(0.0), Lanes(bias[column]), slice == 0);
+    for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
+      sum[r * COLUMNS + j] = start;
+    }
   }
-  for (var step = slice; step < steps; step += SLICES) {
+  for (var k = 0u; k + slice * STEP < p.K_STRIDE; k += SLICES * STEP) {
     var b: array<array<Lanes, COLUMNS>, STEP>;
-    for (var i = 0; i < STEP; i++) { // unroll
-      let weightRow = min(step * STEP + i, p.K - 1) * packs;
-      // let factor = f32(inputScale[p.scaleStart + image * p.K + min(step * STEP + i, p.K - 1)]); // if SCALED > 0
-      for (var j = 0; j < COLUMNS; j++) { // unroll
-        b[i][j] = Lanes(weights[weightRow + column[j]]);
+    for (var i = 0u; i < STEP; i++) { // unroll
+      // let weightRow = min(k + slice * STEP + i, p.K - 1); // if SCALED > 0
+      // let factor = f32(inputScale[p.scaleStart + image * p.K + weightRow]); // if SCALED > 0
+      for (var j = 0u; j < COLUMNS; j++) { // unroll
+        b[i][j] = Lanes(weights[min(firstWeight[j] + (k + i) * packs, lastWeight[j])]);
         // b[i][j] *= factor; // if SCALED > 0
       }
     }
-    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-      let a = channels(row[r], step * STEP);
-      for (var i = 0; i < STEP; i++) { // unroll
-        for (var j = 0; j < COLUMNS; j++) { // unroll
+    for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
+      let a = channels(row[r] + k / INPUT_LANES, k + slice * STEP);
+      for (var i = 0u; i < STEP; i++) { // unroll
+        for (var j = 0u; j < COLUMNS; j++) { // unroll
           sum[r * COLUMNS + j] += a[i] * b[i][j];
         }
       }
     }
   }
-  for (var s = 0; s < SUMS; s++) { // unroll
+  for (var s = 0u; s < SUMS; s++) { // unroll
     // sum[s] += subgroupShuffleXor(sum[s], 1u); // if SHUFFLED > 1
     // sum[s] += subgroupShuffleXor(sum[s], 2u); // if SHUFFLED > 1
   }
-  for (var half = HANDED; half > 0; half /= 2) {
+  for (var half = u32(HANDED); half > 0; half /= 2) {
     if (group >= half && group < 2 * half) {
-      for (var s = 0; s < SUMS; s++) { // unroll
+      for (var s = 0u; s < SUMS; s++) { // unroll
         handed[((group - half) * SUMS + s) * LANES_OF_SLICE + lane] = sum[s]; // if HANDED > 0
       }
     }
     workgroupBarrier();
     if (group < half) {
-      for (var s = 0; s < SUMS; s++) { // unroll
+      for (var s = 0u; s < SUMS; s++) { // unroll
         sum[s] += handed[(group * SUMS + s) * LANES_OF_SLICE + lane]; // if HANDED > 0
       }
     }
@@ -166,11 +173,11 @@ fn main(
   if (slice > 0) {
     return;
   }
-  for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-    for (var j = 0; j < COLUMNS; j++) { // unroll
+  for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
+    for (var j = 0u; j < COLUMNS; j++) { // unroll
       if (pixel + r < end && pack + j * GROUP_X < packs) {
         let at = (p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j * GROUP_X;
-        let value = activation(completed(Lanes(bias[column[j]]) + sum[r * COLUMNS + j], at), p.alpha);
+        let value = activation(completed(sum[r * COLUMNS + j], at), p.alpha);
         output[at] = Stored(value);
       }
     }

@@ -38,15 +38,19 @@ const TILE_COLUMNS = COLUMNS * GROUP_X;
 const WORKGROUP = GROUP_X * GROUP_Y;
 const STEP = 4;            // k of one load of the input
 const STEPS = CHUNK / STEP;
+// Whether all invocations load as often. Compilers put loads off until after the question whether they are needed.
+const EXACT_A = LOADS_A * WORKGROUP == GROUP_PIXELS * STEPS;
+const EXACT_B = LOADS_B * WORKGROUP == CHUNK * TILE_COLUMNS;
 
+// Unsigned, because signed divisions take twice the instructions.
 struct Params {
-  PIXELS: i32,             // N * OH * OW
-  K: i32, O: i32,
-  K_STRIDE: i32,           // from one input pixel to the next: K, or that rounded up with zeros to packs of 4
-  O_STRIDE: i32,           // channels from one output pixel to the next, at least O
-  inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
-  scaleStart: i32,         // the first factor in its binding
-  H: i32, W: i32, OH: i32, OW: i32, SH: i32, SW: i32, // used where STRIDED == 1
+  PIXELS: u32,             // N * OH * OW
+  K: u32, O: u32,
+  K_STRIDE: u32,           // from one input pixel to the next: K, or that rounded up with zeros to packs of 4
+  O_STRIDE: u32,           // channels from one output pixel to the next, at least O
+  inputStart: u32, outputStart: u32, // the first elements of input and output in their bindings
+  scaleStart: u32,         // the first factor in its binding
+  H: u32, W: u32, OH: u32, OW: u32, SH: u32, SW: u32, // used where STRIDED == 1
   alpha: f32,
 }
 
@@ -61,49 +65,49 @@ struct Params {
 var<workgroup> a: array<vec4f, GROUP_PIXELS * STEPS>;                   // [GROUP_PIXELS, CHUNK]
 var<workgroup> b: array<Lanes, CHUNK * TILE_COLUMNS>;                   // [CHUNK, TILE_COLUMNS]
 
-// Where the channels of a pixel begin in the input.
-fn startOf(pixel: i32) -> i32 {
+// Where the channels of a pixel begin in the input, in loads.
+fn startOf(pixel: u32) -> u32 {
   let at = pixel;          // if STRIDED == 0
   // let row = pixel / (p.OW * p.OH) * p.H + pixel / p.OW % p.OH * p.SH; // if STRIDED == 1
   // let at = row * p.W + pixel % p.OW * p.SW; // if STRIDED == 1
   return (p.inputStart + at * p.K_STRIDE) / INPUT_LANES;
 }
-// 4 channels from k on, 0 beyond K.
-fn channels(start: i32, k: i32) -> vec4f {
-  return vec4f(input[start + k / STEP]); // if INPUT_LANES == 4
-  // let x = vec4f(f32(input[start + k]), f32(input[start + k + 1]), // if INPUT_LANES == 1
-  //   f32(input[start + k + 2]), f32(input[start + k + 3])); // if INPUT_LANES == 1
-  // return select(vec4f(0.0), x, k + vec4i(0, 1, 2, 3) < vec4i(p.K)); // if INPUT_LANES == 1
+// 4 channels.
+fn channels(start: u32) -> vec4<InputElem> {
+  return input[start];     // if INPUT_LANES == 4
+  // return vec4(input[start], input[start + 1], input[start + 2], input[start + 3]); // if INPUT_LANES == 1
+}
+// The same from k on: 0 beyond K.
+fn withinK(x: vec4<InputElem>, k: u32) -> vec4f {
+  return select(vec4f(0.0), vec4f(x), k < p.K_STRIDE); // if INPUT_LANES == 4
+  // return select(vec4f(0.0), vec4f(x), k + vec4u(0, 1, 2, 3) < vec4u(p.K)); // if INPUT_LANES == 1
 }
 // Sums with the residual, which is laid out as the output.
-fn completed(sum: Lanes, at: i32) -> Lanes {
+fn completed(sum: Lanes, at: u32) -> Lanes {
   return sum;              // if RESIDUAL == 0
   // return sum + Lanes(residual[at]); // if RESIDUAL > 0
 }
 fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
-// The part of a round's input that an invocation loads, 0 beyond K.
-fn loadA(k: i32, firstPixel: i32, end: i32, local: i32) -> array<vec4f, LOADS_A> {
-  let steps = (p.K_STRIDE + STEP - 1) / STEP;
-  var loaded: array<vec4f, LOADS_A>;
-  for (var i = 0; i < LOADS_A; i++) { // unroll
-    let at = local + i * WORKGROUP;
-    let pixel = min(firstPixel + at / STEPS, end - 1);
-    let step = k / STEP + at % STEPS;
-    loaded[i] = select(vec4f(0.0), channels(startOf(pixel), min(step, steps - 1) * STEP), step < steps);
+// Weights of a k, times its factor.
+fn scaled(x: Lanes, k: u32, image: u32) -> Lanes {
+  return x;                // if SCALED == 0
+  // return x * f32(inputScale[p.scaleStart + image * p.K + min(k, p.K - 1)]); // if SCALED > 0
+}
+
+// The part of a round's input that an invocation loads; `begins` says where it is in the first round.
+fn loadA(k: u32, begins: array<u32, LOADS_A>) -> array<vec4<InputElem>, LOADS_A> {
+  var loaded: array<vec4<InputElem>, LOADS_A>;
+  for (var i = 0u; i < LOADS_A; i++) { // unroll
+    loaded[i] = channels(begins[i] + k / INPUT_LANES);
   }
   return loaded;
 }
-// The part of a round's weights that it loads.
-fn loadB(k: i32, firstPack: i32, image: i32, local: i32) -> array<Lanes, LOADS_B> {
-  let packs = p.O / LANES;
-  var loaded: array<Lanes, LOADS_B>;
-  for (var i = 0; i < LOADS_B; i++) { // unroll
-    let at = local + i * WORKGROUP;
-    let pack = min(firstPack + at % TILE_COLUMNS, packs - 1);
-    let weightRow = min(k + at / TILE_COLUMNS, p.K - 1);
-    loaded[i] = Lanes(weights[weightRow * packs + pack]);
-    // loaded[i] *= f32(inputScale[p.scaleStart + image * p.K + weightRow]); // if SCALED > 0
+// The same of the weights. Beyond K, where the input counts as 0, they are those of the last k, which `ends` says.
+fn loadB(k: u32, begins: array<u32, LOADS_B>, ends: array<u32, LOADS_B>) -> array<Stored, LOADS_B> {
+  var loaded: array<Stored, LOADS_B>;
+  for (var i = 0u; i < LOADS_B; i++) { // unroll
+    loaded[i] = weights[min(begins[i] + k * (p.O / LANES), ends[i])];
   }
   return loaded;
 }
@@ -113,71 +117,88 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_id) id: vec3u,
-  @builtin(local_invocation_index) index: u32,
+  @builtin(local_invocation_index) local: u32,
 ) {
-  let local = i32(index);
   let tile = group.y * groups.x + group.x;
   let packs = p.O / LANES;
-  let columnTiles = u32(packs + TILE_COLUMNS - 1) / TILE_COLUMNS; // Unsigned divisions take half the instructions.
-  var image = 0;
-  // image = i32(group.z); // if SCALED > 1
+  let columnTiles = (packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  var image = 0u;
+  // image = group.z;      // if SCALED > 1
   let first = image * p.PIXELS;
   let end = first + p.PIXELS;
-  let firstPixel = first + i32(tile / columnTiles) * GROUP_PIXELS;
+  let firstPixel = first + tile / columnTiles * GROUP_PIXELS;
   if (firstPixel >= end) {
     return;
   }
-  let firstPack = i32(tile % columnTiles) * TILE_COLUMNS;
-  let row = i32(id.y);
-  let column = i32(id.x);
+  let firstPack = tile % columnTiles * TILE_COLUMNS;
+  let row = id.y;
+  let column = id.x;
+
+  var fromA: array<u32, LOADS_A>;
+  for (var i = 0u; i < LOADS_A; i++) { // unroll
+    let at = local + i * WORKGROUP;
+    fromA[i] = startOf(min(firstPixel + at / STEPS, end - 1)) + at % STEPS * (STEP / INPUT_LANES);
+  }
+  var fromB: array<u32, LOADS_B>;
+  var toB: array<u32, LOADS_B>;
+  for (var i = 0u; i < LOADS_B; i++) { // unroll
+    let at = local + i * WORKGROUP;
+    let pack = min(firstPack + at % TILE_COLUMNS, packs - 1);
+    fromB[i] = at / TILE_COLUMNS * packs + pack;
+    toB[i] = (p.K - 1) * packs + pack;
+  }
 
   var sum: array<array<Lanes, COLUMNS>, TILE_PIXELS>;
-  for (var j = 0; j < COLUMNS; j++) { // unroll
+  for (var j = 0u; j < COLUMNS; j++) { // unroll
     let start = Lanes(bias[min(firstPack + column + j * GROUP_X, packs - 1)]);
-    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
+    for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
       sum[r][j] = start;
     }
   }
-  // var freshA = loadA(0, firstPixel, end, local); // if AHEAD == 1
-  // var freshB = loadB(0, firstPack, image, local); // if AHEAD == 1
-  for (var k = 0; k < p.K_STRIDE; k += CHUNK) {
-    let freshA = loadA(k, firstPixel, end, local); // if AHEAD == 0
-    let freshB = loadB(k, firstPack, image, local); // if AHEAD == 0
-    for (var i = 0; i < LOADS_A; i++) { // unroll
-      if (local + i * WORKGROUP < GROUP_PIXELS * STEPS) {
-        a[local + i * WORKGROUP] = freshA[i];
+  // var freshA = loadA(0, fromA); // if AHEAD == 1
+  // var freshB = loadB(0, fromB, toB); // if AHEAD == 1
+  for (var k = 0u; k < p.K_STRIDE; k += CHUNK) {
+    let freshA = loadA(k, fromA); // if AHEAD == 0
+    let freshB = loadB(k, fromB, toB); // if AHEAD == 0
+    for (var i = 0u; i < LOADS_A; i++) { // unroll
+      let at = local + i * WORKGROUP;
+      if (EXACT_A || at < GROUP_PIXELS * STEPS) {
+        a[at] = withinK(freshA[i], k + at % STEPS * STEP);
       }
     }
-    for (var i = 0; i < LOADS_B; i++) { // unroll
-      if (local + i * WORKGROUP < CHUNK * TILE_COLUMNS) {
-        b[local + i * WORKGROUP] = freshB[i];
+    for (var i = 0u; i < LOADS_B; i++) { // unroll
+      let at = local + i * WORKGROUP;
+      if (EXACT_B || at < CHUNK * TILE_COLUMNS) {
+        b[at] = scaled(Lanes(freshB[i]), k + at / TILE_COLUMNS, image);
       }
     }
     workgroupBarrier();
-    // freshA = loadA(k + CHUNK, firstPixel, end, local); // if AHEAD == 1
-    // freshB = loadB(k + CHUNK, firstPack, image, local); // if AHEAD == 1
-    for (var step = 0; step < STEPS; step++) {
-      for (var j = 0; j < COLUMNS; j++) { // unroll
-        let at = step * STEP * TILE_COLUMNS + column + j * GROUP_X;
-        let b0 = b[at];
-        let b1 = b[at + TILE_COLUMNS];
-        let b2 = b[at + 2 * TILE_COLUMNS];
-        let b3 = b[at + 3 * TILE_COLUMNS];
-        for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-          let x = a[(row + r * GROUP_Y) * STEPS + step];
+    // freshA = loadA(k + CHUNK, fromA); // if AHEAD == 1
+    // freshB = loadB(k + CHUNK, fromB, toB); // if AHEAD == 1
+    for (var step = 0u; step < STEPS; step++) {
+      var x: array<vec4f, TILE_PIXELS>;
+      for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
+        x[r] = a[(row + r * GROUP_Y) * STEPS + step];
+      }
+      for (var j = 0u; j < COLUMNS; j++) { // unroll
+        let b0 = b[(step * STEP + 0) * TILE_COLUMNS + column + j * GROUP_X];
+        let b1 = b[(step * STEP + 1) * TILE_COLUMNS + column + j * GROUP_X];
+        let b2 = b[(step * STEP + 2) * TILE_COLUMNS + column + j * GROUP_X];
+        let b3 = b[(step * STEP + 3) * TILE_COLUMNS + column + j * GROUP_X];
+        for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
           // One by one: the sum of four products would take a fifth instruction, which adds it.
-          sum[r][j] += x.x * b0;
-          sum[r][j] += x.y * b1;
-          sum[r][j] += x.z * b2;
-          sum[r][j] += x.w * b3;
+          sum[r][j] += x[r].x * b0;
+          sum[r][j] += x[r].y * b1;
+          sum[r][j] += x[r].z * b2;
+          sum[r][j] += x[r].w * b3;
         }
       }
     }
     workgroupBarrier();
   }
-  for (var j = 0; j < COLUMNS; j++) { // unroll
+  for (var j = 0u; j < COLUMNS; j++) { // unroll
     let pack = firstPack + column + j * GROUP_X;
-    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
+    for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
       let pixel = firstPixel + row + r * GROUP_Y;
       if (pixel < end && pack < packs) {
         let at = (p.outputStart + pixel * p.O_STRIDE) / LANES + pack;

@@ -83,7 +83,7 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
   const out: string[] = [];
   for (let at = 0; at < lines.length; at++) {
     const line = lines[at]!;
-    const match = /^( *)for \(var (\w+) = 0; \2 < (\w+); \2\+\+\) \{ *\/\/ unroll( once)?$/.exec(line);
+    const match = /^( *)for \(var (\w+) = 0u?; \2 < (\w+); \2\+\+\) \{ *\/\/ unroll( once)?$/.exec(line);
     if (!match) {
       if (/\/\/ unroll/.test(line)) throw new Error(`line ${at + 1} cannot be unrolled: ${line}`);
       out.push(line);
@@ -113,18 +113,18 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
 
 /**
  * The bytes of the struct `Params` of a file, from values by name.
- * @throws Error for a field without a value, or one that is neither `i32` nor `f32`
+ * @throws Error for a field without a value, or one that is none of `i32`, `u32`, `f32`
  */
 export function packParams(source: string, values: Readonly<Record<string, unknown>>): ArrayBuffer {
   const struct = /struct Params \{(.*?)\n\}/s.exec(source)?.[1] ?? '';
   const fields = struct.replaceAll(/\/\/.*/g, '').split(',').map((field) => field.trim()).filter(Boolean);
   const view = new DataView(new ArrayBuffer(Math.max(1, Math.ceil(fields.length / 4)) * 16));
   fields.forEach((field, index) => {
-    const [, name, type] = /^(\w+): (i32|f32)$/.exec(field) ?? [];
+    const [, name, type] = /^(\w+): (i32|u32|f32)$/.exec(field) ?? [];
     const value = values[name ?? ''];
     if (typeof value !== 'number') throw new Error(`Params has a field that cannot be packed: ${field}`);
-    if (type === 'i32') view.setInt32(index * 4, value, true);
-    else view.setFloat32(index * 4, value, true);
+    if (type === 'f32') view.setFloat32(index * 4, value, true);
+    else view.setInt32(index * 4, value, true); // The same bits as unsigned.
   });
   return view.buffer;
 }
