@@ -21,11 +21,9 @@ const TAPS_H = 3;          // spec: rows of the filter of one invocation, a divi
 const TAPS_W = 3;          // spec: columns of the filter of one invocation, a divisor of KW
 const TILE_H = 1;          // spec: outputs of one tile along H
 const TILE_W = 4;          // spec: outputs of one tile along W
-const SPAN_H = 3;          // spec: input rows under them: (TILE_H - 1) * SH + TAPS_H
-const SPAN_W = 6;          // spec: input columns under them: (TILE_W - 1) * SW + TAPS_W
+const SPAN_H = (TILE_H - 1) * SH + TAPS_H; // input rows under them
+const SPAN_W = (TILE_W - 1) * SW + TAPS_W; // input columns under them
 const WORKGROUP = 64;      // spec: invocations of a workgroup
-
-const_assert SPAN_H == (TILE_H - 1) * SH + TAPS_H && SPAN_W == (TILE_W - 1) * SW + TAPS_W;
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32,

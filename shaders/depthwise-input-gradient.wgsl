@@ -24,11 +24,9 @@ const TAPS_H = 3;          // spec: rows of the filter of one phase taken at onc
 const TAPS_W = 3;          // spec: columns of the filter of one phase taken at once, a divisor of ceil(KW / SW)
 const TILE_H = 1;          // spec: q of one invocation along H
 const TILE_W = 4;          // spec: q of one invocation along W
-const SPAN_H = 3;          // spec: rows of the gradient they read: TILE_H + TAPS_H - 1
-const SPAN_W = 6;          // spec: columns of the gradient they read: TILE_W + TAPS_W - 1
+const SPAN_H = TILE_H + TAPS_H - 1; // rows of the gradient they read
+const SPAN_W = TILE_W + TAPS_W - 1; // columns of the gradient they read
 const WORKGROUP = 64;      // spec: invocations of a workgroup
-
-const_assert SPAN_H == TILE_H + TAPS_H - 1 && SPAN_W == TILE_W + TAPS_W - 1;
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32,

@@ -32,18 +32,18 @@ const TAPS_W = 3;          // spec: columns of the filter taken at once, a divis
 const ROUNDS_H = 1;        // spec: KH / TAPS_H
 const ROUNDS_W = 1;        // spec: KW / TAPS_W
 const KEPT = 3;            // spec: rows of taps held throughout: TAPS_H, or 0 if there are rounds
-const LOADED = 0;          // spec: rows of taps loaded in each round: TAPS_H - KEPT
+const LOADED = TAPS_H - KEPT; // rows of taps loaded in each round
 const CARRIED = 2;         // spec: input rows that stay from one row of outputs to the next: TAPS_H - SH, or 0
-const FRESH = 1;           // spec: input rows loaded: TAPS_H - CARRIED
-const LEAD = 2;            // spec: steps before the first row of outputs, to load what it shares: ceil(CARRIED / SH)
+const FRESH = TAPS_H - CARRIED; // input rows loaded
+const LEAD = (CARRIED + SH - 1) / SH; // steps before the first row of outputs, to load what it shares
 const TILE_W = 4;          // spec: outputs of one invocation along W
-const SPAN_W = 6;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
+const SPAN_W = (TILE_W - 1) * SW + TAPS_W; // input columns they read
 const FULL_W = 0;          // spec: 1 where every tile along W is full
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 const LAST = 0;            // spec: 1 where the output is stored as Elem
 const RESIDUAL = 0;        // spec: lanes of the residual, which is added before the activation; 0 without
 
-const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && FRESH == TAPS_H - CARRIED && (CARRIED == 0 || FRESH == SH);
+const_assert CARRIED == 0 || FRESH == SH;
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32,
@@ -65,6 +65,8 @@ struct Params {
 // @group(0) @binding(4) var<storage, read> residual: array<Stored>; // if RESIDUAL > 0: [N, OH, OW, K]
 @group(0) @binding(4) var<storage, read_write> output: array<Result>;   // [N, OH, OW, K_STRIDE]
 
+// A quotient of what is not negative: unsigned divisions take half the instructions.
+fn over(a: i32, b: i32) -> i32 { return i32(u32(a) / u32(b)); }
 fn inside(x: i32, OW: i32) -> bool {
   // return true;          // if FULL_W == 1
   return x < OW;           // if FULL_W == 0
@@ -86,21 +88,20 @@ fn main(
   let packs = p.K_STRIDE / LANES;
   let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
-  // Unsigned divisions take half the instructions.
-  let across = RW * i32(u32(p.OW + TILE_W * RW - 1) / u32(TILE_W * RW));
-  let down = RH * i32(u32(p.OH + p.TILE_ROWS * RH - 1) / u32(p.TILE_ROWS * RH));
+  let across = RW * over(p.OW + TILE_W * RW - 1, TILE_W * RW);
+  let down = RH * over(p.OH + p.TILE_ROWS * RH - 1, p.TILE_ROWS * RH);
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   var length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
   // length = min(length, arrayLength(&residual)); // if RESIDUAL > 0
   if ((index >= p.N * down * across * packs) | (length == 0u)) {
     return;
   }
-  let tile = u32(index) / u32(packs);
-  let rowTile = tile / u32(across);
-  let pack = index - i32(tile) * packs;
-  let tileX = i32(tile - rowTile * u32(across));
-  let n = i32(rowTile / u32(down));
-  let tileY = i32(rowTile) - n * down;
+  let tile = over(index, packs);
+  let tileRow = over(tile, across);
+  let n = over(tileRow, down);
+  let pack = index - tile * packs;
+  let tileX = tile - tileRow * across;
+  let tileY = tileRow - n * down;
   let ox = tileX / RW * TILE_W * RW + tileX % RW;
   let oy = tileY / RH * p.TILE_ROWS * RH + tileY % RH;
   let rows = min(p.TILE_ROWS, (p.OH - oy + RH - 1) / RH);

@@ -18,15 +18,15 @@ enable subgroups;
 alias Lanes = vec4f;       // if LANES == 4: what one store writes
 // alias Lanes = f32;      // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
-const PARTS = 1;           // spec: stores of a pack: 4 / LANES
+const PARTS = 4 / LANES;   // stores of a pack
 const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
 const TAPS_H = 3;          // spec: rows of the filter, KH
 const TAPS_W = 3;          // spec: columns of the filter, KW
 const FRESH = 1;           // spec: input rows loaded for each row of outputs: SH, or TAPS_H where outputs share none
-const LEAD = 2;            // spec: rows of outputs begun before the first is finished: ceil(TAPS_H / FRESH) - 1
+const LEAD = (TAPS_H + FRESH - 1) / FRESH - 1; // rows of outputs begun before the first is finished
 const TILE_W = 2;          // spec: pixels of a quad along W
-const SPAN_W = 4;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
+const SPAN_W = (TILE_W - 1) * SW + TAPS_W; // input columns they read
 const COLUMNS = 2;         // spec: packs of output channels of a lane
 const STEPS = 2;           // spec: steps of 4 k in a block
 const ALONE = 0;           // spec: 1 where one block has all k
@@ -38,7 +38,7 @@ const RESIDUAL = 0;        // spec: lanes of the residual, which is added before
 const QUAD = 4;            // invocations of a workgroup, k of a step, and channels of a pack
 const TAPS = TAPS_H * TAPS_W * STEPS;
 
-const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && (LEAD + 1) * FRESH >= TAPS_H && (LEAD == 0 || FRESH == SH);
+const_assert LEAD == 0 || FRESH == SH;
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32,

@@ -37,16 +37,16 @@ const RATED = 0;           // spec: 1 where taps stand further apart than 1
 const TAPS_H = 3;          // spec: rows of the filter, KH
 const TAPS_W = 3;          // spec: columns of the filter, KW
 const FRESH = 1;           // spec: input rows loaded for each row of outputs: SH, or TAPS_H where outputs share none
-const LEAD = 2;            // spec: rows of outputs begun before the first is finished: ceil(TAPS_H / FRESH) - 1
+const LEAD = (TAPS_H + FRESH - 1) / FRESH - 1; // rows of outputs begun before the first is finished
 const TILE_W = 4;          // spec: pixels of one run
-const SPAN_W = 6;          // spec: input columns they read: (TILE_W - 1) * SW + TAPS_W
+const SPAN_W = (TILE_W - 1) * SW + TAPS_W; // input columns they read
 const TILE_PIXELS = 8;     // spec: pixels of one invocation
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
 const GROUP_X = 16;        // spec: invocations along the output channels
 const GROUP_Y = 8;         // spec: invocations along the pixels
 const CHUNK = 32;          // spec: the most k, a multiple of 4
 
-const_assert SPAN_W == (TILE_W - 1) * SW + TAPS_W && (LEAD + 1) * FRESH >= TAPS_H && (LEAD == 0 || FRESH == SH);
+const_assert LEAD == 0 || FRESH == SH;
 const PIXELS = TILE_PIXELS * GROUP_Y;
 const RUNS = PIXELS / TILE_W;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
@@ -160,7 +160,8 @@ fn main(
       }
       if (t >= 0) {
         for (var w = 0; w < TILE_W; w++) { // unroll
-          d[buffer][(min(run, RUNS - 1) * TILE_W + w) * PACKS + own] = depthwiseActivation(begun[0][w], p.depthwiseAlpha);
+          let at = (min(run, RUNS - 1) * TILE_W + w) * PACKS + own;
+          d[buffer][at] = depthwiseActivation(begun[0][w], p.depthwiseAlpha);
         }
       }
     }
@@ -200,7 +201,8 @@ fn main(
       for (var j = 0; j < COLUMNS; j++) { // unroll
         // No &&, whose branches SwiftShader compiles in minutes here.
         if ((pixel < across * TILE_W) & (ox < p.OW) & (firstPack + j * GROUP_X < packs)) {
-          let at = u32(p.outputStart + (rowStart + ox) * p.O_STRIDE) / OUTPUT_LANES + u32(firstPack + j * GROUP_X);
+          let firstOfPixel = u32(p.outputStart + (rowStart + ox) * p.O_STRIDE);
+          let at = firstOfPixel / OUTPUT_LANES + u32(firstPack + j * GROUP_X);
           output[at] = StoredOutput(activation(sum[r][j], p.alpha));
         }
       }

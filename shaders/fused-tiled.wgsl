@@ -37,17 +37,17 @@ const SW = 1;              // spec: stride along W
 const RATED = 0;           // spec: 1 where taps stand further apart than 1
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
 const TILE_W = 4;          // spec: pixels of one run
-const SPAN = 6;            // spec: input columns they read: (TILE_W - 1) * SW + TAPS
+const SPAN = (TILE_W - 1) * SW + TAPS; // input columns they read
 const TILE_PIXELS = 8;     // spec: pixels of one invocation, a multiple of TILE_W
 const COLUMNS = 1;         // spec: packs of output channels of one invocation
 const GROUP_X = 16;        // spec: invocations of a slice along the output channels
 const GROUP_Y = 8;         // spec: invocations of a slice along the pixels
 const SLICES = 1;          // spec: parts of a round's k, a power of 2
-const SUMS = 8;            // spec: sums of one invocation: TILE_PIXELS * COLUMNS
+const SUMS = TILE_PIXELS * COLUMNS; // sums of one invocation
 const CHUNK = 32;          // spec: k of one round, a multiple of 4
-const OWN_RUNS = 2;        // spec: runs whose pixels an invocation multiplies: TILE_PIXELS / TILE_W
+const OWN_RUNS = TILE_PIXELS / TILE_W; // runs whose pixels an invocation multiplies
 
-const_assert SPAN == (TILE_W - 1) * SW + TAPS && SUMS == TILE_PIXELS * COLUMNS && OWN_RUNS * TILE_W == TILE_PIXELS;
+const_assert OWN_RUNS * TILE_W == TILE_PIXELS;
 const_assert SLICES > 0 && (SLICES & (SLICES - 1)) == 0;
 const RUNS = TILE_PIXELS * GROUP_Y / TILE_W;
 const TILE_COLUMNS = COLUMNS * GROUP_X;

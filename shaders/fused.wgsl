@@ -31,11 +31,10 @@ const RESIDUAL = 0;        // spec: lanes of the residual, which is added before
 const SW = 1;              // spec: stride along W
 const TAPS = 3;            // spec: columns of the filter taken at once, at most KW
 const TILE_W = 4;          // spec: pixels of one invocation
-const SPAN = 6;            // spec: input columns they read: (TILE_W - 1) * SW + TAPS
+const SPAN = (TILE_W - 1) * SW + TAPS; // input columns they read
 const COLUMNS = 2;         // spec: packs of output channels of one invocation
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 
-const_assert SPAN == (TILE_W - 1) * SW + TAPS;
 
 struct Params {
   N: i32, H: i32, W: i32, C: i32,

@@ -18,9 +18,6 @@ const GROUP_X = 8;         // spec: invocations of a slice along the output chan
 const GROUP_Y = 8;         // spec: invocations of a slice along k
 const SLICES = 4;          // spec: parts of a round's pixels, a power of 2
 const CHUNK = 64;          // spec: pixels of one round, a multiple of SLICES
-const SUMS = 4;            // spec: sums of one invocation: 4 * ROWS * COLUMNS
-const LOADS_A = 2;         // spec: loads of input of one invocation in a round: ceil(CHUNK * TILE_ROWS / WORKGROUP)
-const LOADS_B = 2;         // spec: the same of the gradient: ceil(CHUNK * TILE_COLUMNS / WORKGROUP)
 const PACK = 4;            // channels of one load
 
 const TILE_ROWS = ROWS * GROUP_Y;
@@ -28,11 +25,14 @@ const TILE_COLUMNS = COLUMNS * GROUP_X;
 const LANES_OF_SLICE = GROUP_X * GROUP_Y;
 const WORKGROUP = SLICES * LANES_OF_SLICE;
 const STEPS = CHUNK / SLICES;
+const SUMS = PACK * ROWS * COLUMNS; // of one invocation
 const VECTORS_A = CHUNK * TILE_ROWS;
 const VECTORS_B = CHUNK * TILE_COLUMNS;
+const LOADS_A = (VECTORS_A + WORKGROUP - 1) / WORKGROUP; // loads of input of one invocation in a round
+const LOADS_B = (VECTORS_B + WORKGROUP - 1) / WORKGROUP; // the same of the gradient
 const HANDED = SLICES / 2 * LANES_OF_SLICE * SUMS;
 
-const_assert SUMS == PACK * ROWS * COLUMNS && SLICES > 0 && (SLICES & (SLICES - 1)) == 0 && CHUNK % SLICES == 0;
+const_assert SLICES > 0 && (SLICES & (SLICES - 1)) == 0 && CHUNK % SLICES == 0;
 
 struct Params {
   PIXELS: i32,             // N * OH * OW

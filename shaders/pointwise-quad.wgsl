@@ -16,7 +16,7 @@ enable subgroups;
 alias Lanes = vec4f;       // if LANES == 4: what one store writes
 // alias Lanes = f32;      // if LANES == 1
 const LANES = 4;           // spec: 4 or 1, as Lanes
-const PARTS = 1;           // spec: stores of a pack: 4 / LANES
+const PARTS = 4 / LANES;   // stores of a pack
 const COLUMNS = 2;         // spec: packs of output channels of a lane
 const STEPS = 2;           // spec: steps of 4 k in a block
 const ALONE = 0;           // spec: 1 where one block has all k

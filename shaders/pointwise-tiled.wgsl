@@ -30,14 +30,14 @@ const GROUP_X = 16;        // spec: invocations along the output channels
 const GROUP_Y = 8;         // spec: invocations along the pixels
 const CHUNK = 16;          // spec: k of one round, a multiple of 4
 const AHEAD = 0;           // spec: 1 where a round is loaded while the one before it is computed
-const LOADS_A = 2;         // spec: loads of input of one invocation in a round: ceil(GROUP_PIXELS * STEPS / WORKGROUP)
-const LOADS_B = 2;         // spec: the same of weights: ceil(CHUNK * TILE_COLUMNS / WORKGROUP)
 
 const GROUP_PIXELS = TILE_PIXELS * GROUP_Y;
 const TILE_COLUMNS = COLUMNS * GROUP_X;
 const WORKGROUP = GROUP_X * GROUP_Y;
 const STEP = 4;            // k of one load of the input
 const STEPS = CHUNK / STEP;
+const LOADS_A = (GROUP_PIXELS * STEPS + WORKGROUP - 1) / WORKGROUP; // loads of input of one invocation in a round
+const LOADS_B = (CHUNK * TILE_COLUMNS + WORKGROUP - 1) / WORKGROUP; // the same of weights
 // Whether all invocations load as often. Compilers put loads off until after the question whether they are needed.
 const EXACT_A = LOADS_A * WORKGROUP == GROUP_PIXELS * STEPS;
 const EXACT_B = LOADS_B * WORKGROUP == CHUNK * TILE_COLUMNS;
@@ -175,7 +175,7 @@ fn main(
     workgroupBarrier();
     // freshA = loadA(k + CHUNK, fromA); // if AHEAD == 1
     // freshB = loadB(k + CHUNK, fromB, toB); // if AHEAD == 1
-    for (var step = 0u; step < STEPS; step++) {
+    for (var step = 0u; step < STEPS; step++) { // unroll
       var x: array<vec4f, TILE_PIXELS>;
       for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
         x[r] = a[(row + r * GROUP_Y) * STEPS + step];

@@ -13,7 +13,8 @@ const dispatchOf = (C: number, preset: 'gpuRows' | 'gpuManyPixels'): Dispatch =>
 
 /** Of one workgroup of `fused-rows.wgsl` away from edges, for each of its outputs: loads, and different elements. */
 function countRows({ constants, params }: Dispatch): { readonly loads: number; readonly different: number } {
-  const { TAPS_H = 0, FRESH = 0, LEAD = 0, TILE_W = 0, SPAN_W = 0, TILE_PIXELS = 0, GROUP_Y = 0 } = constants;
+  const { TAPS_H = 0, TAPS_W = 0, FRESH = 0, TILE_W = 0, TILE_PIXELS = 0, GROUP_Y = 0 } = constants;
+  const [LEAD, SPAN_W] = [Math.ceil(TAPS_H / FRESH) - 1, TILE_W - 1 + TAPS_W];
   const rows = Number(params['TILE_ROWS']);
   const width = TILE_PIXELS * GROUP_Y;
   let loads = 0;
@@ -42,7 +43,7 @@ test.each([
 });
 
 test('fused-tiled loads each input element 4.5 times', () => {
-  const { kernel, constants: { TAPS = 0, SPAN = 0, TILE_W = 1 } } = dispatchOf(32, 'gpuManyPixels');
+  const { kernel, constants: { TAPS = 0, TILE_W = 1 } } = dispatchOf(32, 'gpuManyPixels');
   expect(kernel).toBe('fused-tiled');
-  expect(TAPS * SPAN / TILE_W).toBe(4.5);
+  expect(TAPS * (TILE_W - 1 + TAPS) / TILE_W).toBe(4.5);
 });

@@ -68,6 +68,20 @@ for (var i = 0; i < N; i++) { // unroll once
   expect(lines.join()).toContain('s[i][1] = 0;');
 });
 
+test('what follows from other constants has its value in loops and conditions', () => {
+  const text = `const A = 7; // spec: a
+const B = 2 * (A + 4 - 1) / 4 - 2;
+const C = B - A; // if B > 2
+const D = A == 7;
+for (var i = 0u; i < B; i++) { // unroll
+  s[i] = 0;
+}`;
+  expect(linesOf(text).slice(2)).toEqual(
+    ['const C = B - A;', 'const D = A == 7;', '{', '  s[0] = 0;', '} { s[1] = 0; } { s[2] = 0; }']);
+  expect(linesOf(text, { A: 3 })[2]).toBe('');
+  expect(() => linesOf(text.replace('i < B', 'i < D'))).toThrow('line 5 cannot be unrolled');
+});
+
 test.each([
   ['a constant that is not marked', source, { FIXED: 3 }, 'no marked line for FIXED'],
   ['one that is not there', source, { UNKNOWN: 3 }, 'no marked line for UNKNOWN'],
@@ -88,10 +102,10 @@ test('a body that is not in the library is an error', () => {
 });
 
 test('Params are packed in the order and types of the struct', () => {
-  const struct = 'struct Params {\n  A: i32, B: f32, // the first two\n  C: i32,\n}';
-  const view = new DataView(packParams(struct, { C: -3, B: 0.5, A: 7, other: 1 }));
-  expect([view.byteLength, view.getInt32(0, true), view.getFloat32(4, true), view.getInt32(8, true)])
-    .toEqual([16, 7, 0.5, -3]);
+  const struct = 'struct Params {\n  A: u32, B: f32, // the first two\n  C: i32,\n}';
+  const view = new DataView(packParams(struct, { C: -3, B: 0.5, A: 2 ** 31, other: 1 }));
+  expect([view.byteLength, view.getUint32(0, true), view.getFloat32(4, true), view.getInt32(8, true)])
+    .toEqual([16, 2 ** 31, 0.5, -3]);
 });
 
 test.each([

@@ -77,7 +77,7 @@ function heldTile(g: Geometry, weights: number, step: { readonly cost: number; r
     tiles,
     cost,
     constants: {
-      LANES, PARTS: 4 / LANES, COLUMNS, STEPS, ALONE: Number(alone), EXACT_K: Number(exact), FULL_O: Number(full),
+      LANES, COLUMNS, STEPS, ALONE: Number(alone), EXACT_K: Number(exact), FULL_O: Number(full),
     },
   };
 }
@@ -96,16 +96,15 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   const [, FRESH] = carriedRows(g);
   const widest = Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH));
   const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, widest);
-  const LEAD = Math.ceil(KH / FRESH) - 1;
   const loads = FRESH * SPAN_W;
   const { tiles, cost, constants } = heldTile(g, weights, {
-    cost: depthwiseCost(g, loads / TILE_W, LEAD),
+    cost: depthwiseCost(g, loads / TILE_W, Math.ceil(KH / FRESH) - 1),
     // With more steps, the loads (85 instructions each) and taps would take longer to compile than the weights.
     most: 9 * weights / (8 * loads + KH * KW * TILE_W),
   });
   const { rows, down } = rowsDown(g, height, across * tiles);
   return {
-    constants: { ...constants, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, LEAD, TILE_W, SPAN_W, FULL_W: Number(fullW) },
+    constants: { ...constants, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, TILE_W, FULL_W: Number(fullW) },
     params: { TILE_ROWS: rows }, tiles: down * across * tiles, cost,
   };
 }
@@ -165,18 +164,16 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
   const held = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, most).SPAN_W <= MAX_WINDOW;
   const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const KEPT = held ? TAPS_H : 0;
-  const LOADED = TAPS_H - KEPT;
   const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, most, TAPS_W);
   const { rows, down } = rowsDown(g, height, across * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]));
   const [CARRIED, FRESH] = held && rows > 1 ? carriedRows(g) : [0, TAPS_H];
   const [ROUNDS_H, ROUNDS_W] = [KH / TAPS_H, KW / TAPS_W];
-  const loads = ROUNDS_H * ROUNDS_W * (FRESH * SPAN_W + LOADED * TAPS_W) / TILE_W;
+  const loads = ROUNDS_H * ROUNDS_W * (FRESH * SPAN_W + (TAPS_H - KEPT) * TAPS_W) / TILE_W;
   return {
     constants: {
-      SH, SW, RATED: isRated(g), TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, LOADED, CARRIED, FRESH,
-      LEAD: Math.ceil(CARRIED / SH), TILE_W, SPAN_W, FULL_W: Number(fullW),
+      SH, SW, RATED: isRated(g), TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, CARRIED, TILE_W, FULL_W: Number(fullW),
     },
-    params: { TILE_ROWS: rows }, tiles: down * across,
+    params: { TILE_ROWS: rows }, SPAN_W, FRESH, tiles: down * across,
     cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + COSTS.vectorStore / 4),
   };
 }
@@ -192,7 +189,7 @@ export function divisor(count: number, most: number): number {
 export function rowTile({ KW, SW, OW, RW }: Geometry, width: number, exactly?: 'exactly') {
   const TAPS = Math.min(KW, MAX_TAPS);
   const TILE_W = exactly ? width : evenTile(Math.ceil(OW / RW), width);
-  return { SW, TAPS, TILE_W, SPAN: (TILE_W - 1) * SW + TAPS };
+  return { constants: { SW, TAPS, TILE_W }, SPAN: (TILE_W - 1) * SW + TAPS };
 }
 
 export const rowTiles = ({ OW, RW }: Pick<Geometry, 'OW' | 'RW'>, width: number): number =>

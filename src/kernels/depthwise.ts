@@ -9,10 +9,10 @@ export const depthwise: Kernel = {
   loadLibrary,
   operands: ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'],
   cut(g, tile) {
-    const { constants, params, tiles, cost } = depthwiseTile(g, tile);
-    const { TAPS_H, TILE_W, SPAN_W, CARRIED, FRESH, ROUNDS_H, ROUNDS_W } = constants;
+    const { constants, params, SPAN_W, FRESH, tiles, cost } = depthwiseTile(g, tile);
+    const { TAPS_H, TILE_W, ROUNDS_H, ROUNDS_W } = constants;
     const rows = params.TILE_ROWS;
-    const tapRows = ROUNDS_H * ROUNDS_W * (TAPS_H + (rows - 1) * (CARRIED > 0 ? FRESH : TAPS_H));
+    const tapRows = ROUNDS_H * ROUNDS_W * (TAPS_H + (rows - 1) * FRESH);
     const lanes = channelLanes(g);
     const { group } = tile;
     const WORKGROUP = group[0] * group[1];

@@ -29,12 +29,12 @@ export const fused: Kernel = {
   loadLibrary,
   operands,
   cut: complete((g, { width = 1, columns = 1, group }) => {
-    const row = rowTile(g, width);
+    const { constants: row, SPAN } = rowTile(g, width);
     const OUTPUT_LANES = outputLanes(g);
     const COLUMNS = evenTile(g.O / OUTPUT_LANES, columns / OUTPUT_LANES);
     const WORKGROUP = group[0] * group[1];
     const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / OUTPUT_LANES / COLUMNS);
-    const { TILE_W, SPAN, TAPS } = row;
+    const { TILE_W, TAPS } = row;
     const tapRows = Math.ceil(g.K / channelLanes(g).LANES) * g.KH * Math.ceil(g.KW / TAPS);
     return {
       constants: { ...channelLanes(g), OUTPUT_LANES, ...row, COLUMNS, WORKGROUP },
@@ -71,12 +71,12 @@ export const fusedTiled: Kernel = {
   operands,
   cut: complete((g, tile) => {
     const { width = 1, pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, slices: SLICES = 1, group } = tile;
-    const row = rowTile(g, width, 'exactly');
+    const { constants: row, SPAN } = rowTile(g, width, 'exactly');
     const OUTPUT_LANES = outputLanes(g);
     const COLUMNS = Math.max(1, columns / OUTPUT_LANES);
     const [GROUP_X, GROUP_Y] = group;
     const SUMS = TILE_PIXELS * COLUMNS;
-    const { TILE_W, SPAN, TAPS } = row;
+    const { TILE_W, TAPS } = row;
     const { LANES } = channelLanes(g);
     const INVOCATIONS = GROUP_X * GROUP_Y * SLICES;
     const runs = TILE_PIXELS * GROUP_Y / TILE_W;
@@ -89,8 +89,7 @@ export const fusedTiled: Kernel = {
     return {
       constants: {
         ...channelLanes(g), OUTPUT_LANES, KH: g.KH, KW: g.KW, ...row, RATED: isRated(g),
-        TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES, SUMS,
-        OWN_RUNS: TILE_PIXELS / TILE_W,
+        TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES,
       },
       elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
       memory: 4 * CHUNK * TILE_PIXELS * GROUP_Y + 4 * OUTPUT_LANES * handed,
@@ -141,8 +140,8 @@ export const fusedRows: Kernel = {
     const turns = rows * Math.ceil(g.K / 4);
     return {
       constants: {
-        INPUT_LANES, LANES, OUTPUT_LANES, SH, SW, RATED: isRated(g), TAPS_H: KH, TAPS_W: KW, FRESH, LEAD,
-        TILE_W, SPAN_W, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK,
+        INPUT_LANES, LANES, OUTPUT_LANES, SH, SW, RATED: isRated(g), TAPS_H: KH, TAPS_W: KW, FRESH,
+        TILE_W, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK,
       },
       elem: g.dtype, params: { ...withOffsets(g), TILE_ROWS: rows }, group,
       memory: 8 * CHUNK * runs * TILE_W,

@@ -18,10 +18,7 @@ export function areaTile(
   const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
   return {
     tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * rowTiles({ OW, RW }, TILE_W),
-    constants: {
-      SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W,
-      SPAN_H: (TILE_H - 1) * SH + TAPS_H, SPAN_W: (TILE_W - 1) * SW + TAPS_W,
-    },
+    constants: { SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W },
   };
 }
 
@@ -45,10 +42,7 @@ export function transposedTile(
   return {
     tiles: N * RH * Math.ceil(down / (TILE_H * RH)) * RW * Math.ceil(across / (TILE_W * RW))
       * (SH / PHASES_H) * (SW / PHASES_W),
-    constants: {
-      SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W,
-      SPAN_H: TILE_H + TAPS_H - 1, SPAN_W: TILE_W + TAPS_W - 1,
-    },
+    constants: { SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W },
   };
 }
 
@@ -67,15 +61,10 @@ export function sharedTile(
   const [down, across] = [ROWS * GROUP_Y, COLUMNS * GROUP_X];
   const SLICES = slices * (x / GROUP_X) * (y / GROUP_Y);
   const CHUNK = chunk * powerOf2('floor', (pixels / 4 * y + columns / 4 * x) / (down + across));
-  const SUMS = 4 * ROWS * COLUMNS;
-  const workgroup = x * y * slices;
-  const loadsOf = (packs: number): number => Math.ceil(CHUNK * packs / workgroup);
   return {
     tiles: Math.ceil(packsK / down) * Math.ceil(packsO / across),
-    workgroup,
-    memory: 16 * Math.max(CHUNK * (down + across), SLICES / 2 * GROUP_X * GROUP_Y * SUMS),
-    constants: {
-      ROWS, COLUMNS, GROUP_X, GROUP_Y, SLICES, CHUNK, SUMS, LOADS_A: loadsOf(down), LOADS_B: loadsOf(across),
-    },
+    workgroup: x * y * slices,
+    memory: 16 * Math.max(CHUNK * (down + across), SLICES / 2 * GROUP_X * GROUP_Y * 4 * ROWS * COLUMNS),
+    constants: { ROWS, COLUMNS, GROUP_X, GROUP_Y, SLICES, CHUNK },
   };
 }

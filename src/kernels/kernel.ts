@@ -101,29 +101,15 @@ export function variantOf<Work>(
 }
 
 /**
- * What a variant is called: `<dtype>-<kernel>-<activations>__<constants>`, where a constant is a tag and its value. It
- * names all constants but those that follow from others, so that two variants never share a name.
+ * What a variant is called: `<dtype>-<kernel>-<activations>__<constants>`, where a constant is its name and its
+ * value, so that two variants never share a name.
  */
 function nameOf(
   kernel: string, constants: Cut['constants'], bodies: Cut['bodies'] = {}, elem: Dtype = 'f32',
 ): string {
-  const tags = Object.entries(constants).flatMap(([constant, value]) => {
-    const tag = TAGS[constant] ?? constant.toLowerCase();
-    return tag === FOLLOWS ? [] : [`${tag}${value}`];
-  });
-  return [elem, kernel, ...Object.values(bodies)].join('-') + `__${tags.join('_')}`;
+  const values = Object.entries(constants).map(([constant, value]) => `${constant.toLowerCase()}${value}`);
+  return [elem, kernel, ...Object.values(bodies)].join('-') + `__${values.join('_')}`;
 }
-
-/** The tag of a constant that follows from others. */
-const FOLLOWS = '';
-/** The tags of constants that are not called by their own names. */
-const TAGS: Readonly<Record<string, string>> = {
-  INPUT_LANES: 'c', LANES: 'k', OUTPUT_LANES: 'o', PARTS: FOLLOWS,
-  SW: 's', TAPS: 't', TAPS_H: 'th', TAPS_W: 't', ROUNDS_H: 'rh', ROUNDS_W: 'r', PHASES_H: 'ph', PHASES_W: 'p',
-  TILE_H: 'h', TILE_W: 'w', SPAN: FOLLOWS, SPAN_H: FOLLOWS, SPAN_W: FOLLOWS, LOADED: FOLLOWS,
-  TILE_PIXELS: 'px', COLUMNS: 'n', WORKGROUP: 'wg', GROUP_X: 'gx', GROUP_Y: 'gy', SLICES: 'sl',
-  HANDED: FOLLOWS, SUMS: FOLLOWS, OWN_RUNS: FOLLOWS, LOADS_A: FOLLOWS, LOADS_B: FOLLOWS,
-};
 
 /** The bindings of a kernel: its Params, what it reads, and last what it writes. */
 export function bindingsOf(operands: readonly string[]): readonly BindingKind[] {

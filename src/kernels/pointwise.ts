@@ -91,12 +91,9 @@ export const pointwiseTiled: Kernel = {
     const { constants, workgroups } = groupTile(g, tile);
     const { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y } = constants;
     const WORKGROUP = GROUP_X * GROUP_Y;
-    const loadsOf = (vectors: number): number => Math.ceil(vectors / WORKGROUP);
     const [vectorsA, vectorsB] = [TILE_PIXELS * GROUP_Y * CHUNK / 4, CHUNK * COLUMNS * GROUP_X];
     return {
-      constants: {
-        ...constants, CHUNK, AHEAD: Number(ahead), LOADS_A: loadsOf(vectorsA), LOADS_B: loadsOf(vectorsB),
-      },
+      constants: { ...constants, CHUNK, AHEAD: Number(ahead) },
       elem: g.dtype, params: withOffsets(g), group, workgroups,
       memory: 16 * vectorsA + 4 * LANES * vectorsB,
       effort: {
@@ -116,14 +113,14 @@ function splitCut(g: Geometry, tile: Tile, shuffled: 4 | 1): Cut {
   const { LANES, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y } = constants;
   const SUMS = TILE_PIXELS * COLUMNS;
   const SLICES = Math.max(shuffled, tile.slices ?? 1);
-  const HANDED = Math.floor(SLICES / shuffled / 2);
+  const handed = Math.floor(SLICES / shuffled / 2);
   const INVOCATIONS = GROUP_X * GROUP_Y * SLICES;
   const turns = Math.ceil(g.K / 4 / SLICES);
   return {
-    constants: { ...constants, SLICES, SHUFFLED: shuffled, HANDED, SUMS },
+    constants: { ...constants, SLICES, SHUFFLED: shuffled },
     elem: g.dtype, params: withOffsets(g), workgroups,
     group: [GROUP_X, GROUP_Y * SLICES],
-    memory: 4 * HANDED * GROUP_X * GROUP_Y * SUMS * LANES + (shuffled > 1 ? 4 : 0),
+    memory: 4 * handed * GROUP_X * GROUP_Y * SUMS * LANES + (shuffled > 1 ? 4 : 0),
     effort: {
       multiplyAdds: GROUP_X * GROUP_Y * SUMS * LANES * g.K,
       accesses: INVOCATIONS * (turns * (TILE_PIXELS + 4 * COLUMNS) + 2 * SUMS / shuffled),

@@ -46,14 +46,31 @@ export function specialize(source: string, { constants, elem, bodies = {}, libra
   return enable + unroll(lines, values).join('\n');
 }
 
-/** The values of all constants that are numbers. */
+/** The values of all constants that are whole numbers, or follow from those before them. */
 function constantsOf(lines: readonly string[]): ReadonlyMap<string, number> {
   const constants = new Map<string, number>();
   for (const line of lines) {
-    const match = /^const (\w+) = (\d+);/.exec(line);
-    if (match) constants.set(match[1]!, Number(match[2]));
+    const [, name, expression] = /^const (\w+) = ([^;]+);/.exec(line) ?? [];
+    const value = expression === undefined ? NaN : valueOf(expression, constants);
+    if (!Number.isNaN(value)) constants.set(name!, value);
   }
   return constants;
+}
+
+/** The value of sums, products and quotients of whole numbers, or NaN where there is anything else. */
+function valueOf(text: string, constants: ReadonlyMap<string, number>): number {
+  const value = (part = ''): number => valueOf(part, constants);
+  const [inner, content] = /\(([^()]*)\)/.exec(text) ?? [];
+  if (inner) return value(text.replace(inner, String(value(content))));
+  // What is last in the text is computed last.
+  const [, left, operator, right] = /^(.*) ([+-]) (.*)$/.exec(text) ?? /^(.*) ([*/]) (.*)$/.exec(text) ?? [];
+  switch (operator) {
+    case '+': return value(left) + value(right);
+    case '-': return value(left) - value(right);
+    case '*': return value(left) * value(right);
+    case '/': return Math.floor(value(left) / value(right));
+    default: return constants.get(text) ?? Number(text);
+  }
 }
 
 /** A line marked `// if` counts where its condition holds; in the file it is a comment where it does not. */
