@@ -17,6 +17,7 @@ const INPUT_LANES = 4;     // spec: 4 or 1, as Input
 const LANES = 4;           // spec: 4 or 1, as Lanes
 const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
+const RATED = 0;           // spec: 1 where taps stand further apart than 1
 const TAPS_H = 3;          // spec: rows of the filter of one invocation, a divisor of KH
 const TAPS_W = 3;          // spec: columns of the filter of one invocation, a divisor of KW
 const TILE_H = 1;          // spec: outputs of one tile along H
@@ -39,6 +40,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read> gradient: array<Lanes>;        // [N, OH, OW, K]
 @group(0) @binding(3) var<storage, read_write> output: array<Lanes>;    // [SPLITS, KH, KW, K]
 
+// A quotient of what is not negative: unsigned divisions take half the instructions.
+fn over(a: i32, b: i32) -> i32 { return i32(u32(a) / u32(b)); }
+// What is left of it.
+fn rest(a: i32, b: i32) -> i32 { return a - over(a, b) * b; }
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -49,44 +55,47 @@ fn main(
   let packs = p.K / LANES;
   let blocksW = p.KW / TAPS_W;
   let blocks = p.KH / TAPS_H * blocksW;
-  let split = index / packs / blocks;
+  let place = over(index, packs);
+  let split = over(place, blocks);
   if (split >= p.SPLITS) {
     return;
   }
-  let k = index % packs;
-  let block = (index / packs) % blocks;
-  let di = block / blocksW * TAPS_H;
-  let dj = block % blocksW * TAPS_W;
+  let k = index - place * packs;
+  let block = place - split * blocks;
+  let di = over(block, blocksW) * TAPS_H;
+  let dj = rest(block, blocksW) * TAPS_W;
   let c = k * LANES / p.M / INPUT_LANES;
-  let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  let down = p.RH * ((p.OH + TILE_H * p.RH - 1) / (TILE_H * p.RH));
+  let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
+  let RW = select(1, p.RW, RATED == 1);
+  let across = RW * over(p.OW + TILE_W * RW - 1, TILE_W * RW);
+  let down = RH * over(p.OH + TILE_H * RH - 1, TILE_H * RH);
   let end = min((split + 1) * p.PER_SPLIT, p.N * down * across);
 
   var sum: array<array<Lanes, TAPS_W>, TAPS_H>;
   // The loop tests at its end, because that takes half the time of `for` on SwiftShader. No split is empty.
   var tile = split * p.PER_SPLIT;
+  var n = over(over(tile, across), down);
+  var tileY = rest(over(tile, across), down);
+  var tileX = rest(tile, across);
   loop {
-    let tileX = tile % across;
-    let tileY = (tile / across) % down;
-    let n = tile / across / down;
-    let ox = tileX / p.RW * TILE_W * p.RW + tileX % p.RW;
-    let oy = tileY / p.RH * TILE_H * p.RH + tileY % p.RH;
+    let ox = over(tileX, RW) * TILE_W * RW + rest(tileX, RW);
+    let oy = over(tileY, RH) * TILE_H * RH + rest(tileY, RH);
     var window: array<array<Lanes, SPAN_W>, SPAN_H>;
     for (var v = 0; v < SPAN_H; v++) { // unroll
-      let y = oy * SH - p.padTop + (di + v) * p.RH;
+      let y = oy * SH - p.padTop + (di + v) * RH;
       let insideY = u32(y) < u32(p.H);
       let row = (n * p.H + clamp(y, 0, p.H - 1)) * p.W;
       for (var u = 0; u < SPAN_W; u++) { // unroll
-        let x = ox * SW - p.padLeft + (dj + u) * p.RW;
+        let x = ox * SW - p.padLeft + (dj + u) * RW;
         let value = Lanes(input[(row + clamp(x, 0, p.W - 1)) * (p.C / INPUT_LANES) + c]);
         window[v][u] = select(Lanes(0.0), value, insideY & (u32(x) < u32(p.W)));
       }
     }
     for (var t = 0; t < TILE_H; t++) { // unroll
-      let y = oy + t * p.RH;
+      let y = oy + t * RH;
       let row = (n * p.OH + min(y, p.OH - 1)) * p.OW;
       for (var s = 0; s < TILE_W; s++) { // unroll
-        let x = ox + s * p.RW;
+        let x = ox + s * RW;
         let value = gradient[(row + min(x, p.OW - 1)) * packs + k];
         let g = select(Lanes(0.0), value, (y < p.OH) & (x < p.OW));
         for (var i = 0; i < TAPS_H; i++) { // unroll
@@ -98,6 +107,10 @@ fn main(
     }
     continuing {
       tile++;
+      tileX = select(tileX + 1, 0, tileX + 1 == across);
+      tileY = select(tileY, tileY + 1, tileX == 0);
+      n = select(n, n + 1, tileY == down);
+      tileY = select(tileY, 0, tileY == down);
       break if tile >= end;
     }
   }

@@ -18,6 +18,7 @@ const LANES = 4;           // spec: 4 or 1, as Lanes
 const OUTPUT_LANES = 4;    // spec: 4 or 1, as Output
 const SH = 1;              // spec: stride along H
 const SW = 1;              // spec: stride along W
+const RATED = 0;           // spec: 1 where taps stand further apart than 1
 const PHASES_H = 1;        // spec: phases of one invocation along H, a divisor of SH
 const PHASES_W = 1;        // spec: phases of one invocation along W, a divisor of SW
 const TAPS_H = 3;          // spec: rows of the filter of one phase taken at once, a divisor of ceil(KH / SH)
@@ -45,6 +46,11 @@ fn product(a: Lanes, b: Lanes) -> Output {
   // return dot(a, b);     // if LANES > OUTPUT_LANES: 4 m of one channel
 }
 
+// A quotient of what is not negative: unsigned divisions take half the instructions.
+fn over(a: i32, b: i32) -> i32 { return i32(u32(a) / u32(b)); }
+// What is left of it.
+fn rest(a: i32, b: i32) -> i32 { return a - over(a, b) * b; }
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -55,19 +61,24 @@ fn main(
   let packs = p.C / OUTPUT_LANES;
   let firstX = p.padLeft / SW;
   let firstY = p.padTop / SH;
-  let across = p.RW * (((p.padLeft + p.W - 1) / SW - firstX + TILE_W * p.RW) / (TILE_W * p.RW));
-  let down = p.RH * (((p.padTop + p.H - 1) / SH - firstY + TILE_H * p.RH) / (TILE_H * p.RH));
+  let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
+  let RW = select(1, p.RW, RATED == 1);
+  let across = RW * over((p.padLeft + p.W - 1) / SW - firstX + TILE_W * RW, TILE_W * RW);
+  let down = RH * over((p.padTop + p.H - 1) / SH - firstY + TILE_H * RH, TILE_H * RH);
   let groupsW = SW / PHASES_W;
   let phaseGroups = SH / PHASES_H * groupsW;
   if (index >= p.N * down * across * phaseGroups * packs) {
     return;
   }
-  let pack = index % packs;
-  let phaseGroup = (index / packs) % phaseGroups;
-  let tile = index / packs / phaseGroups;
-  let n = tile / across / down;
-  let qx = firstX + tile % across / p.RW * TILE_W * p.RW + tile % across % p.RW;
-  let qy = firstY + tile / across % down / p.RH * TILE_H * p.RH + tile / across % down % p.RH;
+  let place = over(index, packs);
+  let pack = index - place * packs;
+  let tile = over(place, phaseGroups);
+  let phaseGroup = place - tile * phaseGroups;
+  let tileX = rest(tile, across);
+  let tileY = rest(over(tile, across), down);
+  let n = over(over(tile, across), down);
+  let qx = firstX + over(tileX, RW) * TILE_W * RW + rest(tileX, RW);
+  let qy = firstY + over(tileY, RH) * TILE_H * RH + rest(tileY, RH);
   let phaseX = phaseGroup % groupsW * PHASES_W;
   let phaseY = phaseGroup / groupsW * PHASES_H;
   let filterPacks = p.K / LANES;
@@ -84,10 +95,10 @@ fn main(
       loop {
         var window: array<array<Lanes, SPAN_W>, SPAN_H>;
         for (var v = 0; v < SPAN_H; v++) { // unroll
-          let oy = qy + (v - TAPS_H + 1 - tapY) * p.RH;
+          let oy = qy + (v - TAPS_H + 1 - tapY) * RH;
           let row = (n * p.OH + clamp(oy, 0, p.OH - 1)) * p.OW;
           for (var u = 0; u < SPAN_W; u++) { // unroll
-            let ox = qx + (u - TAPS_W + 1 - tapX) * p.RW;
+            let ox = qx + (u - TAPS_W + 1 - tapX) * RW;
             let value = gradient[(row + clamp(ox, 0, p.OW - 1)) * filterPacks + k];
             window[v][u] = select(Lanes(0.0), value, (u32(oy) < u32(p.OH)) & (u32(ox) < u32(p.OW)));
           }
@@ -126,10 +137,10 @@ fn main(
   }
   for (var t = 0; t < TILE_H; t++) { // unroll
     for (var a = 0; a < PHASES_H; a++) { // unroll
-      let y = (qy + t * p.RH) * SH + phaseY + a - p.padTop;
+      let y = (qy + t * RH) * SH + phaseY + a - p.padTop;
       for (var s = 0; s < TILE_W; s++) { // unroll
         for (var b = 0; b < PHASES_W; b++) { // unroll
-          let x = (qx + s * p.RW) * SW + phaseX + b - p.padLeft;
+          let x = (qx + s * RW) * SW + phaseX + b - p.padLeft;
           if ((u32(y) < u32(p.H)) & (u32(x) < u32(p.W))) {
             output[((n * p.H + y) * p.W + x) * packs + pack] = sum[t][s][a][b];
           }

@@ -30,17 +30,21 @@ const VECTORS_A = CHUNK * TILE_ROWS;
 const VECTORS_B = CHUNK * TILE_COLUMNS;
 const LOADS_A = (VECTORS_A + WORKGROUP - 1) / WORKGROUP; // loads of input of one invocation in a round
 const LOADS_B = (VECTORS_B + WORKGROUP - 1) / WORKGROUP; // the same of the gradient
+// Whether all invocations load as often. Compilers put loads off until after the question whether they are needed.
+const EXACT_A = LOADS_A * WORKGROUP == VECTORS_A;
+const EXACT_B = LOADS_B * WORKGROUP == VECTORS_B;
 const HANDED = SLICES / 2 * LANES_OF_SLICE * SUMS;
 
 const_assert SLICES > 0 && (SLICES & (SLICES - 1)) == 0 && CHUNK % SLICES == 0;
 
+// Unsigned, because signed divisions take twice the instructions.
 struct Params {
-  PIXELS: i32,             // N * OH * OW
-  K: i32,
-  K_STRIDE: i32,           // K rounded up to a multiple of 4
-  O_STRIDE: i32,           // O rounded up to a multiple of 4
-  SPLITS: i32,
-  PER_SPLIT: i32,          // a multiple of CHUNK
+  PIXELS: u32,             // N * OH * OW
+  K: u32,
+  K_STRIDE: u32,           // K rounded up to a multiple of 4
+  O_STRIDE: u32,           // O rounded up to a multiple of 4
+  SPLITS: u32,
+  PER_SPLIT: u32,          // a multiple of CHUNK
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -55,10 +59,9 @@ var<workgroup> memory: array<vec4f, max(VECTORS_A + VECTORS_B, HANDED)>;
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) index: u32,
+  @builtin(local_invocation_index) local: u32,
 ) {
-  let local = i32(index);
-  let tile = i32(group.y * groups.x + group.x);
+  let tile = group.y * groups.x + group.x;
   let rowPacks = p.K_STRIDE / PACK;
   let columnPacks = p.O_STRIDE / PACK;
   let down = (rowPacks + TILE_ROWS - 1) / TILE_ROWS;
@@ -71,64 +74,73 @@ fn main(
   let firstColumn = tile % across * TILE_COLUMNS;
   let end = min((split + 1) * p.PER_SPLIT, p.PIXELS);
   let lane = local % LANES_OF_SLICE;
-  let slice = local / LANES_OF_SLICE;
+  let slice = local / LANES_OF_SLICE % SLICES; // of one slice 0, which compilers then know
   let row = lane / GROUP_X;
   let column = lane % GROUP_X;
+
+  // Where the invocation's loads are in a pixel's channels.
+  var packA: array<u32, LOADS_A>;
+  for (var i = 0u; i < LOADS_A; i++) { // unroll
+    packA[i] = min(firstRow + (local + i * WORKGROUP) % TILE_ROWS, rowPacks - 1);
+  }
+  var packB: array<u32, LOADS_B>;
+  for (var i = 0u; i < LOADS_B; i++) { // unroll
+    packB[i] = min(firstColumn + (local + i * WORKGROUP) % TILE_COLUMNS, columnPacks - 1);
+  }
 
   var sum: array<vec4f, SUMS>;
   for (var pixel = split * p.PER_SPLIT; pixel < end; pixel += CHUNK) {
     // Loads are under way while other invocations still compute the round before.
     var freshA: array<vec4f, LOADS_A>;
-    for (var i = 0; i < LOADS_A; i++) { // unroll
-      let at = local + i * WORKGROUP;
-      let pack = min(firstRow + at % TILE_ROWS, rowPacks - 1);
-      freshA[i] = input[min(pixel + at / TILE_ROWS, end - 1) * rowPacks + pack];
+    for (var i = 0u; i < LOADS_A; i++) { // unroll
+      let own = pixel + (local + i * WORKGROUP) / TILE_ROWS;
+      freshA[i] = input[min(own, end - 1) * rowPacks + packA[i]];
     }
     var freshB: array<vec4f, LOADS_B>;
-    for (var i = 0; i < LOADS_B; i++) { // unroll
+    for (var i = 0u; i < LOADS_B; i++) { // unroll
+      let own = pixel + (local + i * WORKGROUP) / TILE_COLUMNS;
+      freshB[i] = gradient[min(own, end - 1) * columnPacks + packB[i]];
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < LOADS_A; i++) { // unroll
       let at = local + i * WORKGROUP;
-      let own = pixel + at / TILE_COLUMNS;
-      let value = gradient[min(own, end - 1) * columnPacks + min(firstColumn + at % TILE_COLUMNS, columnPacks - 1)];
-      freshB[i] = select(vec4f(0.0), value, own < end);
-    }
-    workgroupBarrier();
-    for (var i = 0; i < LOADS_A; i++) { // unroll
-      if (local + i * WORKGROUP < VECTORS_A) {
-        memory[local + i * WORKGROUP] = freshA[i];
+      if (EXACT_A || at < VECTORS_A) {
+        memory[at] = freshA[i];
       }
     }
-    for (var i = 0; i < LOADS_B; i++) { // unroll
-      if (local + i * WORKGROUP < VECTORS_B) {
-        memory[VECTORS_A + local + i * WORKGROUP] = freshB[i];
+    for (var i = 0u; i < LOADS_B; i++) { // unroll
+      let at = local + i * WORKGROUP;
+      if (EXACT_B || at < VECTORS_B) {
+        memory[VECTORS_A + at] = select(vec4f(0.0), freshB[i], pixel + at / TILE_COLUMNS < end);
       }
     }
     workgroupBarrier();
-    for (var step = 0; step < STEPS; step++) {
+    for (var step = 0u; step < STEPS; step++) { // unroll
       let taken = step * SLICES + slice;
       var a: array<vec4f, ROWS>;
-      for (var r = 0; r < ROWS; r++) { // unroll
+      for (var r = 0u; r < ROWS; r++) { // unroll
         a[r] = memory[taken * TILE_ROWS + row + r * GROUP_Y];
       }
-      for (var j = 0; j < COLUMNS; j++) { // unroll
+      for (var j = 0u; j < COLUMNS; j++) { // unroll
         let b = memory[VECTORS_A + taken * TILE_COLUMNS + column + j * GROUP_X];
-        for (var r = 0; r < ROWS; r++) { // unroll
-          for (var i = 0; i < PACK; i++) { // unroll
+        for (var r = 0u; r < ROWS; r++) { // unroll
+          for (var i = 0u; i < PACK; i++) { // unroll
             sum[(r * COLUMNS + j) * PACK + i] += a[r][i] * b;
           }
         }
       }
     }
   }
-  for (var half = SLICES / 2; half > 0; half /= 2) {
+  for (var half = u32(SLICES / 2); half > 0; half /= 2) {
     workgroupBarrier();
     if (slice >= half && slice < 2 * half) {
-      for (var s = 0; s < SUMS; s++) { // unroll
+      for (var s = 0u; s < SUMS; s++) { // unroll
         memory[((slice - half) * SUMS + s) * LANES_OF_SLICE + lane] = sum[s];
       }
     }
     workgroupBarrier();
     if (slice < half) {
-      for (var s = 0; s < SUMS; s++) { // unroll
+      for (var s = 0u; s < SUMS; s++) { // unroll
         sum[s] += memory[(slice * SUMS + s) * LANES_OF_SLICE + lane];
       }
     }
@@ -136,9 +148,9 @@ fn main(
   if (slice > 0) {
     return;
   }
-  for (var r = 0; r < ROWS; r++) { // unroll
-    for (var j = 0; j < COLUMNS; j++) { // unroll
-      for (var i = 0; i < PACK; i++) { // unroll
+  for (var r = 0u; r < ROWS; r++) { // unroll
+    for (var j = 0u; j < COLUMNS; j++) { // unroll
+      for (var i = 0u; i < PACK; i++) { // unroll
         let k = (firstRow + row + r * GROUP_Y) * PACK + i;
         let pack = firstColumn + column + j * GROUP_X;
         if (k < p.K && pack < columnPacks) {

@@ -18,10 +18,11 @@ const AT_ONCE = 8;         // terms that an invocation loads at once
 
 const_assert SLICES >= 2 && (SLICES & (SLICES - 1)) == 0;
 
+// Unsigned, because signed divisions take twice the instructions.
 struct Params {
-  TERMS: i32, ROWS: i32, CHANNELS: i32,
-  STRIDE: i32,             // channels from one row of the terms to the next
-  SPLITS: i32, PER_SPLIT: i32,
+  TERMS: u32, ROWS: u32, CHANNELS: u32,
+  STRIDE: u32,             // channels from one row of the terms to the next
+  SPLITS: u32, PER_SPLIT: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -36,15 +37,15 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let tile = i32(group.y * groups.x + group.x);
+  let tile = group.y * groups.x + group.x;
   let packs = p.CHANNELS / LANES;
   let across = (p.ROWS * packs + GROUP_X - 1) / GROUP_X;
   let split = tile / across;
   if (split >= p.SPLITS) {
     return;
   }
-  let lane = i32(local) % GROUP_X;
-  let slice = i32(local) / GROUP_X;
+  let lane = local % GROUP_X;
+  let slice = local / GROUP_X;
   let place = tile % across * GROUP_X + lane;
   let own = min(place, p.ROWS * packs - 1);
   let step = p.ROWS * (p.STRIDE / LANES);
@@ -54,14 +55,14 @@ fn main(
   var sum = Lanes(0.0);
   for (var t = split * p.PER_SPLIT + slice; t < end; t += AT_ONCE * SLICES) {
     var loaded: array<Lanes, AT_ONCE>;
-    for (var i = 0; i < AT_ONCE; i++) { // unroll
+    for (var i = 0u; i < AT_ONCE; i++) { // unroll
       loaded[i] = terms[start + min(t + i * SLICES, end - 1) * step];
     }
-    for (var i = 0; i < AT_ONCE; i++) { // unroll
+    for (var i = 0u; i < AT_ONCE; i++) { // unroll
       sum += select(Lanes(0.0), loaded[i], t + i * SLICES < end);
     }
   }
-  for (var half = SLICES / 2; half > 0; half /= 2) {
+  for (var half = u32(SLICES / 2); half > 0; half /= 2) {
     if (slice >= half && slice < 2 * half) {
       handed[(slice - half) * GROUP_X + lane] = sum;
     }

@@ -134,7 +134,7 @@ const carriedRows = ({ KH, SH, OH, RH }: Geometry): readonly [carried: number, f
 export const freshRows = (g: Geometry): number => carriedRows(g)[1];
 
 /** 1 where taps stand further apart than 1. Elsewhere nothing is divided by rates. */
-export const isRated = ({ RH, RW }: Geometry): number => Number(RH * RW > 1);
+export const isRated = ({ RH, RW }: Pick<Geometry, 'RH' | 'RW'>): number => Number(RH * RW > 1);
 
 /** Outputs along W that read at most so many input columns. */
 const widthOf = ({ KW, SW }: Geometry, columns: number): number => Math.floor((columns - KW) / SW) + 1;

@@ -1,5 +1,5 @@
 import type { Geometry } from '../arguments/geometry.js';
-import { channelStride, divisor, evenTile, MAX_TILE_TAPS, powerOf2, rowTiles } from './cuts.js';
+import { channelStride, divisor, evenTile, isRated, MAX_TILE_TAPS, powerOf2, rowTiles } from './cuts.js';
 import type { Tile } from './kernel.js';
 
 /** 4 where all of the channels are a multiple of it, else 1. */
@@ -18,7 +18,7 @@ export function areaTile(
   const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
   return {
     tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * rowTiles({ OW, RW }, TILE_W),
-    constants: { SH, SW, TAPS_H, TAPS_W, TILE_H, TILE_W },
+    constants: { SH, SW, RATED: isRated({ RH, RW }), TAPS_H, TAPS_W, TILE_H, TILE_W },
   };
 }
 
@@ -42,7 +42,7 @@ export function transposedTile(
   return {
     tiles: N * RH * Math.ceil(down / (TILE_H * RH)) * RW * Math.ceil(across / (TILE_W * RW))
       * (SH / PHASES_H) * (SW / PHASES_W),
-    constants: { SH, SW, PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W },
+    constants: { SH, SW, RATED: isRated({ RH, RW }), PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W },
   };
 }
 
