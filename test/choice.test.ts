@@ -46,7 +46,7 @@ const caseOf = ({ workload, layer }: TimedLayer): Case => ({ name: workload, ...
 function prototypeOf({ kernel, constants: c, params }: Dispatch): string {
   const sums = `R${c['TILE_PIXELS']} C${c['COLUMNS']} LX${c['GROUP_X']} LY${c['GROUP_Y']}`;
   const names: Readonly<Record<string, string>> = {
-    'depthwise': `dw TW${c['TILE_W']} TH${String(params['TILE_ROWS'])} WG${c['WORKGROUP']}`,
+    'depthwise-block': `dw TW${c['TILE_W']} TH${c['TILE_H']} WG${c['WORKGROUP']}`,
     'pointwise-split': `reg ${sums} S${c['SLICES']}`,
     'pointwise-tiled': `tile ${sums} KC${c['CHUNK']}${c['AHEAD'] ? ' PF1' : ''}`,
     'fused-tiled': `fused ${sums} S${c['SLICES']} KC${c['CHUNK']} TW${Number(params['RW']) > 1 ? 1 : c['TILE_W']} BS0`,

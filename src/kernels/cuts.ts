@@ -118,7 +118,7 @@ export function quadsTake({ dtype, K, O }: Geometry, { subgroups, limits }: Devi
 export const fusedQuadsTake = (g: Geometry, profile: DeviceProfile): boolean =>
   quadsTake(g, profile) && g.KH * g.KW <= MOST_TAPS;
 
-/** The most taps that a depthwise invocation holds, and vectors of its window: enough for 7x7 taps over 7 outputs. */
+/** The most taps that a depthwise invocation takes at once, and vectors of its window: 7x7 taps over 7 outputs. */
 export const MAX_HELD_TAPS = 49;
 const MAX_WINDOW = 96;
 /** The most vectors that an invocation which goes down rows loads for each row. */
@@ -156,11 +156,11 @@ function rowsDown({ N, OH, RH }: Geometry, height: number, workgroupsAcross: num
   return { rows, down: N * RH * Math.ceil(OH / (rows * RH)) };
 }
 
-/** The tile of the depthwise kernel, how many tiles there are, and what a pixel costs. */
+/** The tile of the depthwise kernel that goes down rows, how many tiles there are, and what a pixel costs. */
 export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Tile) {
   const { KH, KW, SH, SW } = g;
   const [, loaded] = carriedRows(g);
-  const most = height > 1 ? Math.min(width, widthOf(g, MAX_FRESH / loaded)) : Math.ceil(width / SW);
+  const most = Math.min(width, widthOf(g, MAX_FRESH / loaded));
   const held = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, most).SPAN_W <= MAX_WINDOW;
   const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const KEPT = held ? TAPS_H : 0;
@@ -173,8 +173,23 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
     constants: {
       SH, SW, RATED: isRated(g), TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, CARRIED, TILE_W, FULL_W: Number(fullW),
     },
-    params: { TILE_ROWS: rows }, SPAN_W, FRESH, tiles: down * across,
+    params: { TILE_ROWS: rows }, rows, SPAN_W, tiles: down * across,
+    tapRows: ROUNDS_H * ROUNDS_W * (TAPS_H + (rows - 1) * FRESH),
     cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + COSTS.vectorStore / 4),
+  };
+}
+
+/** The tile of the depthwise kernel with few outputs an invocation, and how many there are. */
+export function depthwiseBlock(g: Geometry, { height = 1, width = 1 }: Tile) {
+  const { N, KH, KW, SH, SW, OH, RH } = g;
+  const [TAPS_H, TAPS_W] = KH * KW <= MAX_HELD_TAPS ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
+  const [ROUNDS_H, ROUNDS_W] = [KH / TAPS_H, KW / TAPS_W];
+  const TILE_H = evenTile(Math.ceil(OH / RH), height);
+  const { TILE_W, SPAN_W, across } = rowOfTiles(g, width, TAPS_W);
+  return {
+    constants: { SH, SW, RATED: isRated(g), TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, TILE_H, TILE_W },
+    rows: TILE_H, SPAN_W, tapRows: ROUNDS_H * ROUNDS_W * ((TILE_H - 1) * SH + TAPS_H),
+    tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * across,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Geometry } from '../arguments/geometry.js';
-import { depthwise } from '../kernels/depthwise.js';
+import { depthwise, depthwiseBlocks } from '../kernels/depthwise.js';
 import { fused, fusedQuad, fusedRows, fusedTiled } from '../kernels/fused.js';
 import type { Kernel, Tile } from '../kernels/kernel.js';
 import { pointwise, pointwiseQuad, pointwiseShuffled, pointwiseSplit, pointwiseTiled } from '../kernels/pointwise.js';
@@ -44,7 +44,7 @@ const splitSmall: Tile = { group: [16, 1], slices: 16, pixels: 4, columns: 4 };
 
 /** Few pixels leave most of a GPU idle: one output an invocation, and K split among slices of a workgroup. */
 const gpuFewPixels: Preset = {
-  depthwise: [{ kernel: depthwise, tile: { group: [128, 1], height: 1, width: 1 } }],
+  depthwise: [{ kernel: depthwiseBlocks, tile: { group: [128, 1], height: 1, width: 1 } }],
   pointwise: [
     { kernel: pointwiseShuffled, tile: splitLarge, whole: true },
     { kernel: pointwiseShuffled, tile: splitSmall },
@@ -59,11 +59,12 @@ const gpuFewPixels: Preset = {
 const gpuManyPixels: Preset = {
   depthwise: [
     {
-      kernel: depthwise, tile: { group: [128, 1], height: 2, width: 7 },
+      kernel: depthwiseBlocks, tile: { group: [128, 1], height: 2, width: 7 },
       suits: ({ SH, SW, RH, RW }) => SH * SW * RH * RW === 1,
     },
     {
-      kernel: depthwise, tile: { group: [128, 1], height: 2, width: 1 }, // With strides, 7 take up to 1.25 of its time.
+      // With strides, 7 outputs take up to 1.25 of its time.
+      kernel: depthwiseBlocks, tile: { group: [128, 1], height: 2, width: 1 },
       suits: ({ RH, RW }) => RH * RW === 1,
     },
     ...gpuFewPixels.depthwise, // Of rates only this one was measured.
