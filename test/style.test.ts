@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { mutants } from './mutation/mutants.js';
 
 const root = new URL('..', import.meta.url).pathname;
 const COLUMNS = 120;
@@ -29,4 +30,9 @@ test('nor one of the files beside these folders', () => {
   const paths = readdirSync(root).filter(isChecked);
   expect(paths).toEqual(expect.arrayContaining(['README.md', 'vite.config.ts']));
   expect(paths.flatMap(longLines)).toEqual([]);
+});
+
+test('every mutant finds its text in its file, once', () => {
+  const lost = mutants.filter(({ file, text }) => readFileSync(join(root, file), 'utf8').split(text).length !== 2);
+  expect(lost.map(({ defect }) => defect)).toEqual([]);
 });
