@@ -127,7 +127,7 @@ function countOf(lines: readonly string[], turns: readonly number[]) {
     if (!/^(v|ds|buffer)_/.test(line)) continue;
     const times = loops.reduce((product, [begin, end], i) => product * (begin <= at && at <= end ? turns[i]! : 1), 1);
     all += times;
-    if (/^v_fma/.test(line)) multiplyAdds += times;
+    if (line.startsWith('v_fma')) multiplyAdds += times;
   }
   return { all, multiplyAdds };
 }
