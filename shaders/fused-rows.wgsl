@@ -74,10 +74,12 @@ var<workgroup> d: array<array<Lanes, PIXELS * PACKS>, 2>;                       
 fn depthwiseActivation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body of activations.wgsl
 
+// A quotient of what is not negative: unsigned divisions take half the instructions.
+fn over(a: i32, b: i32) -> i32 { return i32(u32(a) / u32(b)); }
 // The first column of a run.
 fn columnOf(run: i32) -> i32 {
   return run * TILE_W;     // if RATED == 0
-  // return run / p.RW * TILE_W * p.RW + run % p.RW; // if RATED == 1
+  // return over(run, p.RW) * TILE_W * p.RW + run - over(run, p.RW) * p.RW; // if RATED == 1
 }
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
@@ -88,10 +90,9 @@ fn main(
   let packs = p.O / OUTPUT_LANES;
   let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
-  let across = RW * ((p.OW + TILE_W * RW - 1) / (TILE_W * RW));
+  let across = RW * over(p.OW + TILE_W * RW - 1, TILE_W * RW);
   let height = p.TILE_ROWS * RH;
-  // Unsigned divisions take half the instructions.
-  let down = RH * i32(u32(p.OH + height - 1) / u32(height));
+  let down = RH * over(p.OH + height - 1, height);
   let columnTiles = u32(packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
   let strips = u32(across + RUNS - 1) / RUNS;
   let tile = group.y * groups.x + group.x;
@@ -103,8 +104,8 @@ fn main(
   let stripRow = strip / strips;
   let tileY = i32(stripRow % u32(down));
   let n = i32(stripRow / u32(down));
-  let oy = tileY / RH * height + tileY % RH;
-  let rows = min(p.TILE_ROWS, (p.OH - oy + RH - 1) / RH);
+  let oy = over(tileY, RH) * height + tileY - over(tileY, RH) * RH;
+  let rows = min(p.TILE_ROWS, over(p.OH - oy + RH - 1, RH));
 
   // What the invocation has of d.
   let filterPacks = p.K / LANES;

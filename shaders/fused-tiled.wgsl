@@ -92,16 +92,19 @@ fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body o
 
 // From one tap to the next. Compilers leave out divisions by 1.
 fn rate(given: i32) -> i32 { return select(1, given, RATED == 1); }
+// A quotient of what is not negative: unsigned divisions take half the instructions.
+fn over(a: i32, b: i32) -> i32 { return i32(u32(a) / u32(b)); }
 fn runsOfRow() -> i32 {
   let width = TILE_W * rate(p.RW);
-  return rate(p.RW) * ((p.OW + width - 1) / width);
+  return rate(p.RW) * over(p.OW + width - 1, width);
 }
 fn runOf(index: i32) -> Run {
   let across = runsOfRow();
-  let y = i32(u32(index) / u32(across)); // Unsigned divisions take half the instructions.
-  let n = i32(u32(y) / u32(p.OH));
+  let y = over(index, across);
+  let n = over(y, p.OH);
   return Run(n, y - n * p.OH, index - y * across);
 }
+// The run after it, in its row or in the next.
 fn following(run: Run) -> Run {
   let oy = select(run.oy, run.oy + 1, run.tile + 1 == runsOfRow());
   return Run(select(run.n, run.n + 1, oy == p.OH), select(oy, 0, oy == p.OH),
@@ -109,7 +112,8 @@ fn following(run: Run) -> Run {
 }
 // The column of a run's first pixel.
 fn firstColumn(run: Run) -> i32 {
-  return run.tile / rate(p.RW) * TILE_W * rate(p.RW) + run.tile % rate(p.RW);
+  let column = over(run.tile, rate(p.RW));
+  return column * TILE_W * rate(p.RW) + run.tile - column * rate(p.RW);
 }
 
 // Computes d for one run and one pack of k into workgroup memory, from element `at` in steps of PACKS.

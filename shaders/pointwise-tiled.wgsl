@@ -87,13 +87,12 @@ fn completed(sum: Lanes, at: u32) -> Lanes {
   return sum;              // if RESIDUAL == 0
   // return sum + Lanes(residual[at]); // if RESIDUAL > 0
 }
-fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
-
 // Weights of a k, times its factor.
 fn scaled(x: Lanes, k: u32, image: u32) -> Lanes {
   return x;                // if SCALED == 0
   // return x * f32(inputScale[p.scaleStart + image * p.K + min(k, p.K - 1)]); // if SCALED > 0
 }
+fn activation(x: Lanes, alpha: f32) -> Lanes { return x; } // body of activations.wgsl
 
 // The part of a round's input that an invocation loads; `begins` says where it is in the first round.
 fn loadA(k: u32, begins: array<u32, LOADS_A>) -> array<vec4<InputElem>, LOADS_A> {
@@ -134,6 +133,7 @@ fn main(
   let row = id.y;
   let column = id.x;
 
+  // Where the invocation's loads are in the first round, and where they would be for the last k.
   var fromA: array<u32, LOADS_A>;
   for (var i = 0u; i < LOADS_A; i++) { // unroll
     let at = local + i * WORKGROUP;
