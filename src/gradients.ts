@@ -10,9 +10,8 @@ import { readTensor } from './arguments/reading.js';
 import { type Binding, checkTargets, resolveBinding } from './gpu/bindings.js';
 import { Program, type Shared } from './gpu/program.js';
 import { bindMethods } from './bind-methods.js';
-import {
-  GIVEN, type GivenName, type GradientName, type GradientPlan, GRADIENTS, gradientsOf, planBackward,
-} from './plan/backward.js';
+import { type GradientPlan, planBackward } from './plan/backward.js';
+import { GIVEN, type GivenName, type GradientName, GRADIENTS, gradientsOf } from './plan/backward-values.js';
 import { byteLengthOf, type Step } from './plan/steps.js';
 
 /**

@@ -9,7 +9,7 @@ export type {
   Additions, ConvolutionGradients, ConvolutionOptions, Dtype, Padding, Pair, ResultArray, ResultTensor,
   SeparableConv2dGradients, Shape4D, Tensor4D, TensorArgument,
 } from './arguments/geometry.js';
-export type { GradientName } from './plan/backward.js';
+export type { GradientName } from './plan/backward-values.js';
 export type { Gradients, GradientTargets } from './gradients.js';
 export { PipelineManager, type PipelineManagerOptions, type WarmUpOptions } from './manager.js';
 export type { AdapterKind } from './kernels/profile.js';

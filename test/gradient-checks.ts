@@ -1,5 +1,6 @@
 import { type Geometry, withoutActivations } from '../src/arguments/geometry.js';
-import { aliasesOf, type GradientPlan, type Value } from '../src/plan/backward.js';
+import type { GradientPlan } from '../src/plan/backward.js';
+import { aliasesOf, type Value } from '../src/plan/backward-values.js';
 import type { PipelineCache } from '../src/gpu/pipelines.js';
 import type { DeviceProfile } from '../src/kernels/profile.js';
 import type { PresetName } from '../src/plan/presets.js';
