@@ -45,6 +45,7 @@ struct Params {
   padTop: i32, padLeft: i32,
   K_STRIDE: i32,           // channels from one output pixel to the next: K, or that rounded up to a multiple of 4
   inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
+  ACROSS: i32, DOWN: i32,  // tiles of a row and of a column of outputs
   FIRST_TAP: i32,          // the filter's first tap: 0, or the last for a filter that is flipped
   TAP_STEP: i32,           // from one tap to the next: 1 or -1
   depthwiseAlpha: f32,
@@ -78,16 +79,14 @@ fn main(
   let packs = p.K_STRIDE / LANES;
   let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
-  let across = RW * over(p.OW + TILE_W * RW - 1, TILE_W * RW);
-  let down = RH * over(p.OH + TILE_H * RH - 1, TILE_H * RH);
-  if (index >= p.N * down * across * packs) {
+  if (index >= p.N * p.DOWN * p.ACROSS * packs) {
     return;
   }
   let tile = over(index, packs);
   let pack = index - tile * packs;
-  let tileX = rest(tile, across);
-  let tileY = rest(over(tile, across), down);
-  let n = over(over(tile, across), down);
+  let tileX = rest(tile, p.ACROSS);
+  let tileY = rest(over(tile, p.ACROSS), p.DOWN);
+  let n = over(over(tile, p.ACROSS), p.DOWN);
   let ox = over(tileX, RW) * TILE_W * RW + rest(tileX, RW);
   let oy = over(tileY, RH) * TILE_H * RH + rest(tileY, RH);
 

@@ -33,6 +33,7 @@ struct Params {
   padTop: i32, padLeft: i32,
   SPLITS: i32,
   PER_SPLIT: i32,          // tiles of one split
+  ACROSS: i32, DOWN: i32,  // tiles of a row and of a column of outputs
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -67,16 +68,14 @@ fn main(
   let c = k * LANES / p.M / INPUT_LANES;
   let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
-  let across = RW * over(p.OW + TILE_W * RW - 1, TILE_W * RW);
-  let down = RH * over(p.OH + TILE_H * RH - 1, TILE_H * RH);
-  let end = min((split + 1) * p.PER_SPLIT, p.N * down * across);
+  let end = min((split + 1) * p.PER_SPLIT, p.N * p.DOWN * p.ACROSS);
 
   var sum: array<array<Lanes, TAPS_W>, TAPS_H>;
   // The loop tests at its end, because that takes half the time of `for` on SwiftShader. No split is empty.
   var tile = split * p.PER_SPLIT;
-  var n = over(over(tile, across), down);
-  var tileY = rest(over(tile, across), down);
-  var tileX = rest(tile, across);
+  var n = over(over(tile, p.ACROSS), p.DOWN);
+  var tileY = rest(over(tile, p.ACROSS), p.DOWN);
+  var tileX = rest(tile, p.ACROSS);
   loop {
     let ox = over(tileX, RW) * TILE_W * RW + rest(tileX, RW);
     let oy = over(tileY, RH) * TILE_H * RH + rest(tileY, RH);
@@ -107,10 +106,10 @@ fn main(
     }
     continuing {
       tile++;
-      tileX = select(tileX + 1, 0, tileX + 1 == across);
+      tileX = select(tileX + 1, 0, tileX + 1 == p.ACROSS);
       tileY = select(tileY, tileY + 1, tileX == 0);
-      n = select(n, n + 1, tileY == down);
-      tileY = select(tileY, 0, tileY == down);
+      n = select(n, n + 1, tileY == p.DOWN);
+      tileY = select(tileY, 0, tileY == p.DOWN);
       break if tile >= end;
     }
   }

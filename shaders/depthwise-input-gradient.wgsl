@@ -34,6 +34,7 @@ struct Params {
   KH: i32, KW: i32, M: i32, K: i32,
   OH: i32, OW: i32, RH: i32, RW: i32,
   padTop: i32, padLeft: i32,
+  ACROSS: i32, DOWN: i32,  // tiles of a row and of a column
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -63,20 +64,18 @@ fn main(
   let firstY = p.padTop / SH;
   let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
-  let across = RW * over((p.padLeft + p.W - 1) / SW - firstX + TILE_W * RW, TILE_W * RW);
-  let down = RH * over((p.padTop + p.H - 1) / SH - firstY + TILE_H * RH, TILE_H * RH);
   let groupsW = SW / PHASES_W;
   let phaseGroups = SH / PHASES_H * groupsW;
-  if (index >= p.N * down * across * phaseGroups * packs) {
+  if (index >= p.N * p.DOWN * p.ACROSS * phaseGroups * packs) {
     return;
   }
   let place = over(index, packs);
   let pack = index - place * packs;
   let tile = over(place, phaseGroups);
   let phaseGroup = place - tile * phaseGroups;
-  let tileX = rest(tile, across);
-  let tileY = rest(over(tile, across), down);
-  let n = over(over(tile, across), down);
+  let tileX = rest(tile, p.ACROSS);
+  let tileY = rest(over(tile, p.ACROSS), p.DOWN);
+  let n = over(over(tile, p.ACROSS), p.DOWN);
   let qx = firstX + over(tileX, RW) * TILE_W * RW + rest(tileX, RW);
   let qy = firstY + over(tileY, RH) * TILE_H * RH + rest(tileY, RH);
   let phaseX = phaseGroup % groupsW * PHASES_W;

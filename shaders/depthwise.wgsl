@@ -31,7 +31,7 @@ const TAPS_H = 3;          // spec: rows of the filter taken at once: KH, or 1 o
 const TAPS_W = 3;          // spec: columns of the filter taken at once, a divisor of KW
 const ROUNDS_H = 1;        // spec: KH / TAPS_H
 const ROUNDS_W = 1;        // spec: KW / TAPS_W
-const KEPT = 3;            // spec: rows of taps held throughout: TAPS_H, or 0 if there are rounds
+const KEPT = TAPS_H / (ROUNDS_H * ROUNDS_W); // rows of taps held throughout, none if there are rounds
 const LOADED = TAPS_H - KEPT; // rows of taps loaded in each round
 const CARRIED = 2;         // spec: input rows that stay from one row of outputs to the next: TAPS_H - SH, or 0
 const FRESH = TAPS_H - CARRIED; // input rows loaded
@@ -53,6 +53,7 @@ struct Params {
   K_STRIDE: i32,           // channels from one output pixel to the next: K, or that rounded up to a multiple of 4
   inputStart: i32, outputStart: i32, // the first elements of input and output in their bindings
   TILE_ROWS: i32,          // rows of outputs of one invocation
+  ACROSS: i32, DOWN: i32,  // tiles of a row and of a column of outputs
   FIRST_TAP: i32,          // the filter's first tap: 0, or the last for a filter that is flipped
   TAP_STEP: i32,           // from one tap to the next: 1 or -1
   depthwiseAlpha: f32,
@@ -88,20 +89,18 @@ fn main(
   let packs = p.K_STRIDE / LANES;
   let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
-  let across = RW * over(p.OW + TILE_W * RW - 1, TILE_W * RW);
-  let down = RH * over(p.OH + p.TILE_ROWS * RH - 1, p.TILE_ROWS * RH);
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   var length = min(min(arrayLength(&input), arrayLength(&weights)), arrayLength(&output));
   // length = min(length, arrayLength(&residual)); // if RESIDUAL > 0
-  if ((index >= p.N * down * across * packs) | (length == 0u)) {
+  if ((index >= p.N * p.DOWN * p.ACROSS * packs) | (length == 0u)) {
     return;
   }
   let tile = over(index, packs);
-  let tileRow = over(tile, across);
-  let n = over(tileRow, down);
+  let tileRow = over(tile, p.ACROSS);
+  let n = over(tileRow, p.DOWN);
   let pack = index - tile * packs;
-  let tileX = tile - tileRow * across;
-  let tileY = tileRow - n * down;
+  let tileX = tile - tileRow * p.ACROSS;
+  let tileY = tileRow - n * p.DOWN;
   let ox = tileX / RW * TILE_W * RW + tileX % RW;
   let oy = tileY / RH * p.TILE_ROWS * RH + tileY % RH;
   let rows = min(p.TILE_ROWS, (p.OH - oy + RH - 1) / RH);

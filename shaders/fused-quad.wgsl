@@ -49,6 +49,7 @@ struct Params {
   O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
   scaleStart: i32,                     // the first factor in its binding
   TILE_ROWS: i32,                      // rows of outputs of a quad
+  ACROSS: i32, DOWN: i32,              // tiles of a row and of a column of outputs
   depthwiseAlpha: f32, alpha: f32,
 }
 
@@ -121,12 +122,10 @@ fn main(
   let index = i32(group.y * groups.x + group.x);
   let packs = (p.O + 3) / 4;
   let columnTiles = (packs + QUAD * COLUMNS - 1) / (QUAD * COLUMNS);
-  let across = p.RW * ((p.OW + TILE_W * p.RW - 1) / (TILE_W * p.RW));
-  let down = p.RH * ((p.OH + p.TILE_ROWS * p.RH - 1) / (p.TILE_ROWS * p.RH));
   // Never 0. Asked for here so that bounds checks in loops need not: each length costs SwiftShader four divisions.
   var length = min(min(arrayLength(&input), arrayLength(&depthwiseFilter)), arrayLength(&output));
   // length = min(length, arrayLength(&residual)); // if RESIDUAL > 0
-  if ((index >= p.N * down * across * columnTiles) | (length == 0u)) {
+  if ((index >= p.N * p.DOWN * p.ACROSS * columnTiles) | (length == 0u)) {
     return;
   }
   let lane = i32(invocation % QUAD);
@@ -135,9 +134,9 @@ fn main(
   let origin = p.outputStart / LANES;
   let columnStores = p.RW * pixelStores;
   let pack = index % columnTiles * (QUAD * COLUMNS) + lane;
-  let tileX = (index / columnTiles) % across;
-  let tileY = (index / columnTiles / across) % down;
-  let n = index / columnTiles / across / down;
+  let tileX = (index / columnTiles) % p.ACROSS;
+  let tileY = (index / columnTiles / p.ACROSS) % p.DOWN;
+  let n = index / columnTiles / p.ACROSS / p.DOWN;
   let ox = tileX / p.RW * TILE_W * p.RW + tileX % p.RW;
   let oy = tileY / p.RH * p.TILE_ROWS * p.RH + tileY % p.RH;
   let rows = min(p.TILE_ROWS, (p.OH - oy + p.RH - 1) / p.RH);

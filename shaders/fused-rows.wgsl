@@ -59,6 +59,7 @@ struct Params {
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
   O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
   TILE_ROWS: i32,                      // rows of outputs of a workgroup
+  ACROSS: i32, DOWN: i32,              // runs of a row, and workgroups down a column
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -90,21 +91,18 @@ fn main(
   let packs = p.O / OUTPUT_LANES;
   let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
-  let across = RW * over(p.OW + TILE_W * RW - 1, TILE_W * RW);
-  let height = p.TILE_ROWS * RH;
-  let down = RH * over(p.OH + height - 1, height);
   let columnTiles = u32(packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  let strips = u32(across + RUNS - 1) / RUNS;
+  let strips = u32(p.ACROSS + RUNS - 1) / RUNS;
   let tile = group.y * groups.x + group.x;
-  if (tile >= u32(p.N * down) * strips * columnTiles) {
+  if (tile >= u32(p.N * p.DOWN) * strips * columnTiles) {
     return;
   }
   let strip = tile / columnTiles;
   let firstRun = i32(strip % strips) * RUNS;
   let stripRow = strip / strips;
-  let tileY = i32(stripRow % u32(down));
-  let n = i32(stripRow / u32(down));
-  let oy = over(tileY, RH) * height + tileY - over(tileY, RH) * RH;
+  let tileY = i32(stripRow % u32(p.DOWN));
+  let n = i32(stripRow / u32(p.DOWN));
+  let oy = over(tileY, RH) * p.TILE_ROWS * RH + tileY - over(tileY, RH) * RH;
   let rows = min(p.TILE_ROWS, over(p.OH - oy + RH - 1, RH));
 
   // What the invocation has of d.
@@ -115,7 +113,7 @@ fn main(
   let works = (run < RUNS) & (own < filterPacks);
   let k = min(own, filterPacks - 1);
   let top = oy * SH - p.padTop;
-  let left = columnOf(min(firstRun + run, across - 1)) * SW - p.padLeft;
+  let left = columnOf(min(firstRun + run, p.ACROSS - 1)) * SW - p.padLeft;
   let c = p.inputStart / INPUT_LANES + k; // if INPUT_LANES == 4
   // let c = p.inputStart + k * LANES / p.M; // if INPUT_LANES == 1
   let corner = c + ((n * p.H + top) * p.W + left) * pixelPacks;
@@ -201,7 +199,7 @@ fn main(
       // let ox = columnOf(pixel / TILE_W) + pixel % TILE_W * RW; // if RATED == 1
       for (var j = 0; j < COLUMNS; j++) { // unroll
         // No &&, whose branches SwiftShader compiles in minutes here.
-        if ((pixel < across * TILE_W) & (ox < p.OW) & (firstPack + j * GROUP_X < packs)) {
+        if ((pixel < p.ACROSS * TILE_W) & (ox < p.OW) & (firstPack + j * GROUP_X < packs)) {
           let firstOfPixel = u32(p.outputStart + (rowStart + ox) * p.O_STRIDE);
           let at = firstOfPixel / OUTPUT_LANES + u32(firstPack + j * GROUP_X);
           output[at] = StoredOutput(activation(sum[r][j], p.alpha));

@@ -65,6 +65,7 @@ struct Params {
   inputStart: i32, outputStart: i32,   // the first elements of input and output in their bindings
   O_STRIDE: i32,                       // channels from one output pixel to the next, at least O
   scaleStart: i32,                     // the first factor in its binding
+  ACROSS: i32,                         // runs of a row
 }
 
 struct Run { n: i32, oy: i32, tile: i32 } // a run of pixels: its image, row, and tile of the row
@@ -94,21 +95,16 @@ fn activation(x: OutputLanes, alpha: f32) -> OutputLanes { return x; } // body o
 fn rate(given: i32) -> i32 { return select(1, given, RATED == 1); }
 // A quotient of what is not negative: unsigned divisions take half the instructions.
 fn over(a: i32, b: i32) -> i32 { return i32(u32(a) / u32(b)); }
-fn runsOfRow() -> i32 {
-  let width = TILE_W * rate(p.RW);
-  return rate(p.RW) * over(p.OW + width - 1, width);
-}
 fn runOf(index: i32) -> Run {
-  let across = runsOfRow();
-  let y = over(index, across);
+  let y = over(index, p.ACROSS);
   let n = over(y, p.OH);
-  return Run(n, y - n * p.OH, index - y * across);
+  return Run(n, y - n * p.OH, index - y * p.ACROSS);
 }
 // The run after it, in its row or in the next.
 fn following(run: Run) -> Run {
-  let oy = select(run.oy, run.oy + 1, run.tile + 1 == runsOfRow());
-  return Run(select(run.n, run.n + 1, oy == p.OH), select(oy, 0, oy == p.OH),
-    select(run.tile + 1, 0, run.tile + 1 == runsOfRow()));
+  let tile = select(run.tile + 1, 0, run.tile + 1 == p.ACROSS);
+  let oy = select(run.oy, run.oy + 1, tile == 0);
+  return Run(select(run.n, run.n + 1, oy == p.OH), select(oy, 0, oy == p.OH), tile);
 }
 // The column of a run's first pixel.
 fn firstColumn(run: Run) -> i32 {
@@ -165,7 +161,7 @@ fn main(
   let packs = p.O / OUTPUT_LANES;
   let tile = group.y * groups.x + group.x;
   let columnTiles = u32(packs + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  let runs = p.N * p.OH * runsOfRow();
+  let runs = p.N * p.OH * p.ACROSS;
   let firstRun = i32(tile / columnTiles) * RUNS;
   if (firstRun >= runs) {
     return;

@@ -95,7 +95,7 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   const { KH, KW, SH, SW } = g;
   const [, FRESH] = carriedRows(g);
   const widest = Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH));
-  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, widest);
+  const { TILE_W, SPAN_W, across, FULL_W } = rowOfTiles(g, widest);
   const loads = FRESH * SPAN_W;
   const { tiles, cost, constants } = heldTile(g, weights, {
     cost: depthwiseCost(g, loads / TILE_W, Math.ceil(KH / FRESH) - 1),
@@ -104,8 +104,8 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   });
   const { rows, down } = rowsDown(g, height, across * tiles);
   return {
-    constants: { ...constants, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, TILE_W, FULL_W: Number(fullW) },
-    params: { TILE_ROWS: rows }, tiles: down * across * tiles, cost,
+    constants: { ...constants, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, TILE_W, FULL_W },
+    params: { TILE_ROWS: rows, ACROSS: across, DOWN: down }, tiles: g.N * down * across * tiles, cost,
   };
 }
 
@@ -141,10 +141,10 @@ const widthOf = ({ KW, SW }: Geometry, columns: number): number => Math.floor((c
 
 /** Outputs along W at a time, as few as even tiles allow. */
 function rowOfTiles(g: Geometry, most: number, TAPS_W = g.KW) {
-  const TILE_W = evenTile(Math.ceil(g.OW / g.RW), most);
+  const TILE_W = evenTile(g.OW / g.RW, most);
   return {
     TILE_W, SPAN_W: (TILE_W - 1) * g.SW + TAPS_W,
-    across: rowTiles(g, TILE_W), fullW: g.OW % (TILE_W * g.RW) === 0,
+    across: tilesOf(g.OW, g.RW, TILE_W), FULL_W: Number(g.OW % (TILE_W * g.RW) === 0),
   };
 }
 
@@ -153,43 +153,28 @@ function rowsDown({ N, OH, RH }: Geometry, height: number, workgroupsAcross: num
   const count = Math.ceil(OH / RH);
   const most = Math.max(LEAST_ROWS, Math.ceil(count * N * RH * workgroupsAcross / BATCHES));
   const rows = evenTile(count, Math.min(height, most));
-  return { rows, down: N * RH * Math.ceil(OH / (rows * RH)) };
+  return { rows, down: tilesOf(OH, RH, rows) };
 }
 
-/** The tile of the depthwise kernel that goes down rows, how many tiles there are, and what a pixel costs. */
+/**
+ * The tile of a depthwise kernel, how many tiles there are, and what a pixel costs where invocations go down rows. Taps
+ * are taken at once, or a part of a row in each round.
+ */
 export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Tile) {
   const { KH, KW, SH, SW } = g;
-  const [, loaded] = carriedRows(g);
-  const most = Math.min(width, widthOf(g, MAX_FRESH / loaded));
-  const held = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, most).SPAN_W <= MAX_WINDOW;
-  const [TAPS_H, TAPS_W] = held ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
-  const KEPT = held ? TAPS_H : 0;
-  const { TILE_W, SPAN_W, across, fullW } = rowOfTiles(g, most, TAPS_W);
-  const { rows, down } = rowsDown(g, height, across * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]));
-  const [CARRIED, FRESH] = held && rows > 1 ? carriedRows(g) : [0, TAPS_H];
+  const most = Math.min(width, widthOf(g, MAX_FRESH / freshRows(g)));
+  const atOnce = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, most).SPAN_W <= MAX_WINDOW;
+  const [TAPS_H, TAPS_W] = atOnce ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const [ROUNDS_H, ROUNDS_W] = [KH / TAPS_H, KW / TAPS_W];
-  const loads = ROUNDS_H * ROUNDS_W * (FRESH * SPAN_W + (TAPS_H - KEPT) * TAPS_W) / TILE_W;
+  const { TILE_W, SPAN_W, across: ACROSS, FULL_W } = rowOfTiles(g, most, TAPS_W);
+  const workgroups = ACROSS * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]);
+  const { rows, down: DOWN } = rowsDown(g, height, workgroups);
+  const [CARRIED, FRESH] = atOnce && rows > 1 ? carriedRows(g) : [0, TAPS_H];
+  const loads = ROUNDS_H * ROUNDS_W * (FRESH * SPAN_W + (atOnce ? 0 : TAPS_W)) / TILE_W;
   return {
-    constants: {
-      SH, SW, RATED: isRated(g), TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, KEPT, CARRIED, TILE_W, FULL_W: Number(fullW),
-    },
-    params: { TILE_ROWS: rows }, rows, SPAN_W, tiles: down * across,
-    tapRows: ROUNDS_H * ROUNDS_W * (TAPS_H + (rows - 1) * FRESH),
+    constants: { SH, SW, RATED: isRated(g), TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, TILE_W },
+    params: { ACROSS, DOWN }, tiles: g.N * DOWN * ACROSS, rows, SPAN_W, CARRIED, FULL_W,
     cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + COSTS.vectorStore / 4),
-  };
-}
-
-/** The tile of the depthwise kernel with few outputs an invocation, and how many there are. */
-export function depthwiseBlock(g: Geometry, { height = 1, width = 1 }: Tile) {
-  const { N, KH, KW, SH, SW, OH, RH } = g;
-  const [TAPS_H, TAPS_W] = KH * KW <= MAX_HELD_TAPS ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
-  const [ROUNDS_H, ROUNDS_W] = [KH / TAPS_H, KW / TAPS_W];
-  const TILE_H = evenTile(Math.ceil(OH / RH), height);
-  const { TILE_W, SPAN_W, across } = rowOfTiles(g, width, TAPS_W);
-  return {
-    constants: { SH, SW, RATED: isRated(g), TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, TILE_H, TILE_W },
-    rows: TILE_H, SPAN_W, tapRows: ROUNDS_H * ROUNDS_W * ((TILE_H - 1) * SH + TAPS_H),
-    tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * across,
   };
 }
 
@@ -200,15 +185,15 @@ export function divisor(count: number, most: number): number {
   return candidate;
 }
 
-/** Outputs of a tile along W: at most `width` in even tiles, or exactly `width`, where other extents depend on it. */
-export function rowTile({ KW, SW, OW, RW }: Geometry, width: number, exactly?: 'exactly') {
+/** The taps that a run of outputs along W takes at once, and the input columns that it reads then. */
+export function runOf({ KW, SW }: Geometry, TILE_W: number) {
   const TAPS = Math.min(KW, MAX_TAPS);
-  const TILE_W = exactly ? width : evenTile(Math.ceil(OW / RW), width);
   return { constants: { SW, TAPS, TILE_W }, SPAN: (TILE_W - 1) * SW + TAPS };
 }
 
-export const rowTiles = ({ OW, RW }: Pick<Geometry, 'OW' | 'RW'>, width: number): number =>
-  RW * Math.ceil(OW / (width * RW));
+/** How many tiles of so many outputs, a rate apart, cover an extent. */
+export const tilesOf = (extent: number, rate: number, outputs: number): number =>
+  rate * Math.ceil(extent / (outputs * rate));
 
 /** The tile of at most `most` that covers `count` in as few and as even tiles as can be. */
 export function evenTile(count: number, most: number): number {

@@ -1,7 +1,7 @@
 import type { Geometry } from '../arguments/geometry.js';
 import {
-  channelLanes, evenTile, freshRows, fusedQuadsTake, fusedQuadTile, isRated, outputLanes, powerOf2, QUAD, rowTile,
-  rowTiles,
+  channelLanes, evenTile, freshRows, fusedQuadsTake, fusedQuadTile, isRated, outputLanes, powerOf2, QUAD, runOf,
+  tilesOf,
 } from './cuts.js';
 import type { Kernel } from './kernel.js';
 import { extrasOf, loadLibrary, passBytes, withOffsets } from './params.js';
@@ -29,11 +29,11 @@ export const fused: Kernel = {
   loadLibrary,
   operands,
   cut: complete((g, { width = 1, columns = 1, group }) => {
-    const { constants: row, SPAN } = rowTile(g, width);
+    const { constants: row, SPAN } = runOf(g, evenTile(g.OW / g.RW, width));
     const OUTPUT_LANES = outputLanes(g);
     const COLUMNS = evenTile(g.O / OUTPUT_LANES, columns / OUTPUT_LANES);
     const WORKGROUP = group[0] * group[1];
-    const tiles = g.N * g.OH * rowTiles(g, row.TILE_W) * Math.ceil(g.O / OUTPUT_LANES / COLUMNS);
+    const tiles = g.N * g.OH * tilesOf(g.OW, g.RW, row.TILE_W) * Math.ceil(g.O / OUTPUT_LANES / COLUMNS);
     const { TILE_W, TAPS } = row;
     const tapRows = Math.ceil(g.K / channelLanes(g).LANES) * g.KH * Math.ceil(g.KW / TAPS);
     return {
@@ -71,7 +71,7 @@ export const fusedTiled: Kernel = {
   operands,
   cut: complete((g, tile) => {
     const { width = 1, pixels: TILE_PIXELS = 1, columns = 1, chunk: CHUNK = 4, slices: SLICES = 1, group } = tile;
-    const { constants: row, SPAN } = rowTile(g, width, 'exactly');
+    const { constants: row, SPAN } = runOf(g, width);
     const OUTPUT_LANES = outputLanes(g);
     const COLUMNS = Math.max(1, columns / OUTPUT_LANES);
     const [GROUP_X, GROUP_Y] = group;
@@ -80,6 +80,7 @@ export const fusedTiled: Kernel = {
     const { LANES } = channelLanes(g);
     const INVOCATIONS = GROUP_X * GROUP_Y * SLICES;
     const runs = TILE_PIXELS * GROUP_Y / TILE_W;
+    const across = tilesOf(g.OW, g.RW, TILE_W);
     const outputTiles = Math.ceil(g.O / (COLUMNS * OUTPUT_LANES * GROUP_X));
     const rounds = Math.ceil(g.K / CHUNK);
     const turns = rounds * Math.ceil(Math.min(g.K, CHUNK) / 4 / SLICES);
@@ -91,9 +92,9 @@ export const fusedTiled: Kernel = {
         ...channelLanes(g), OUTPUT_LANES, KH: g.KH, KW: g.KW, ...row, RATED: isRated(g),
         TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK, SLICES,
       },
-      elem: g.dtype, params: withOffsets(g), group: [GROUP_X, GROUP_Y * SLICES],
+      elem: g.dtype, params: { ...withOffsets(g), ACROSS: across }, group: [GROUP_X, GROUP_Y * SLICES],
       memory: 4 * CHUNK * TILE_PIXELS * GROUP_Y + 4 * OUTPUT_LANES * handed,
-      workgroups: Math.ceil(g.N * g.OH * rowTiles(g, TILE_W) / runs) * outputTiles,
+      workgroups: Math.ceil(g.N * g.OH * across / runs) * outputTiles,
       effort: {
         multiplyAdds: TILE_PIXELS * GROUP_Y * g.K * (COLUMNS * OUTPUT_LANES * GROUP_X + g.KH * g.KW),
         accesses: rounds * items * (rowsOfRun * (SPAN + TAPS) + TILE_W)
@@ -129,13 +130,14 @@ export const fusedRows: Kernel = {
     const COLUMNS = Math.max(1, Math.min(columns / OUTPUT_LANES, Math.ceil(g.O / OUTPUT_LANES / GROUP_X)));
     const most = Math.min(MOST_RUNS, GROUP_X * GROUP_Y * LANES / CHUNK);
     const TILE_W = Math.max(width, GROUP_Y / most);
-    const across = rowTiles(g, TILE_W);
+    const across = tilesOf(g.OW, g.RW, TILE_W);
     // Strips are as even as can be: 112 is twice 56.
     const TILE_PIXELS = Math.ceil(evenTile(across, most) * TILE_W / GROUP_Y);
     const runs = TILE_PIXELS * GROUP_Y / TILE_W;
     const SPAN_W = (TILE_W - 1) * SW + KW;
     const LEAD = Math.ceil(KH / FRESH) - 1;
-    const rows = evenTile(Math.ceil(g.OH / g.RH), height);
+    const rows = evenTile(g.OH / g.RH, height);
+    const down = tilesOf(g.OH, g.RH, rows);
     const packs = Math.ceil(g.K / LANES);
     const turns = rows * Math.ceil(g.K / 4);
     return {
@@ -143,9 +145,9 @@ export const fusedRows: Kernel = {
         INPUT_LANES, LANES, OUTPUT_LANES, SH, SW, RATED: isRated(g), TAPS_H: KH, TAPS_W: KW, FRESH,
         TILE_W, TILE_PIXELS, COLUMNS, GROUP_X, GROUP_Y, CHUNK,
       },
-      elem: g.dtype, params: { ...withOffsets(g), TILE_ROWS: rows }, group,
+      elem: g.dtype, params: { ...withOffsets(g), TILE_ROWS: rows, ACROSS: across, DOWN: down }, group,
       memory: 8 * CHUNK * runs * TILE_W,
-      workgroups: g.N * g.RH * Math.ceil(g.OH / (rows * g.RH)) * Math.ceil(across / runs)
+      workgroups: g.N * down * Math.ceil(across / runs)
         * Math.ceil(g.O / (COLUMNS * OUTPUT_LANES * GROUP_X)),
       effort: {
         multiplyAdds: runs * TILE_W * g.K * (rows * COLUMNS * OUTPUT_LANES * GROUP_X + (rows + LEAD) * KH * KW),

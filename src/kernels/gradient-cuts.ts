@@ -1,5 +1,5 @@
 import type { Geometry } from '../arguments/geometry.js';
-import { channelStride, divisor, evenTile, isRated, MAX_TILE_TAPS, powerOf2, rowTiles } from './cuts.js';
+import { channelStride, divisor, evenTile, isRated, MAX_TILE_TAPS, powerOf2, tilesOf } from './cuts.js';
 import type { Tile } from './kernel.js';
 
 /** 4 where all of the channels are a multiple of it, else 1. */
@@ -14,10 +14,11 @@ export function areaTile(
 ) {
   const TAPS_W = divisor(KW, taps);
   const TAPS_H = divisor(KH, Math.floor(taps / TAPS_W));
-  const TILE_H = evenTile(Math.ceil(OH / RH), Math.ceil(height / SH / (TAPS_H * TAPS_W > 9 ? 2 : 1)));
-  const TILE_W = evenTile(Math.ceil(OW / RW), Math.ceil(width / SW));
+  const TILE_H = evenTile(OH / RH, Math.ceil(height / SH / (TAPS_H * TAPS_W > 9 ? 2 : 1)));
+  const TILE_W = evenTile(OW / RW, Math.ceil(width / SW));
+  const [ACROSS, DOWN] = [tilesOf(OW, RW, TILE_W), tilesOf(OH, RH, TILE_H)];
   return {
-    tiles: N * RH * Math.ceil(OH / (TILE_H * RH)) * rowTiles({ OW, RW }, TILE_W),
+    tiles: N * DOWN * ACROSS, params: { ACROSS, DOWN },
     constants: { SH, SW, RATED: isRated({ RH, RW }), TAPS_H, TAPS_W, TILE_H, TILE_W },
   };
 }
@@ -37,11 +38,11 @@ export function transposedTile(
     Math.floor((pad + extent - 1) / stride) - Math.floor(pad / stride) + 1;
   const [down, across] = [cells(H, padTop, SH), cells(W, padLeft, SW)];
   const large = TAPS_H * PHASES_H * TAPS_W * PHASES_W > 16;
-  const TILE_H = evenTile(Math.ceil(down / RH), height / PHASES_H / (large ? 2 : 1));
-  const TILE_W = evenTile(Math.ceil(across / RW), width / PHASES_W);
+  const TILE_H = evenTile(down / RH, height / PHASES_H / (large ? 2 : 1));
+  const TILE_W = evenTile(across / RW, width / PHASES_W);
+  const [ACROSS, DOWN] = [tilesOf(across, RW, TILE_W), tilesOf(down, RH, TILE_H)];
   return {
-    tiles: N * RH * Math.ceil(down / (TILE_H * RH)) * RW * Math.ceil(across / (TILE_W * RW))
-      * (SH / PHASES_H) * (SW / PHASES_W),
+    tiles: N * DOWN * ACROSS * (SH / PHASES_H) * (SW / PHASES_W), params: { ACROSS, DOWN },
     constants: { SH, SW, RATED: isRated({ RH, RW }), PHASES_H, PHASES_W, TAPS_H, TAPS_W, TILE_H, TILE_W },
   };
 }

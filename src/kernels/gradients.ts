@@ -213,8 +213,9 @@ export const depthwiseFilterGradient: SplitKernel = {
     return { terms: tiles, invocations, least: 4, step: 4 };
   },
   cut({ work: g, split }, tile) {
+    const { constants, params } = areaTile(g, tile);
     return invocationsOf(this.sums(g, tile).invocations * split.SPLITS, tile, {
-      constants: { ...channelLanes(g), ...areaTile(g, tile).constants }, params: { ...g, ...split },
+      constants: { ...channelLanes(g), ...constants }, params: { ...g, ...split, ...params },
     });
   },
 };
@@ -227,7 +228,7 @@ export const depthwiseInputGradient: Kernel = {
     const area = transposedTile(g, tile);
     const { LANES, INPUT_LANES: OUTPUT_LANES } = channelLanes(g);
     return invocationsOf(area.tiles * (g.C / OUTPUT_LANES), tile, {
-      constants: { LANES, OUTPUT_LANES, ...area.constants }, params: { ...g },
+      constants: { LANES, OUTPUT_LANES, ...area.constants }, params: { ...g, ...area.params },
     });
   },
 };

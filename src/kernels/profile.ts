@@ -27,8 +27,8 @@ export interface GpuSize {
  * decides where it matters.
  */
 const SIZES: readonly (readonly [name: RegExp, processors: number, bandwidth: number])[] = [
-  [/hopper|h100|h200/i, 132, 3200], [/nvidia/i, 48, 500], [/\b(amd|radeon)/i, 32, 300], [/apple/i, 16, 150],
-  [/intel/i, 32, 90], [/qualcomm|adreno/i, 8, 60], [/\b(arm|mali)/i, 10, 40],
+  [/hopper|h100|h200/i, 132, 3200], [/nvidia/i, 48, 500], [/amd|radeon/i, 32, 300], [/apple/i, 16, 150],
+  [/intel/i, 32, 90], [/qualcomm|adreno/i, 8, 60], [/\barm|mali/i, 10, 40],
 ];
 
 /** What a GPU of that name is guessed to have; an unknown one counts as a small one. */

@@ -20,9 +20,7 @@ export interface Specialization {
 export function specialize(source: string, { constants, elem, bodies = {}, library = '' }: Specialization): string {
   const left = new Set([...Object.keys(constants), ...Object.keys(bodies)]);
   const marked = source.split('\n').map((line, index) => {
-    const fail = (): never => {
-      throw new Error(`line ${index + 1} has a mark that is not understood: ${line}`);
-    };
+    const fail = (): never => misread(line, index);
     if (/\/\/ spec\b/.test(line)) {
       const [, before, name, after] = /^((?:const|alias) (\w+) = )[\w.]+(; *\/\/ spec\b.*)$/.exec(line) ?? fail();
       const value = name === 'Elem' ? elem : constants[name!];
@@ -46,6 +44,10 @@ export function specialize(source: string, { constants, elem, bodies = {}, libra
   return enable + unroll(lines, values).join('\n');
 }
 
+function misread(line: string, index: number): never {
+  throw new Error(`line ${index + 1} has a mark that is not understood: ${line}`);
+}
+
 /** The values of all constants that are whole numbers, or follow from those before them. */
 function constantsOf(lines: readonly string[]): ReadonlyMap<string, number> {
   const constants = new Map<string, number>();
@@ -64,13 +66,9 @@ function valueOf(text: string, constants: ReadonlyMap<string, number>): number {
   if (inner) return value(text.replace(inner, String(value(content))));
   // What is last in the text is computed last.
   const [, left, operator, right] = /^(.*) ([+-]) (.*)$/.exec(text) ?? /^(.*) ([*/]) (.*)$/.exec(text) ?? [];
-  switch (operator) {
-    case '+': return value(left) + value(right);
-    case '-': return value(left) - value(right);
-    case '*': return value(left) * value(right);
-    case '/': return Math.floor(value(left) / value(right));
-    default: return constants.get(text) ?? Number(text);
-  }
+  if (operator === undefined) return constants.get(text) ?? Number(text);
+  const [a, b] = [value(left), value(right)];
+  return { '+': a + b, '-': a - b, '*': a * b, '/': Math.floor(a / b) }[operator]!;
 }
 
 /** A line marked `// if` counts where its condition holds; in the file it is a comment where it does not. */
@@ -80,7 +78,7 @@ function conditional(line: string, index: number, constants: ReadonlyMap<string,
   const [left, right] = [match?.[3], match?.[5]].map((operand) =>
     (operand !== undefined && /^\d+$/.test(operand) ? Number(operand) : constants.get(operand ?? '')));
   if (!match || left === undefined || right === undefined) {
-    throw new Error(`line ${index + 1} has a mark that is not understood: ${line}`);
+    return misread(line, index);
   }
   return (match[4] === '>' ? left > right : left === right) ? `${match[1]}${match[2]}` : '';
 }
