@@ -65,7 +65,7 @@ fn main(
   let block = place - split * blocks;
   let di = over(block, blocksW) * TAPS_H;
   let dj = rest(block, blocksW) * TAPS_W;
-  let c = k * LANES / p.M / INPUT_LANES;
+  let c = over(k * LANES, p.M) / INPUT_LANES;
   let RH = select(1, p.RH, RATED == 1); // Compilers leave out divisions by 1.
   let RW = select(1, p.RW, RATED == 1);
   let end = min((split + 1) * p.PER_SPLIT, p.N * p.DOWN * p.ACROSS);

@@ -115,7 +115,7 @@ fn main(
   let top = oy * SH - p.padTop;
   let left = columnOf(min(firstRun + run, p.ACROSS - 1)) * SW - p.padLeft;
   let c = p.inputStart / INPUT_LANES + k; // if INPUT_LANES == 4
-  // let c = p.inputStart + k * LANES / p.M; // if INPUT_LANES == 1
+  // let c = p.inputStart + over(k * LANES, p.M); // if INPUT_LANES == 1
   let corner = c + ((n * p.H + top) * p.W + left) * pixelPacks;
   let start = Lanes(depthwiseBias[k]);
   var begun: array<array<Lanes, TILE_W>, LEAD + 1>;
@@ -124,10 +124,10 @@ fn main(
   let firstPack = i32(tile % columnTiles * TILE_COLUMNS + index % GROUP_X);
   let firstPixel = i32(index / GROUP_X) * TILE_PIXELS;
   var column: array<i32, COLUMNS>;
-  var first: array<OutputLanes, COLUMNS>; // what sums start with
+  var ownBias: array<OutputLanes, COLUMNS>;
   for (var j = 0; j < COLUMNS; j++) { // unroll
     column[j] = min(firstPack + j * GROUP_X, packs - 1);
-    first[j] = OutputLanes(bias[column[j]]);
+    ownBias[j] = OutputLanes(bias[column[j]]);
   }
 
   for (var t = -LEAD; t < rows; t++) {
@@ -171,7 +171,7 @@ fn main(
     var sum: array<array<OutputLanes, COLUMNS>, TILE_PIXELS>; // SwiftShader does not make it 0 again each turn.
     for (var j = 0; j < COLUMNS; j++) { // unroll
       for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-        sum[r][j] = first[j];
+        sum[r][j] = OutputLanes(0.0);
       }
     }
     for (var step = 0; step < PACKS; step++) {
@@ -202,7 +202,7 @@ fn main(
         if ((pixel < p.ACROSS * TILE_W) & (ox < p.OW) & (firstPack + j * GROUP_X < packs)) {
           let firstOfPixel = u32(p.outputStart + (rowStart + ox) * p.O_STRIDE);
           let at = firstOfPixel / OUTPUT_LANES + u32(firstPack + j * GROUP_X);
-          output[at] = StoredOutput(activation(sum[r][j], p.alpha));
+          output[at] = StoredOutput(activation(ownBias[j] + sum[r][j], p.alpha));
         }
       }
     }

@@ -121,7 +121,7 @@ fn depthwise(run: Run, pack: i32, at: i32) {
   let top = run.oy * p.SH - p.padTop;
   let left = firstColumn(run) * SW - p.padLeft;
   let c = p.inputStart / INPUT_LANES + k; // if INPUT_LANES == 4
-  // let c = p.inputStart + k * LANES / p.M; // if INPUT_LANES == 1
+  // let c = p.inputStart + over(k * LANES, p.M); // if INPUT_LANES == 1
   let first = c + ((run.n * p.H + top) * p.W + left) * pixelPacks;
   var sum: array<Lanes, TILE_W>;
   for (var t = 0; t < TILE_W; t++) { // unroll
@@ -138,10 +138,11 @@ fn depthwise(run: Run, pack: i32, at: i32) {
         columns[i] = select(Lanes(0.0), value, insideY & (u32(left + x) < u32(p.W)));
       }
       for (var j = 0; j < TAPS; j++) { // unroll
-        let tap = Lanes(depthwiseFilter[(di * KW + min(dj + j, KW - 1)) * filterPacks + k]);
-        let weight = select(Lanes(0.0), tap, dj + j < KW);
-        for (var t = 0; t < TILE_W; t++) { // unroll
-          sum[t] += columns[t * SW + j] * weight;
+        if (dj + j < KW) {
+          let weight = Lanes(depthwiseFilter[(di * KW + dj + j) * filterPacks + k]);
+          for (var t = 0; t < TILE_W; t++) { // unroll
+            sum[t] += columns[t * SW + j] * weight;
+          }
         }
       }
     }
@@ -177,10 +178,6 @@ fn main(
   for (var j = 0; j < COLUMNS; j++) { // unroll
     let column = min(pack + j * GROUP_X, packs - 1);
     ownWeight[j] = slice * LANES * packs + column;
-    let start = select(OutputLanes(0.0), OutputLanes(bias[column]), slice == 0);
-    for (var r = 0; r < TILE_PIXELS; r++) { // unroll
-      sum[r * COLUMNS + j] = start;
-    }
   }
   for (var k = 0; k < p.K; k += CHUNK) {
     for (var i = 0u; i < ITEMS; i++) {
@@ -230,6 +227,12 @@ fn main(
   if (slice > 0) {
     return;
   }
+  // Loaded before it is asked what is stored, or each pixel would wait for it. Added at the end: sums that begin with a
+  // large bias are rounded to its size.
+  var ownBias: array<OutputLanes, COLUMNS>;
+  for (var j = 0; j < COLUMNS; j++) { // unroll
+    ownBias[j] = OutputLanes(bias[min(pack + j * GROUP_X, packs - 1)]);
+  }
   var run = runOf(firstRun + ownRun);
   for (var q = 0; q < OWN_RUNS; q++) { // unroll
     let ox = firstColumn(run);
@@ -239,7 +242,7 @@ fn main(
         if (run.n < p.N && ox + t * rate(p.RW) < p.OW && pack + j * GROUP_X < packs) {
           let first = u32(p.outputStart + (pixel + t * rate(p.RW)) * p.O_STRIDE);
           let at = first / OUTPUT_LANES + u32(pack + j * GROUP_X);
-          let value = completed(sum[(q * TILE_W + t) * COLUMNS + j], at);
+          let value = completed(ownBias[j] + sum[(q * TILE_W + t) * COLUMNS + j], at);
           output[at] = StoredOutput(activation(value, p.alpha));
         }
       }

@@ -35,7 +35,6 @@ const SPAN = (TILE_W - 1) * SW + TAPS; // input columns they read
 const COLUMNS = 2;         // spec: packs of output channels of one invocation
 const WORKGROUP = 64;      // spec: invocations of a workgroup
 
-
 struct Params {
   N: i32, H: i32, W: i32, C: i32,
   KH: i32, KW: i32, M: i32, K: i32,

@@ -128,10 +128,6 @@ fn main(
     let column = min(pack + j * GROUP_X, packs - 1);
     firstWeight[j] = slice * STEP * packs + column;
     lastWeight[j] = (p.K - 1) * packs + column;
-    let start = select(Lanes(0.0), Lanes(bias[column]), slice == 0);
-    for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
-      sum[r * COLUMNS + j] = start;
-    }
   }
   for (var k = 0u; k + slice * STEP < p.K_STRIDE; k += SLICES * STEP) {
     var b: array<array<Lanes, COLUMNS>, STEP>;
@@ -173,11 +169,17 @@ fn main(
   if (slice > 0) {
     return;
   }
+  // Loaded before it is asked what is stored, or each pixel would wait for it. Added at the end: sums that begin with a
+  // large bias are rounded to its size.
+  var ownBias: array<Lanes, COLUMNS>;
+  for (var j = 0u; j < COLUMNS; j++) { // unroll
+    ownBias[j] = Lanes(bias[min(pack + j * GROUP_X, packs - 1)]);
+  }
   for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
     for (var j = 0u; j < COLUMNS; j++) { // unroll
       if (pixel + r < end && pack + j * GROUP_X < packs) {
         let at = (p.outputStart + (pixel + r) * p.O_STRIDE) / LANES + pack + j * GROUP_X;
-        let value = activation(completed(sum[r * COLUMNS + j], at), p.alpha);
+        let value = activation(completed(ownBias[j] + sum[r * COLUMNS + j], at), p.alpha);
         output[at] = Stored(value);
       }
     }

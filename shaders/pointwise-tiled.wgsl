@@ -149,12 +149,6 @@ fn main(
   }
 
   var sum: array<array<Lanes, COLUMNS>, TILE_PIXELS>;
-  for (var j = 0u; j < COLUMNS; j++) { // unroll
-    let start = Lanes(bias[min(firstPack + column + j * GROUP_X, packs - 1)]);
-    for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
-      sum[r][j] = start;
-    }
-  }
   // var freshA = loadA(0, fromA); // if AHEAD == 1
   // var freshB = loadB(0, fromB, toB); // if AHEAD == 1
   for (var k = 0u; k < p.K_STRIDE; k += CHUNK) {
@@ -198,11 +192,14 @@ fn main(
   }
   for (var j = 0u; j < COLUMNS; j++) { // unroll
     let pack = firstPack + column + j * GROUP_X;
+    // Loaded before it is asked what is stored, or each pixel would wait for it. Added at the end: sums that begin with
+    // a large bias are rounded to its size.
+    let ownBias = Lanes(bias[min(pack, packs - 1)]);
     for (var r = 0u; r < TILE_PIXELS; r++) { // unroll
       let pixel = firstPixel + row + r * GROUP_Y;
       if (pixel < end && pack < packs) {
         let at = (p.outputStart + pixel * p.O_STRIDE) / LANES + pack;
-        output[at] = Stored(activation(completed(sum[r][j], at), p.alpha));
+        output[at] = Stored(activation(completed(ownBias + sum[r][j], at), p.alpha));
       }
     }
   }

@@ -77,9 +77,12 @@ for (var i = 0u; i < B; i++) { // unroll
   s[i] = 0;
 }`;
   expect(linesOf(text).slice(2)).toEqual(
-    ['const C = B - A;', 'const D = A == 7;', '{', '  s[0] = 0;', '} { s[1] = 0; } { s[2] = 0; }']);
+    ['const C = B - A;', 'const D = A == 7;', '{', '  s[0u] = 0;', '} { s[1u] = 0; } { s[2u] = 0; }']);
   expect(linesOf(text, { A: 3 })[2]).toBe('');
   expect(() => linesOf(text.replace('i < B', 'i < D'))).toThrow('line 5 cannot be unrolled');
+  for (const value of ['2 - A', '2.5', '4u', '5 % 2', 'max(A, 2)', '3 / 0']) {
+    expect(() => linesOf(text.replace('2 * (A + 4 - 1) / 4 - 2', value)), value).toThrow('line 3');
+  }
 });
 
 test.each([

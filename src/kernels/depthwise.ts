@@ -3,8 +3,7 @@ import { channelLanes, channelStride, depthwiseTile } from './cuts.js';
 import type { Kernel, Tile } from './kernel.js';
 import { bytesOf, extrasOf, loadLibrary, withOffsets } from './params.js';
 
-/** Take any geometry: `[N, H, W, C]` to the intermediate `[N, OH, OW, K_STRIDE]`, or alone to the output. */
-
+/** From `[N, H, W, C]` of any geometry to the intermediate `[N, OH, OW, K_STRIDE]`, or alone to the output. */
 const operands = ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'] as const;
 
 /** A cut whose tiles are known, with what a kernel has of its own. */

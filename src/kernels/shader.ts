@@ -48,13 +48,13 @@ function misread(line: string, index: number): never {
   throw new Error(`line ${index + 1} has a mark that is not understood: ${line}`);
 }
 
-/** The values of all constants that are whole numbers, or follow from those before them. */
+/** The values of all constants that are whole numbers, none of them negative, or follow from those before them. */
 function constantsOf(lines: readonly string[]): ReadonlyMap<string, number> {
   const constants = new Map<string, number>();
   for (const line of lines) {
     const [, name, expression] = /^const (\w+) = ([^;]+);/.exec(line) ?? [];
     const value = expression === undefined ? NaN : valueOf(expression, constants);
-    if (!Number.isNaN(value)) constants.set(name!, value);
+    if (value >= 0 && value % 1 === 0) constants.set(name!, value);
   }
   return constants;
 }
@@ -68,7 +68,7 @@ function valueOf(text: string, constants: ReadonlyMap<string, number>): number {
   const [, left, operator, right] = /^(.*) ([+-]) (.*)$/.exec(text) ?? /^(.*) ([*/]) (.*)$/.exec(text) ?? [];
   if (operator === undefined) return constants.get(text) ?? Number(text);
   const [a, b] = [value(left), value(right)];
-  return { '+': a + b, '-': a - b, '*': a * b, '/': Math.floor(a / b) }[operator]!;
+  return { '+': a + b, '-': a - b, '*': a * b, '/': Math.trunc(a / b) }[operator]!;
 }
 
 /** A line marked `// if` counts where its condition holds; in the file it is a comment where it does not. */
@@ -98,13 +98,13 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
   const out: string[] = [];
   for (let at = 0; at < lines.length; at++) {
     const line = lines[at]!;
-    const match = /^( *)for \(var (\w+) = 0u?; \2 < (\w+); \2\+\+\) \{ *\/\/ unroll( once)?$/.exec(line);
+    const match = /^( *)for \(var (\w+) = 0(u?); \2 < (\w+); \2\+\+\) \{ *\/\/ unroll( once)?$/.exec(line);
     if (!match) {
       if (/\/\/ unroll/.test(line)) throw new Error(`line ${at + 1} cannot be unrolled: ${line}`);
       out.push(line);
       continue;
     }
-    const [, indent, variable, bound, once] = match;
+    const [, indent, variable, suffix, bound, once] = match;
     const count = constants.get(bound!);
     const end = lines.indexOf(`${indent}}`, at);
     if (count === undefined || end < 0) throw new Error(`line ${at + 1} cannot be unrolled: ${line}`);
@@ -115,9 +115,9 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
       continue;
     }
     const copy = (index: number) =>
-      body.map((text) => text.replaceAll(new RegExp(`\\b${variable}\\b`, 'g'), String(index)));
+      body.map((text) => text.replaceAll(new RegExp(`\\b${variable}\\b`, 'g'), `${index}${suffix}`));
     // The first copy keeps the body's lines; the others follow on the closing line.
-    const others = Array.from({ length: Math.max(count - 1, 0) }, (_, i) =>
+    const others = Array.from({ length: count - 1 }, (_, i) =>
       ` { ${copy(i + 1).map((text) => text.replace(/\/\/.*/, '').trim()).join(' ')} }`);
     if (count === 0) out.push(...body.map(() => ''), '', '');
     else out.push(`${indent}{`, ...copy(0), `${indent}}${others.join('')}`);
