@@ -149,7 +149,7 @@ async function inProcess(
   return {
     name, evaluate,
     async close() {
-      child.stdin.end();
+      child.kill(); // It may be at work still, for a test that did not wait for it any longer.
       await ended.catch(() => undefined);
     },
   };
