@@ -41,7 +41,7 @@ const driver = (manifest: string | undefined) =>
 
 /**
  * Without LLVM's optimizations lavapipe compiles in half the time, and what the tests compute is soon computed: all of
- * it takes 167 instead of 213 seconds of the processor. By vectors of 128 bits instead of 256 it compiles in a tenth
+ * it takes 167 instead of 213 seconds of the processor. By vectors of 128 bits instead of 256 it is 4 to 10 %
  * less. What times something sets both variables itself.
  */
 const lavapipe = (): Record<string, string> => ({
