@@ -5,6 +5,6 @@ import base from '../../vite.config.js';
 export default mergeConfig({ ...base, test: { ...base.test, include: [] } }, defineConfig({
   test: {
     include: ['test/check/record.ts'], testTimeout: 0, disableConsoleIntercept: true,
-    env: { GALLIVM_PERF: '' }, // As lavapipe is.
+    env: { GALLIVM_PERF: '', LP_NATIVE_VECTOR_WIDTH: '' }, // As lavapipe is.
   },
 }));
