@@ -40,13 +40,15 @@ const forward = (
 ): Row => {
   const plans = (['fused', 'two-pass'] as const).map((strategy) => planOf(one, profile, strategy, preset));
   const steps = plans.flatMap((plan) => plan.steps);
-  return { name: preset, dispatch: steps.find(({ dispatch }) => dispatch.kernel === kernel)!.dispatch, turns, multiplyAdds };
+  const { dispatch } = steps.find((step) => step.dispatch.kernel === kernel)!;
+  return { name: preset, dispatch, turns, multiplyAdds };
 };
 const backward = (
   kernel: string, preset: PresetName, one: Case, turns: readonly number[], multiplyAdds: number,
 ): Row => {
   const { steps } = backwardPlanOf(one, profile, preset);
-  return { name: preset, dispatch: steps.find(({ dispatch }) => dispatch.kernel === kernel)!.dispatch, turns, multiplyAdds };
+  const { dispatch } = steps.find((step) => step.dispatch.kernel === kernel)!;
+  return { name: preset, dispatch, turns, multiplyAdds };
 };
 
 /** First among the loops of those with workgroup memory: it is set to 0. */
@@ -62,7 +64,8 @@ const rows = [
   forward('fused-tiled', 'gpuFewChannels', layer(112, 32, 64), [ZEROED, 1, 8, 0], 584),
   forward('fused-tiled', 'gpuManyPixels', layer(56, 128, 128), [ZEROED, 2, 16, 0], 8768),
   forward('fused-tiled', 'gpu', layer(28, 256, 256), [ZEROED, 2, 8, 2], 1168),
-  forward('fused-rows', 'gpuRows', layer(112, 32, 64), [ZEROED, 16, 7], 14848), // 14 of the 16 turns have a product of 8.
+  // 14 of the 16 turns have a product of 8 steps.
+  forward('fused-rows', 'gpuRows', layer(112, 32, 64), [ZEROED, 16, 7], 14848),
   backward('pointwise-filter-gradient-tiled', 'gpuManyPixels', layer(56, 128, 128), [ZEROED, 16, 0], 16384),
   backward('depthwise-filter-gradient', 'gpuManyPixels', layer(56, 128, 128), [8], 2304),
   backward('depthwise-input-gradient', 'gpuManyPixels', layer(56, 128, 128, { strides: 2 }), [1, 1, 1], 128),
