@@ -4,8 +4,8 @@ import { type PresetName, presetsOfKind } from '../src/plan/presets.js';
  * Which presets run which case where. Compiling takes most of the tests' time, so that the cases are shared out:
  *
  * - Chromium: half of the cases of both passes, of these two thirds by quads, a third by another preset.
- * - Node has Chromium's compiler and its driver: a sixth by quads.
- * - Firefox and Deno have the same compiler and the same driver: a third of the cases, each by registers in one of
+ * - Node has Chromium's compiler and its driver: an eighth by quads.
+ * - Firefox and Deno have the same compiler and the same driver: a quarter of the cases, each by registers in one of
  *   them, by the kernels of GPUs in the other, and in one of them in float16 too.
  *
  * The seed draws the shares and the preset. `CASES=all` takes all of everything.
@@ -66,12 +66,12 @@ export function presetsOf(
     case 'Chromium':
       if (all) return ['lightQuads', ...others];
       return within(3) ? drawnFrom(others, Math.floor(number / 3)) : ['lightQuads'];
-    case 'Node': return within(6) ? ['lightQuads'] : [];
+    case 'Node': return within(8) ? ['lightQuads'] : [];
     case 'Firefox': case 'Deno':
       if (all) return others;
-      if (number % 3 > 0) return [];
-      return (index % 4 < 2) === (where === 'Firefox') ? ['lightRegisters']
-        : drawnFrom(GPU_PRESETS, Math.floor(number / 3));
+      if (number % 4 > 0) return [];
+      return (number % 16 < 8) === (where === 'Firefox') ? ['lightRegisters']
+        : drawnFrom(GPU_PRESETS, Math.floor(number / 16));
   }
 }
 
