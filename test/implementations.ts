@@ -41,8 +41,8 @@ const driver = (manifest: string | undefined) =>
 
 /**
  * Without LLVM's optimizations lavapipe compiles in half the time, and what the tests compute is soon computed: all of
- * it takes 167 instead of 213 seconds of the processor. By vectors of 128 bits instead of 256 it is 4 to 10 %
- * less. What times something sets both variables itself.
+ * it takes 167 instead of 213 seconds of the processor. Vectors of 128 bits instead of 256 save a few per cent more.
+ * What times something sets both variables itself.
  */
 const lavapipe = (): Record<string, string> => ({
   ...driver(LAVAPIPE), GALLIVM_PERF: process.env['GALLIVM_PERF'] ?? 'nopt',
