@@ -41,7 +41,7 @@ const STEP = 4;            // k of one load of the input
 const LANES_OF_SLICE = GROUP_X * GROUP_Y;
 const SUMS = TILE_PIXELS * COLUMNS; // sums of one invocation
 
-const_assert (SLICES & (SLICES - 1)) == 0;
+const_assert SLICES > 0 && (SLICES & (SLICES - 1)) == 0;
 
 // Unsigned, because signed divisions take twice the instructions.
 struct Params {
