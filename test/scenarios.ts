@@ -453,6 +453,18 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     device.destroy();
   },
 
+  async 'kernels for GPUs add the bias at the end: the sums are as without one, rounded once'() {
+    using manager = await PipelineManager.create({ adapterKind: 'gpu' });
+    const [x, d, p] = [tensor(1, 8, 8, 128), tensor(3, 3, 128, 1), tensor(1, 1, 128, 128)];
+    for (const strategy of ['fused', 'two-pass'] as const) {
+      const given = { padding: 'SAME', strategy, manager } as const;
+      const { data: plain } = await separableConv2d(x, d, p, given);
+      const { data } = await separableConv2d(x, d, p, { ...given, bias: new Float32Array(128).fill(1000) });
+      const wrong = data.findIndex((value, i) => value !== Math.fround(plain[i]! + 1000));
+      check(wrong < 0, `${strategy}, element ${wrong}: ${data[wrong]} for ${plain[wrong]} and 1000`);
+    }
+  },
+
   async 'the largest error is at most 2e-6 of the largest value for K up to 1024'() {
     using manager = await PipelineManager.create();
     for (const [size, C, M, O] of [
