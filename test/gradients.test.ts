@@ -56,9 +56,9 @@ test.each(
 )('the preset %s in full size', { timeout: 180_000 }, async (name, index) => {
   const batch = [
     ...drawnShare(named(/^large/), 6, seed + index),
-    ...named(/^(rate_4_multiplier_3|padding_explicit|activation_silu_o7)$/),
+    ...named(/^(rate_4_multiplier_3|padding_explicit|activation_silu_o7|o_gt_tile)$/),
   ];
-  expect(batch.length).toBeGreaterThanOrEqual(4);
+  expect(batch.length).toBeGreaterThanOrEqual(5);
   expect(failures(await run(batch, [name], {}))).toEqual([]);
 });
 

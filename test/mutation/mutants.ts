@@ -131,7 +131,7 @@ export const mutants: readonly Mutant[] = [
     ...gradients },
   { defect: 'pointwise-filter-gradient-tiled: the last loads of a round left out',
     file: 'shaders/pointwise-filter-gradient-tiled.wgsl', text: 'LOADS_A = (VECTORS_A + WORKGROUP - 1) / WORKGROUP',
-    instead: 'LOADS_A = VECTORS_A / WORKGROUP', ...gradients },
+    instead: 'LOADS_A = VECTORS_A / WORKGROUP', tests: gradients.tests, names: 'gpuFewChannels in full size' },
   { defect: 'sum-split: terms beyond the last counted', file: 'shaders/sum-split.wgsl',
     text: 'loaded[i], t + i * SLICES < end)', instead: 'loaded[i], true)', ...gradients },
   { defect: 'sum-split: the same terms in all slices', file: 'shaders/sum-split.wgsl',
