@@ -119,7 +119,7 @@ export const fusedQuadsTake = (g: Geometry, profile: DeviceProfile): boolean =>
   quadsTake(g, profile) && g.KH * g.KW <= MOST_TAPS;
 
 /** The most taps that a depthwise invocation takes at once, and vectors of its window: 7x7 taps over 7 outputs. */
-export const MAX_HELD_TAPS = 49;
+const MAX_HELD_TAPS = 49;
 const MAX_WINDOW = 96;
 /** The most vectors that an invocation which goes down rows loads for each row. */
 const MAX_FRESH = 32;

@@ -36,11 +36,10 @@ export const GIVEN = ['outputGradient', 'input', 'intermediate', 'output', 'resi
 export type GivenName = (typeof GIVEN)[number];
 
 /** What only the steps use. A `…Sum` goes into an activation; `…Parts` are parts of sums, still to be summed. */
-export const TEMPORARIES = [
-  'depthwiseSum', 'outputSum', 'scaledGradient', 'transposedFilter', 'product', 'intermediateGradient', 'biasParts',
-  'pointwiseParts', 'depthwiseBiasParts', 'depthwiseParts', 'scaledIntermediate', 'scaledProduct', 'scaleTerms',
-  'scaleParts',
-] as const;
+type Temporary =
+  | 'depthwiseSum' | 'outputSum' | 'scaledGradient' | 'transposedFilter' | 'product' | 'intermediateGradient'
+  | 'biasParts' | 'pointwiseParts' | 'depthwiseBiasParts' | 'depthwiseParts' | 'scaledIntermediate' | 'scaledProduct'
+  | 'scaleTerms' | 'scaleParts';
 
 /** The pointwise filter, its transpose, and the output's gradient as textures, for kernels that read textures. */
 export type TextureName = 'filterTexture' | 'transposedTexture' | 'gradientTexture';
@@ -49,13 +48,11 @@ export type TextureName = 'filterTexture' | 'transposedTexture' | 'gradientTextu
  * Everything that steps read and write. `zeros` takes the place of a bias, and of what has no elements; `ones` that of
  * a depthwise filter which only gathers pixels.
  */
-export type BufferValue = GradientName | GivenName | Weight | (typeof TEMPORARIES)[number] | 'zeros' | 'ones';
+export type BufferValue = GradientName | GivenName | Weight | Temporary | 'zeros' | 'ones';
 export type Value = BufferValue | TextureName | 'nearest';
 
 /** The values that take the place of others where a pass is alone. */
-export function aliasesOf(
-  { passes, C, SH, SW, inputScale }: Geometry,
-): Readonly<Partial<Record<Value, Value>>> {
+export function aliasesOf({ passes, C, SH, SW, inputScale }: Geometry): Readonly<Partial<Record<Value, Value>>> {
   if (passes === 'both') return {};
   if (passes === 'depthwise') {
     return {

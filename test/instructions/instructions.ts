@@ -143,7 +143,9 @@ function countOf(lines: readonly string[], turns: readonly number[]) {
 }
 
 test('what one invocation issues on RDNA 2, by Mesa', async () => {
-  if (radeon === undefined) throw new Error('no driver for AMD: apt-get install mesa-vulkan-drivers spirv-tools');
+  if (radeon === undefined) {
+    throw new Error('no driver for AMD: apt-get install mesa-vulkan-drivers spirv-tools libvulkan-dev gcc');
+  }
   const compiler = join(folder, 'pipeline');
   execFileSync('cc', ['-O1', '-o', compiler, fileURLToPath(new URL('pipeline.c', import.meta.url)), '-lvulkan']);
   const table = [];
