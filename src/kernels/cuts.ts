@@ -95,17 +95,17 @@ export function fusedQuadTile(g: Geometry, { height = 1, width = 1, weights = 4 
   const { KH, KW, SH, SW } = g;
   const [, FRESH] = carriedRows(g);
   const widest = Math.min(Math.ceil(width / SW), widthOf(g, MOST_TAPS / FRESH));
-  const { TILE_W, SPAN_W, across, FULL_W } = rowOfTiles(g, widest);
+  const { TILE_W, SPAN_W, ACROSS, FULL_W } = rowOfTiles(g, widest);
   const loads = FRESH * SPAN_W;
   const { tiles, cost, constants } = heldTile(g, weights, {
     cost: depthwiseCost(g, loads / TILE_W, Math.ceil(KH / FRESH) - 1),
     // With more steps, the loads (85 instructions each) and taps would take longer to compile than the weights.
     most: 9 * weights / (8 * loads + KH * KW * TILE_W),
   });
-  const { rows, down } = rowsDown(g, height, across * tiles);
+  const rows = rowsDown(g, height, ACROSS * tiles);
   return {
     constants: { ...constants, SH, SW, TAPS_H: KH, TAPS_W: KW, FRESH, TILE_W, FULL_W },
-    params: { TILE_ROWS: rows, ACROSS: across, DOWN: down }, tiles: g.N * down * across * tiles, cost,
+    params: { ...rows, ACROSS }, tiles: g.N * rows.DOWN * ACROSS * tiles, cost,
   };
 }
 
@@ -144,7 +144,7 @@ function rowOfTiles(g: Geometry, most: number, TAPS_W = g.KW) {
   const TILE_W = evenTile(g.OW / g.RW, most);
   return {
     TILE_W, SPAN_W: (TILE_W - 1) * g.SW + TAPS_W,
-    across: tilesOf(g.OW, g.RW, TILE_W), FULL_W: Number(g.OW % (TILE_W * g.RW) === 0),
+    ACROSS: tilesOf(g.OW, g.RW, TILE_W), FULL_W: Number(g.OW % (TILE_W * g.RW) === 0),
   };
 }
 
@@ -152,8 +152,8 @@ function rowOfTiles(g: Geometry, most: number, TAPS_W = g.KW) {
 function rowsDown({ N, OH, RH }: Geometry, height: number, workgroupsAcross: number) {
   const count = Math.ceil(OH / RH);
   const most = Math.max(LEAST_ROWS, Math.ceil(count * N * RH * workgroupsAcross / BATCHES));
-  const rows = evenTile(count, Math.min(height, most));
-  return { rows, down: tilesOf(OH, RH, rows) };
+  const TILE_ROWS = evenTile(count, Math.min(height, most));
+  return { TILE_ROWS, DOWN: tilesOf(OH, RH, TILE_ROWS) };
 }
 
 /**
@@ -166,14 +166,14 @@ export function depthwiseTile(g: Geometry, { height = 1, width = 1, group }: Til
   const atOnce = KH * KW <= MAX_HELD_TAPS && KH * rowOfTiles(g, most).SPAN_W <= MAX_WINDOW;
   const [TAPS_H, TAPS_W] = atOnce ? [KH, KW] : [1, divisor(KW, MAX_TILE_TAPS)];
   const [ROUNDS_H, ROUNDS_W] = [KH / TAPS_H, KW / TAPS_W];
-  const { TILE_W, SPAN_W, across: ACROSS, FULL_W } = rowOfTiles(g, most, TAPS_W);
+  const { TILE_W, SPAN_W, ACROSS, FULL_W } = rowOfTiles(g, most, TAPS_W);
   const workgroups = ACROSS * channelStride(g) / channelLanes(g).LANES / (group[0] * group[1]);
-  const { rows, down: DOWN } = rowsDown(g, height, workgroups);
-  const [CARRIED, FRESH] = atOnce && rows > 1 ? carriedRows(g) : [0, TAPS_H];
+  const rows = rowsDown(g, height, workgroups);
+  const [CARRIED, FRESH] = atOnce && rows.TILE_ROWS > 1 ? carriedRows(g) : [0, TAPS_H];
   const loads = ROUNDS_H * ROUNDS_W * (FRESH * SPAN_W + (atOnce ? 0 : TAPS_W)) / TILE_W;
   return {
     constants: { SH, SW, RATED: isRated(g), TAPS_H, TAPS_W, ROUNDS_H, ROUNDS_W, TILE_W },
-    params: { ACROSS, DOWN }, tiles: g.N * DOWN * ACROSS, rows, SPAN_W, CARRIED, FULL_W,
+    params: { ...rows, ACROSS }, tiles: g.N * rows.DOWN * ACROSS, SPAN_W, CARRIED, FULL_W,
     cost: channelStride(g) / 4 * (depthwiseCost(g, loads, CARRIED * SPAN_W / TILE_W) + COSTS.vectorStore / 4),
   };
 }

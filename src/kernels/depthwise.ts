@@ -9,7 +9,7 @@ const operands = ['input', 'depthwiseFilter', 'depthwiseBias', 'intermediate'] a
 /** A cut whose tiles are known, with what a kernel has of its own. */
 function complete(
   g: Geometry, { group }: Tile, { constants, params, tiles }: ReturnType<typeof depthwiseTile>,
-  own: Readonly<Record<string, number>>, ownParams?: Readonly<Record<string, number>>,
+  own: Readonly<Record<string, number>>,
 ) {
   const lanes = channelLanes(g);
   const WORKGROUP = group[0] * group[1];
@@ -21,7 +21,7 @@ function complete(
     },
     ...(last && { extras: more.extras }),
     bodies: { activation: g.depthwiseActivation.kind }, elem: g.dtype,
-    params: { ...withOffsets(g), ...params, ...ownParams, FIRST_TAP: 0, TAP_STEP: 1 },
+    params: { ...withOffsets(g), ...params, FIRST_TAP: 0, TAP_STEP: 1 },
     workgroups: Math.ceil(tiles * (channelStride(g) / lanes.LANES) / WORKGROUP), group,
   };
 }
@@ -34,8 +34,8 @@ export const depthwise: Kernel = {
   operands,
   cut(g, tile) {
     const all = depthwiseTile(g, tile);
-    const { CARRIED, FULL_W, rows, cost } = all;
-    return { ...complete(g, tile, all, { CARRIED, FULL_W }, { TILE_ROWS: rows }), cost };
+    const { CARRIED, FULL_W, cost } = all;
+    return { ...complete(g, tile, all, { CARRIED, FULL_W }), cost };
   },
 };
 
@@ -47,12 +47,12 @@ export const depthwiseBlocks: Kernel = {
   operands,
   cut(g, tile) {
     const all = depthwiseTile(g, tile);
-    const { rows, SPAN_W, constants: { TAPS_H, ROUNDS_H, ROUNDS_W, TILE_W } } = all;
-    const cut = complete(g, tile, all, { TILE_H: rows });
+    const { SPAN_W, params: { TILE_ROWS: TILE_H }, constants: { TAPS_H, ROUNDS_H, ROUNDS_W, TILE_W } } = all;
+    const cut = complete(g, tile, all, { TILE_H });
     const { LANES, WORKGROUP } = cut.constants;
     const { input, intermediate } = bytesOf(g);
-    const outputs = rows * TILE_W;
-    const tapRows = ROUNDS_H * ROUNDS_W * ((rows - 1) * g.SH + TAPS_H);
+    const outputs = TILE_H * TILE_W;
+    const tapRows = ROUNDS_H * ROUNDS_W * ((TILE_H - 1) * g.SH + TAPS_H);
     return {
       ...cut,
       effort: {

@@ -53,7 +53,7 @@ export const mutants: readonly Mutant[] = [
     instead: 'matrix.subarray(row * total, row * total + size)', tests: api, names: 'in bands' },
 
   { defect: 'incomplete tiles of a column not dispatched', file: 'src/kernels/cuts.ts',
-    text: 'down: tilesOf(OH, RH, rows)', instead: 'down: RH * Math.floor(OH / (rows * RH))', tests: kernels,
+    text: 'DOWN: tilesOf(OH, RH, TILE_ROWS)', instead: 'DOWN: RH * Math.floor(OH / (TILE_ROWS * RH))', tests: kernels,
     names: each },
   { defect: 'incomplete tiles of columns not dispatched', file: 'src/kernels/cuts.ts',
     text: 'Math.ceil(pixels / TILE_PIXELS) * tiles', instead: 'Math.floor(pixels / TILE_PIXELS) * tiles',
